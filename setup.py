@@ -1,0 +1,98 @@
+"""Builds the compiled layers: `.py` + `.pxd` modules and `.pyx` leaves, in parallel.
+
+HASTEN_NO_EXTENSIONS=1 leaves everything in plain Python (slower, same behaviour).
+HASTEN_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer.
+"""
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+LINUX = sys.platform == "linux"
+
+# A leaf hides pointers and CPython's slots; it has a plain Python twin of the same name.
+LEAVES = ["kernel/step", "kernel/sockio", "core/ready", "core/roster", "core/timers"]
+LINUX_LEAVES = ["kernel/epoll"]
+# Ordinary typed Python, compiled with the `.pxd` beside it.
+MODULES = [
+    "core/handle",
+    "core/future",
+    "core/task",
+    "core/scheduler",
+    "core/fdwatch",
+    "poll/contract",
+    "poll/selectors",
+    "net/stream",
+]
+LINUX_MODULES = ["poll/epoll"]
+
+DIRECTIVES = {
+    "language_level": 3,
+    "annotation_typing": False,
+    "auto_pickle": False,
+    "boundscheck": False,
+    "wraparound": True,
+    "initializedcheck": False,
+    "cdivision": True,
+    "embedsignature": False,
+    "binding": False,
+}
+
+
+def flags() -> tuple[list[str], list[str]]:
+    """Compiler and linker flags."""
+    if os.name == "nt":
+        return [], []
+    if os.environ.get("HASTEN_SANITIZE"):
+        san = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+        return ["-O1", "-g", "-fno-strict-aliasing", "-fwrapv", *san], san
+    return ["-O2", "-g0", "-fno-strict-aliasing", "-fwrapv", "-fno-semantic-interposition", "-fvisibility=hidden"], []
+
+
+def extensions() -> list[Extension]:
+    if os.environ.get("HASTEN_NO_EXTENSIONS") or sys.implementation.name != "cpython" or os.name == "nt":
+        return []
+    from Cython.Build import cythonize
+
+    compile_args, link_args = flags()
+    leaves = [name + ".pyx" for name in LEAVES + (LINUX_LEAVES if LINUX else [])]
+    modules = [name + ".py" for name in MODULES + (LINUX_MODULES if LINUX else [])]
+    headers = [str(p) for p in sorted(Path("src/hasten/kernel").glob("*.h"))]
+    exts = [
+        Extension(
+            "hasten." + source.rsplit(".", 1)[0].replace("/", "."),
+            [f"src/hasten/{source}"],
+            include_dirs=["src/hasten/kernel"],
+            depends=headers,
+            extra_compile_args=compile_args,
+            extra_link_args=link_args,
+            define_macros=[("CYTHON_CLINE_IN_TRACEBACK", "0")] + ([] if os.environ.get("HASTEN_SANITIZE") else [("NDEBUG", None)]),
+        )
+        for source in leaves + modules
+    ]
+    tag = f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}" + ("-san" if os.environ.get("HASTEN_SANITIZE") else "")
+    return cythonize(
+        exts,
+        include_path=["src"],
+        build_dir=f"build/cython-{tag}",
+        compiler_directives=DIRECTIVES,
+        nthreads=0 if os.name == "nt" else os.cpu_count() or 1,
+        show_all_warnings=False,
+    )
+
+
+class ParallelBuild(build_ext):
+    """Compiles as many extensions at once as there are cores, unless -j says otherwise."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if not self.parallel:
+            self.parallel = os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    setup(ext_modules=extensions(), cmdclass={"build_ext": ParallelBuild})

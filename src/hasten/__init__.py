@@ -1,0 +1,1 @@
+from hasten.loop import new_event_loop, Loop

@@ -1,0 +1,1 @@
+"""The asyncio topics as users know them."""

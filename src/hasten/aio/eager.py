@@ -1,0 +1,47 @@
+"""Task factories that run a new task's first step at once: eager_task_factory, create_eager_task_factory().
+
+They work on every Python, also those whose own tasks cannot start eagerly yet: hasten's can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+from hasten.core.task import Task
+
+TaskT_co = TypeVar("TaskT_co", covariant=True)
+
+
+class _Factory(Protocol[TaskT_co]):
+    def __call__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coro: Coroutine[Any, Any, Any],
+        *,
+        eager_start: bool = True,
+        **kwargs: Any,
+    ) -> TaskT_co: ...
+
+
+def create_eager_task_factory(custom_task_constructor: Callable[..., TaskT_co]) -> _Factory[TaskT_co]:
+    """A factory for `loop.set_task_factory()` whose tasks run until their first wait before create_task() returns.
+
+    Arguments:
+        custom_task_constructor: makes the task; called as `Task` is, with `loop` and `eager_start` by keyword.
+    """
+
+    def factory(
+        loop: asyncio.AbstractEventLoop,
+        coro: Coroutine[Any, Any, Any],
+        *,
+        eager_start: bool = True,
+        **kwargs: Any,
+    ) -> TaskT_co:
+        return custom_task_constructor(coro, loop=loop, eager_start=eager_start, **kwargs)
+
+    return factory
+
+
+eager_task_factory = create_eager_task_factory(Task)

@@ -1,0 +1,144 @@
+"""`install()`: the asyncio package's own names and default loops become hasten's; `uninstall()` undoes it.
+
+Two things are put in place, and nothing else:
+
+- *Names.* Each public name of asyncio that hasten has of its own is replaced in every module of the asyncio
+  package, wherever that very object stands under that name (`asyncio.sleep`, `asyncio.tasks.sleep`,
+  `asyncio.streams.sleep`…). So asyncio's own code, and whatever imports from it later, uses hasten's too.
+- *Loops.* The default event loop policy makes hasten's loops. This is the one spot through which
+  `asyncio.new_event_loop()`, a `Runner` without a `loop_factory` and `get_event_loop()` all go, so also a `run` or
+  `Runner` that was imported before `install()` starts a hasten loop. A `loop_factory` or a policy that a program
+  chooses afterwards is honoured as ever.
+
+Names that stay the standard library's are in `KEPT`, each with its reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.events
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+__all__ = ("install", "uninstall")
+
+KEPT: dict[str, str] = {
+    # A stock task or future stays possible (a task factory, a loop of another kind, `_asyncio` itself), and must
+    # pass `isinstance(x, asyncio.Task)`. hasten's own pass it already, by their `__class__`: the stock class tells
+    # both, hasten's would tell only its own.
+    "Task": "isinstance must hold for stock tasks and for hasten's",
+    "Future": "isinstance must hold for stock futures and for hasten's",
+    # The stock loops make their handles and servers through these very names.
+    "Handle": "stock loops construct it through asyncio.events",
+    "TimerHandle": "stock loops construct it through asyncio.events",
+    "Server": "stock loops construct it through asyncio.base_events",
+    # Programs subclass these, give them a selector of their own and reach into them.
+    "BaseEventLoop": "base class of other loops",
+    "SelectorEventLoop": "named by those who want exactly this loop",
+    "ProactorEventLoop": "named by those who want exactly this loop",
+    "EventLoop": "the same class as SelectorEventLoop, subclassed as such",
+    # These ask the policy, which gives hasten's loops by default and still obeys a program that sets its own.
+    "new_event_loop": "asks the policy, whose default is hasten's",
+    "get_event_loop": "asks the policy, whose default is hasten's",
+    "set_event_loop": "asks the policy, whose default is hasten's",
+    "get_event_loop_policy": "policies are the standard library's",
+    "set_event_loop_policy": "policies are the standard library's",
+}
+
+
+class _Installation:
+    """What one `install()` changed, with all that is needed to take it back."""
+
+    def __init__(self, package: ModuleType) -> None:
+        """`package` is the hasten package, whose names and `new_event_loop` are put in place."""
+        self.names = _replaceable(package)
+        # A staticmethod: the factory stands on a class and must not be bound to the policy.
+        self.factory = staticmethod(package.new_event_loop)
+        self.stock_factory: object = None
+        self.displaced_policy: object = None
+
+    def put(self) -> None:
+        for name, (stock, ours) in self.names.items():
+            _swap(name, stock, ours)
+        policy_class = _default_policy_class()
+        self.stock_factory = vars(policy_class)["_loop_factory"]
+        policy_class._loop_factory = self.factory
+        # A policy that was set earlier would go on making its own loops; the later choice wins, which is this one.
+        policy = asyncio.events._event_loop_policy  # type: ignore[attr-defined]
+        if policy is not None and not isinstance(policy, policy_class):
+            self.displaced_policy = policy
+            _set_policy(None)
+
+    def take_back(self) -> None:
+        for name, (stock, ours) in self.names.items():
+            _swap(name, ours, stock)
+        policy_class = _default_policy_class()
+        if vars(policy_class)["_loop_factory"] is self.factory:
+            policy_class._loop_factory = self.stock_factory
+        policy = asyncio.events._event_loop_policy  # type: ignore[attr-defined]
+        if self.displaced_policy is not None and (policy is None or type(policy) is policy_class):
+            _set_policy(self.displaced_policy)
+
+
+def install() -> None:
+    """Make asyncio's public functions and default loops hasten's, for the whole process, from now on.
+
+    Call it before the modules that say `from asyncio import …` are imported: what they have taken by name already
+    stays the standard library's, and works on hasten's loop as it is. Classes that programs test with `isinstance`
+    (`Task`, `Future`, `Handle`…), abstract classes and exceptions stay the standard library's own objects. A second
+    call does nothing. Loops that exist already stay what they are.
+    """
+    global _installed
+    if _installed is None:
+        # The one look upwards in the package: what takes asyncio's place is the whole of hasten's public names.
+        installation = _Installation(importlib.import_module("hasten"))
+        installation.put()
+        _installed = installation
+
+
+def uninstall() -> None:
+    """Give asyncio its own names and default loops back; without an `install()` before, nothing happens.
+
+    A name that somebody else has replaced in the meantime is left alone. Loops and tasks of hasten go on working.
+    """
+    global _installed
+    if _installed is not None:
+        _installed.take_back()
+        _installed = None
+
+
+_installed: _Installation | None = None
+
+
+def _replaceable(package: ModuleType) -> dict[str, tuple[Any, Any]]:
+    """Each name to replace, with asyncio's object and hasten's; only names that this Python's asyncio has."""
+    names: dict[str, tuple[Any, Any]] = {}
+    for name in asyncio.__all__:
+        stock = getattr(asyncio, name)
+        ours = getattr(package, name, stock)
+        if ours is not stock and name not in KEPT:
+            names[name] = stock, ours
+    return names
+
+
+def _swap(name: str, old: object, new: object) -> None:
+    """Put `new` wherever a module of the asyncio package has `old` under `name`, and nowhere else."""
+    for module_name, module in list(sys.modules.items()):
+        if module_name == "asyncio" or module_name.startswith("asyncio."):
+            if vars(module).get(name) is old:
+                setattr(module, name, new)
+
+
+def _default_policy_class() -> Any:
+    """The policy class that asyncio makes for itself on this platform (its public name warns from 3.14 on)."""
+    home = "asyncio.windows_events" if sys.platform == "win32" else "asyncio.unix_events"
+    names = vars(importlib.import_module(home))
+    return names.get("_DefaultEventLoopPolicy") or names["DefaultEventLoopPolicy"]
+
+
+def _set_policy(policy: Any) -> None:
+    """`asyncio.set_event_loop_policy` without the deprecation warning that it gives from 3.14 on."""
+    events: Any = asyncio.events
+    getattr(events, "_set_event_loop_policy", events.set_event_loop_policy)(policy)

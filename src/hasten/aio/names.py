@@ -1,0 +1,91 @@
+"""The public names of Python 3.15's asyncio, and whose object hasten gives for each.
+
+`HOMES` maps each name to the module that defines it: hasten's own, or "asyncio" where it is the interpreter's object on
+every Python. Exceptions, abstract classes, protocols and transports always are, so that `except` and isinstance hold
+for both packages.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from types import ModuleType
+from typing import Any
+
+_TOPICS = {
+    # hasten's own
+    "hasten.aio.running": "run Runner",
+    "hasten.aio.waiting": (
+        "sleep gather wait wait_for as_completed shield ensure_future run_coroutine_threadsafe wrap_future"
+        " create_task isfuture iscoroutine iscoroutinefunction"
+    ),
+    "hasten.core.task": "Task current_task all_tasks",
+    "hasten.core.future": "Future",
+    "hasten.core.handle": "Handle TimerHandle",
+    "hasten.loop": "new_event_loop EventLoop",
+    "hasten.aio.eager": "eager_task_factory create_eager_task_factory",
+    "hasten.aio.graph": (
+        "FrameCallGraphEntry FutureCallGraph capture_call_graph format_call_graph print_call_graph"
+        " future_add_to_awaited_by future_discard_from_awaited_by"
+    ),
+    "hasten.aio.locks": "Lock Event Condition Semaphore BoundedSemaphore Barrier",
+    "hasten.aio.queues": "Queue PriorityQueue LifoQueue QueueShutDown",
+    "hasten.aio.streams": "StreamReader StreamReaderProtocol StreamWriter open_connection start_server",
+    "hasten.aio.subprocess": "create_subprocess_exec create_subprocess_shell",
+    "hasten.aio.taskgroups": "TaskGroup",
+    "hasten.aio.threads": "to_thread",
+    "hasten.aio.timeouts": "Timeout timeout timeout_at",
+    # the interpreter's
+    "asyncio": (
+        # exceptions and constants
+        "BrokenBarrierError CancelledError IncompleteReadError InvalidStateError LimitOverrunError QueueEmpty QueueFull"
+        " SendfileNotAvailableError TimeoutError ALL_COMPLETED FIRST_COMPLETED FIRST_EXCEPTION"
+        # abstract classes, protocols, transports
+        " AbstractEventLoop AbstractServer BaseEventLoop Server SelectorEventLoop"
+        " BaseProtocol BufferedProtocol DatagramProtocol Protocol SubprocessProtocol"
+        " BaseTransport DatagramTransport ReadTransport SubprocessTransport Transport WriteTransport"
+        # the running loop, the thread's loop, and what loops and tasks of any make tell asyncio
+        " get_running_loop get_event_loop set_event_loop get_event_loop_policy set_event_loop_policy"
+        " _get_running_loop _set_running_loop _enter_task _leave_task _register_task _unregister_task"
+    ),
+}
+if hasattr(socket, "AF_UNIX"):
+    _TOPICS["hasten.aio.streams"] += " open_unix_connection start_unix_server"
+if sys.platform == "win32":
+    _TOPICS["asyncio"] += " ProactorEventLoop IocpProactor"
+
+HOMES = {name: home for home, names in _TOPICS.items() for name in names.split()}
+PUBLIC = tuple(sorted(HOMES))
+
+# asyncio's modules that programs reach through the package, as in `asyncio.events.AbstractServer`; `subprocess` is one
+# of hasten's own.
+_MODULES = (
+    "base_events base_futures base_tasks base_subprocess constants coroutines events exceptions format_helpers futures"
+    " graph locks log mixins protocols queues runners selector_events sslproto staggered streams taskgroups tasks"
+    " threads timeouts transports trsock unix_events proactor_events windows_events windows_utils"
+)
+SUBMODULES = frozenset(_MODULES.split())
+
+
+def submodule(package: ModuleType, name: str) -> ModuleType:
+    """asyncio's module of this name, with hasten's objects for its public names. AttributeError if there is none.
+
+    Arguments:
+        package: hasten, whose names they are.
+        name: one of SUBMODULES. What hasten has no counterpart for is the interpreter's.
+    """
+    if name not in SUBMODULES:
+        raise AttributeError(f"module {package.__name__!r} has no attribute {name!r}")
+    try:
+        stock = __import__(f"asyncio.{name}", fromlist=["*"])
+    except ImportError:
+        raise AttributeError(f"module {package.__name__!r} has no attribute {name!r}") from None
+    module = ModuleType(f"{package.__name__}.{name}", stock.__doc__)
+    contents: dict[str, Any] = vars(module)
+    for key, value in vars(stock).items():
+        if not (key.startswith("__") and key.endswith("__")) or key == "__all__":
+            contents[key] = value
+    for key in getattr(stock, "__all__", ()):
+        if key in HOMES:
+            contents[key] = getattr(package, key)
+    return module

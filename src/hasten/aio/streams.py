@@ -1,0 +1,230 @@
+"""Streams: the interpreter's own, with what Pythons before 3.14 lack.
+
+Lacking before 3.14: an exception raised by a plain function that start_server() calls is reported, and the connection
+closed; a reader knows the new transport after start_tls(). Before 3.13: readuntil() takes a tuple of separators; a
+handler task that is cancelled closes its connection. Before 3.12: start_tls() has ssl_shutdown_timeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+
+if sys.version_info >= (3, 14):
+    from asyncio import StreamReader as StreamReader
+    from asyncio import StreamReaderProtocol as StreamReaderProtocol
+    from asyncio import StreamWriter as StreamWriter
+    from asyncio import open_connection as open_connection
+    from asyncio import start_server as start_server
+
+    if hasattr(socket, "AF_UNIX"):
+        from asyncio import open_unix_connection as open_unix_connection
+        from asyncio import start_unix_server as start_unix_server
+else:
+    import ssl
+    from collections.abc import Awaitable, Callable
+    from os import PathLike
+    from typing import TYPE_CHECKING, Any
+
+    _Connected = Callable[["StreamReader", "StreamWriter"], Awaitable[None] | None]
+    _DEFAULT_LIMIT = 2**16
+
+    class StreamReader(asyncio.StreamReader):
+        """The reading side of a connection: see asyncio.StreamReader."""
+
+        if TYPE_CHECKING:
+            _buffer: bytearray
+            _limit: int
+            _eof: bool
+            _transport: asyncio.BaseTransport | None
+            _maybe_resume_transport: Callable[[], None]
+            _wait_for_data: Callable[[str], Awaitable[None]]
+
+        async def readuntil(self, separator: bytes | tuple[bytes, ...] = b"\n") -> bytes:  # type: ignore[override]
+            """Returns all up to and including the separator, or the first to be complete of a tuple of them.
+
+            IncompleteReadError at the end of the stream; LimitOverrunError if there is too much before the separator;
+            ValueError for an empty separator or tuple.
+            """
+            if not isinstance(separator, tuple):
+                return await super().readuntil(separator)
+            separators = sorted(separator, key=len)
+            if not separators:
+                raise ValueError("Separator should contain at least one element")
+            if not separators[0]:
+                raise ValueError("Separator should be at least one-byte string")
+            exc = self.exception()
+            if exc is not None:
+                raise exc
+            begin, end = await self._find(separators)
+            if begin > self._limit:
+                raise asyncio.LimitOverrunError("Separator is found, but chunk is longer than limit", begin)
+            chunk = bytes(self._buffer[:end])
+            del self._buffer[:end]
+            self._maybe_resume_transport()
+            return chunk
+
+        async def _find(self, separators: list[bytes]) -> tuple[int, int]:
+            """Where the separator that is complete first begins and ends; of several at once, the shortest."""
+            searched = 0  # no separator begins before here
+            while True:
+                found = [(at + len(s), len(s)) for s in separators if (at := self._buffer.find(s, searched)) >= 0]
+                if found:
+                    end, length = min(found)
+                    return end - length, end
+                searched = max(0, len(self._buffer) + 1 - len(separators[-1]))
+                if searched > self._limit:
+                    raise asyncio.LimitOverrunError("Separator is not found, and chunk exceed the limit", searched)
+                if self._eof:
+                    rest = bytes(self._buffer)
+                    self._buffer.clear()
+                    raise asyncio.IncompleteReadError(rest, None)
+                await self._wait_for_data("readuntil")
+
+    class StreamWriter(asyncio.StreamWriter):
+        """The writing side of a connection: see asyncio.StreamWriter."""
+
+        if TYPE_CHECKING:
+            _loop: asyncio.AbstractEventLoop
+            _protocol: StreamReaderProtocol
+            _transport: asyncio.WriteTransport
+
+        async def start_tls(
+            self,
+            sslcontext: ssl.SSLContext,
+            *,
+            server_hostname: str | None = None,
+            ssl_handshake_timeout: float | None = None,
+            ssl_shutdown_timeout: float | None = None,
+        ) -> None:
+            """Goes on over TLS; timeouts in seconds."""
+            protocol = self._protocol
+            await self.drain()
+            transport = await self._loop.start_tls(
+                self._transport,
+                protocol,
+                sslcontext,
+                server_side=protocol._client_connected_cb is not None,
+                server_hostname=server_hostname,
+                ssl_handshake_timeout=ssl_handshake_timeout,
+                ssl_shutdown_timeout=ssl_shutdown_timeout,
+            )
+            if transport is None:
+                raise RuntimeError("the loop's start_tls() gave no transport")
+            self._transport = transport
+            protocol._replace_transport(transport)
+
+    class StreamReaderProtocol(asyncio.StreamReaderProtocol):
+        """What feeds a StreamReader: see asyncio.StreamReaderProtocol."""
+
+        if TYPE_CHECKING:
+            _loop: asyncio.AbstractEventLoop
+            _client_connected_cb: _Connected | None
+            _over_ssl: bool
+            _reject_connection: bool
+            _stream_reader: StreamReader | None
+            _strong_reader: StreamReader | None
+            _task: asyncio.Task[None] | None
+            _transport: asyncio.WriteTransport | None
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            connected, rejected = self._client_connected_cb, self._reject_connection
+            self._client_connected_cb = None  # the base class does the rest
+            try:
+                super().connection_made(transport)
+            finally:
+                self._client_connected_cb = connected
+            reader = self._stream_reader
+            if rejected or connected is None or reader is None or not isinstance(transport, asyncio.WriteTransport):
+                return
+            # Reader and writer are the callee's: not held here, they notice when they are dropped unclosed.
+            self._strong_reader = None
+            try:
+                res = connected(reader, StreamWriter(transport, self, reader, self._loop))
+            except Exception as exc:
+                self._failed(transport, exc)
+                return
+            if asyncio.iscoroutine(res):
+                self._task = self._loop.create_task(res)
+                self._task.add_done_callback(lambda task: self._ended(task, transport))
+
+        def _ended(self, task: asyncio.Task[None], transport: asyncio.WriteTransport) -> None:
+            if task.cancelled():
+                transport.close()
+                return
+            exc = task.exception()
+            if exc is not None:
+                self._failed(transport, exc)
+
+        def _failed(self, transport: asyncio.WriteTransport, exc: BaseException) -> None:
+            context = {
+                "message": "Unhandled exception in client_connected_cb",
+                "exception": exc,
+                "transport": transport,
+            }
+            self._loop.call_exception_handler(context)
+            transport.close()
+
+        def _replace_transport(self, transport: asyncio.WriteTransport) -> None:
+            self._transport = transport
+            self._over_ssl = transport.get_extra_info("sslcontext") is not None
+            reader = self._stream_reader
+            if reader is not None:
+                reader._transport = transport
+
+    def _pair(limit: int) -> tuple[StreamReader, StreamReaderProtocol]:
+        loop = asyncio.get_running_loop()
+        reader = StreamReader(limit=limit, loop=loop)
+        return reader, StreamReaderProtocol(reader, loop=loop)
+
+    def _acceptor(connected: _Connected, limit: int) -> Callable[[], StreamReaderProtocol]:
+        loop = asyncio.get_running_loop()
+        callback: Any = connected  # the base class calls it a callback on readers and writers of its own
+        return lambda: StreamReaderProtocol(StreamReader(limit=limit, loop=loop), callback, loop=loop)
+
+    async def open_connection(
+        host: str | None = None, port: int | str | None = None, *, limit: int = _DEFAULT_LIMIT, **kwds: Any
+    ) -> tuple[StreamReader, StreamWriter]:
+        """Connects to a TCP server. `limit`: bytes to buffer; other keywords are loop.create_connection()'s."""
+        loop = asyncio.get_running_loop()
+        reader, protocol = _pair(limit)
+        transport, _ = await loop.create_connection(lambda: protocol, host, port, **kwds)  # type: ignore[arg-type]
+        return reader, StreamWriter(transport, protocol, reader, loop)
+
+    async def start_server(
+        client_connected_cb: _Connected,
+        host: str | list[str] | None = None,
+        port: int | str | None = None,
+        *,
+        limit: int = _DEFAULT_LIMIT,
+        **kwds: Any,
+    ) -> asyncio.Server:
+        """Calls `client_connected_cb(reader, writer)` for each connection; it may be a coroutine function.
+
+        `limit`: bytes to buffer; other keywords are loop.create_server()'s.
+        """
+        factory = _acceptor(client_connected_cb, limit)
+        return await asyncio.get_running_loop().create_server(factory, host, port, **kwds)  # type: ignore[arg-type]
+
+    if hasattr(socket, "AF_UNIX"):
+
+        async def open_unix_connection(
+            path: str | PathLike[str] | None = None, *, limit: int = _DEFAULT_LIMIT, **kwds: Any
+        ) -> tuple[StreamReader, StreamWriter]:
+            """Connects to a unix socket. `limit`: bytes to buffer; other keywords: loop.create_unix_connection()."""
+            loop = asyncio.get_running_loop()
+            reader, protocol = _pair(limit)
+            transport, _ = await loop.create_unix_connection(lambda: protocol, path, **kwds)  # type: ignore[arg-type]
+            return reader, StreamWriter(transport, protocol, reader, loop)
+
+        async def start_unix_server(
+            client_connected_cb: _Connected,
+            path: str | PathLike[str] | None = None,
+            *,
+            limit: int = _DEFAULT_LIMIT,
+            **kwds: Any,
+        ) -> asyncio.Server:
+            """As start_server(), on a unix socket; other keywords are loop.create_unix_server()'s."""
+            factory = _acceptor(client_connected_cb, limit)
+            return await asyncio.get_running_loop().create_unix_server(factory, path, **kwds)

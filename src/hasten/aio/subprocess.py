@@ -1,0 +1,40 @@
+"""Subprocesses: the interpreter's own, with what Python 3.11 lacks.
+
+Lacking in 3.11: communicate() without input closes the child's standard input, so that a child that reads it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio.subprocess as _std
+import sys
+from asyncio.subprocess import DEVNULL as DEVNULL
+from asyncio.subprocess import PIPE as PIPE
+from asyncio.subprocess import STDOUT as STDOUT
+from asyncio.subprocess import SubprocessStreamProtocol as SubprocessStreamProtocol
+
+if sys.version_info >= (3, 12):
+    from asyncio.subprocess import Process as Process
+    from asyncio.subprocess import create_subprocess_exec as create_subprocess_exec
+    from asyncio.subprocess import create_subprocess_shell as create_subprocess_shell
+else:
+    from typing import Any
+
+    class Process(_std.Process):
+        """A running subprocess: see asyncio.subprocess.Process."""
+
+        async def communicate(self, input: bytes | bytearray | memoryview | None = None) -> tuple[Any, Any]:
+            """Sends `input` to the process, closes its standard input, and returns all of (stdout, stderr)."""
+            if input is None and self.stdin is not None:
+                input = b""  # what closes the pipe there is writing to it
+            return await super().communicate(input)
+
+    async def create_subprocess_shell(cmd: str | bytes, *args: Any, **kwds: Any) -> Process:
+        """Starts a shell command. Arguments as of asyncio.create_subprocess_shell()."""
+        return _ours(await _std.create_subprocess_shell(cmd, *args, **kwds))
+
+    async def create_subprocess_exec(program: Any, *args: Any, **kwds: Any) -> Process:
+        """Starts a program. Arguments as of asyncio.create_subprocess_exec()."""
+        return _ours(await _std.create_subprocess_exec(program, *args, **kwds))
+
+    def _ours(process: Any) -> Process:
+        return Process(process._transport, process._protocol, process._loop)

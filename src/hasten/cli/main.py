@@ -1,0 +1,62 @@
+"""The `hasten` command line: which verb, and the options that stand before one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from hasten.cli import run
+from hasten.cli.usage import UsageError
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {"run": run.main}
+
+HELP = f"""\
+usage: hasten VERB …
+       hasten --help | --version
+
+asyncio programs on hasten's own event loop, tasks and sockets.
+
+verbs:
+  run    {run.SUMMARY}
+
+`hasten VERB --help` tells more. `python -m hasten` is the same command; options of the interpreter stand before it:
+  python -X dev -m hasten run program.py
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the `hasten` command and return its exit status; what a program under `hasten run` raises passes through.
+
+    `argv` are the arguments after the command's name; `sys.argv[1:]` when it is None.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except UsageError as error:
+        print(f"hasten: {error}", file=sys.stderr)
+        return 2
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words:
+        raise UsageError(f"a verb is missing: one of {', '.join(VERBS)}; see 'hasten --help'")
+    first, rest = words[0], words[1:]
+    if first in ("-h", "--help"):
+        print(HELP, end="")
+        return 0
+    if first in ("-V", "--version"):
+        print(f"hasten {_version()}")
+        return 0
+    if first not in VERBS:
+        raise UsageError(f"there is no verb {first!r}: it is one of {', '.join(VERBS)} ('hasten run PROGRAM.py')")
+    return VERBS[first](rest)
+
+
+def _version() -> str:
+    """The installed distribution's version; imported late, since metadata costs more than the rest of the command."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("hasten")
+    except metadata.PackageNotFoundError:
+        return "(not installed as a distribution)"

@@ -1,0 +1,86 @@
+"""`hasten run`: an unmodified asyncio program, with hasten in asyncio's place."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Sequence
+
+from hasten.aio.install import install
+from hasten.cli import program
+from hasten.cli.usage import UsageError
+
+SUMMARY = "run a program with hasten in asyncio's place"
+
+HELP = """\
+usage: hasten run PROGRAM.py ARGS…
+       hasten run -m MODULE ARGS…
+       hasten run -c CODE ARGS…
+       hasten run - ARGS…              (the program comes from standard input)
+
+Runs the program as python would: its arguments, __main__, exit status, Ctrl-C and tracebacks are the same. What it
+imports from asyncio is hasten's, and the loops it makes are hasten's unless it asks for another kind by name.
+All that follows the program belongs to the program. Options of the interpreter stand before hasten:
+  python -X dev -m hasten run PROGRAM.py
+Child processes are ordinary pythons, except those that are forked from this one.
+"""
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the program that `words`, the command line after `run`, names, and return 0 when it comes to its end.
+
+    Whatever the program raises, SystemExit and KeyboardInterrupt included, goes up to the interpreter, which ends the
+    process by its own rules; `sys.excepthook` is arranged so that the launcher's own frames are not shown.
+    """
+    if words and words[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0
+    chosen = _choose(words)
+    install()
+    try:
+        program.execute(chosen)
+    except (SystemExit, UsageError):
+        raise
+    except BaseException:
+        _hide_launcher()
+        raise
+    return 0
+
+
+def _choose(words: Sequence[str]) -> program.Program:
+    """Tell the program from its arguments; like python, `-mNAME` and `-cCODE` may be one word."""
+    if not words:
+        raise UsageError("run needs a program: 'hasten run PROGRAM.py', 'hasten run -m MODULE' or 'hasten run -c CODE'")
+    first = words[0]
+    for option, kind in (("-m", program.Module), ("-c", program.Code)):
+        if first == option:
+            if len(words) == 1:
+                raise UsageError(f"run {option} needs an argument: 'hasten run {option} {kind.__name__.upper()}'")
+            return kind(words[1], words[2:])
+        if first.startswith(option):
+            return kind(first[2:], words[1:])
+    if first == "-":
+        return program.Stdin("<stdin>", words[1:])
+    if first.startswith("-"):
+        raise UsageError(
+            f"run has no option {first!r}: options of python stand before hasten, 'python {first} -m hasten run …', "
+            "and those of the program after the program"
+        )
+    return program.File(first, words[1:])
+
+
+def _hide_launcher() -> None:
+    """Let the coming report of an uncaught exception begin with the program's own first frame.
+
+    The exception is on its way to the interpreter, which calls `sys.excepthook` and then ends the process (by SIGINT
+    after a KeyboardInterrupt, else with status 1), the program's own hook and python's `-i` included. Calling the hook
+    here and leaving with a status would have to imitate all of that.
+    """
+    hook = sys.excepthook
+
+    def report(kind: type[BaseException], value: BaseException, trace: types.TracebackType | None) -> None:
+        trace = program.frames_of_program(trace)
+        value.__traceback__ = sys.last_traceback = trace
+        hook(kind, value, trace)
+
+    sys.excepthook = report

@@ -1,0 +1,1 @@
+"""The scheduler and what it schedules: tasks, futures, handles, timers."""

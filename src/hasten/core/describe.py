@@ -1,0 +1,181 @@
+"""How tasks, futures, callbacks and coroutines show themselves in reprs and messages.
+
+The forms are those of asyncio, which logs and tests rely on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import linecache
+import reprlib
+import sys
+import traceback
+from types import CodeType, FrameType
+from typing import Any
+
+STACK_DEPTH = 10  # frames of a source traceback
+
+
+def extract_stack(frame: FrameType | None = None, limit: int = STACK_DEPTH) -> traceback.StackSummary:
+    """The stack above `frame` (default: the caller), without source lines until they are asked for."""
+    if frame is None:
+        frame = sys._getframe(1)
+    stack = traceback.StackSummary.extract(traceback.walk_stack(frame), limit=limit, lookup_lines=False)
+    stack.reverse()
+    return stack
+
+
+def _source(func: Any) -> tuple[str, int] | None:
+    """File and line where a function was defined."""
+    func = inspect.unwrap(func)
+    if inspect.isfunction(func):
+        return func.__code__.co_filename, func.__code__.co_firstlineno
+    if isinstance(func, functools.partial):
+        return _source(func.func)
+    if isinstance(func, functools.partialmethod):
+        return _source(func.func)
+    return None
+
+
+def _arguments(args: tuple[Any, ...] | None, kwargs: dict[str, Any] | None) -> str:
+    items = [reprlib.repr(arg) for arg in args] if args else []
+    if kwargs:
+        items.extend(f"{name}={reprlib.repr(value)}" for name, value in kwargs.items())
+    return f"({', '.join(items)})"
+
+
+def callback(func: Any, args: tuple[Any, ...] | None, kwargs: dict[str, Any] | None, suffix: str = "") -> str:
+    """A call as it would be written: `name(args)`."""
+    if isinstance(func, functools.partial):
+        return callback(func.func, func.args, func.keywords, _arguments(args, kwargs) + suffix)
+    name = getattr(func, "__qualname__", None) or getattr(func, "__name__", None) or repr(func)
+    return f"{name}{_arguments(args, kwargs)}{suffix}"
+
+
+def callback_source(func: Any, args: tuple[Any, ...] | None) -> str:
+    """A call, and where its function stands: `name(args) at file:line`."""
+    text = callback(func, args, None)
+    try:
+        source = _source(func)
+    except ValueError:  # inspect.unwrap met a cycle
+        source = None
+    return f"{text} at {source[0]}:{source[1]}" if source else text
+
+
+def _callbacks(entries: list[Any]) -> str:
+    shown = [callback_source(entry[0], ()) for entry in (entries if len(entries) < 3 else (entries[0], entries[-1]))]
+    if len(entries) > 2:
+        shown.insert(1, f"<{len(entries) - 2} more>")
+    return f"cb=[{', '.join(shown)}]"
+
+
+@reprlib.recursive_repr()
+def future(fut: Any) -> str:
+    """repr of a Future."""
+    return f"<{' '.join(future_info(fut))}>"
+
+
+def future_info(fut: Any) -> list[str]:
+    """State, result or exception, callbacks, place of creation."""
+    info = [type(fut).__name__, fut._state.lower()]
+    if fut._state == "FINISHED":
+        if fut._exception is not None:
+            info.append(f"exception={fut._exception!r}")
+        else:
+            info.append(f"result={reprlib.repr(fut._result)}")
+    if fut._callbacks:
+        info.append(_callbacks(fut._callbacks))
+    if fut._source_traceback:
+        frame = fut._source_traceback[-1]
+        info.append(f"created at {frame[0]}:{frame[1]}")
+    return info
+
+
+@reprlib.recursive_repr()
+def task(t: Any) -> str:
+    """repr of a Task: name, coroutine and what it waits for besides what a Future shows."""
+    info = future_info(t)
+    if t.cancelling() and not t.done():
+        info[1] = "cancelling"
+    info.insert(2, f"name={t.get_name()!r}")
+    at = 3
+    coro = t.get_coro()
+    if coro is not None:
+        info.insert(3, f"coro=<{coroutine(coro)}>")
+        at = 4
+    if t._fut_waiter is not None:
+        info.insert(at, f"wait_for={t._fut_waiter!r}")
+    return f"<{' '.join(info)}>"
+
+
+def coroutine(coro: Any) -> str:
+    """A coroutine's name, state and place: `f() running at file:line`."""
+    name = getattr(coro, "__qualname__", None) or getattr(coro, "__name__", None)
+    name = f"{name}()" if name else f"<{type(coro).__name__} without __name__>()"
+    code: CodeType | None = getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
+    running = bool(getattr(coro, "cr_running", False) or getattr(coro, "gi_running", False))
+    if code is None:
+        return f"{name} running" if running else name
+    frame: FrameType | None = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
+    filename = code.co_filename or "<empty co_filename>"
+    if frame is not None:
+        return f"{name} running at {filename}:{frame.f_lineno}"
+    return f"{name} done, defined at {filename}:{code.co_firstlineno}"
+
+
+def stack_of(t: Any, limit: int | None) -> list[FrameType]:
+    """The frames of a task: where it is suspended, or the traceback of its exception."""
+    frames: list[FrameType] = []
+    coro = t.get_coro()
+    frame: FrameType | None = (
+        getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None) or getattr(coro, "ag_frame", None)
+    )
+    if frame is not None:
+        while frame is not None and (limit is None or limit > 0):
+            if limit is not None:
+                limit -= 1
+            frames.append(frame)
+            frame = frame.f_back
+        frames.reverse()
+    elif t._exception is not None:
+        tb = t._exception.__traceback__
+        while tb is not None and (limit is None or limit > 0):
+            if limit is not None:
+                limit -= 1
+            frames.append(tb.tb_frame)
+            tb = tb.tb_next
+    return frames
+
+
+def print_stack_of(t: Any, limit: int | None, file: Any) -> None:
+    """Task.print_stack()."""
+    extracted = []
+    checked: set[str] = set()
+    for frame in t.get_stack(limit=limit):
+        filename = frame.f_code.co_filename
+        if filename not in checked:
+            checked.add(filename)
+            linecache.checkcache(filename)
+        line = linecache.getline(filename, frame.f_lineno, frame.f_globals)
+        extracted.append((filename, frame.f_lineno, frame.f_code.co_name, line))
+    exc = t._exception
+    if not extracted:
+        print(f"No stack for {t!r}", file=file)
+    elif exc is not None:
+        print(f"Traceback for {t!r} (most recent call last):", file=file)
+    else:
+        print(f"Stack for {t!r} (most recent call last):", file=file)
+    traceback.print_list(extracted, file=file)
+    if exc is not None:
+        for line in traceback.format_exception_only(type(exc), exc):
+            print(line, file=file, end="")
+
+
+def item(entry: Any) -> str:
+    """What a ready queue's entry runs, for messages: the task rather than its handle."""
+    owner = getattr(getattr(entry, "_callback", None), "__self__", None)
+    if owner is not None and isinstance(owner, asyncio.Task):
+        return repr(owner)
+    return repr(entry)

@@ -1,0 +1,98 @@
+"""run_in_executor(): blocking calls in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import inspect
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+
+class Executors:
+    """The default executor of one loop, made when it is first needed."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._default: concurrent.futures.ThreadPoolExecutor | None = None
+        self._shut_down = False
+
+    def run(self, executor: Any, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Calls func(*args) in `executor` (None: the default one); gives a Future of the loop."""
+        self._loop._check_closed()
+        if self._loop.get_debug() or not callable(func):
+            self._check(func)
+        if executor is None:
+            executor = self._obtain()
+        return asyncio.wrap_future(executor.submit(func, *args), loop=self._loop)
+
+    def _check(self, func: Any) -> None:
+        if inspect.iscoroutine(func) or inspect.iscoroutinefunction(func):
+            raise TypeError(f"coroutines cannot be used with run_in_executor(): await {func!r} instead")
+        if not callable(func):
+            raise TypeError(f"a callable object was expected by run_in_executor(), got {func!r}")
+
+    def _obtain(self) -> concurrent.futures.ThreadPoolExecutor:
+        if self._shut_down:
+            raise RuntimeError("Executor shutdown has been called")
+        if self._default is None:
+            self._default = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="asyncio")
+        return self._default
+
+    def set_default(self, executor: Any) -> None:
+        """Makes `executor` the one for run_in_executor(None, ...)."""
+        if not isinstance(executor, concurrent.futures.ThreadPoolExecutor):
+            raise TypeError(
+                f"executor must be ThreadPoolExecutor instance, got {executor!r}: "
+                "pass other executors to run_in_executor() themselves"
+            )
+        self._default = executor
+
+    async def shut_down(self, timeout: float | None) -> None:
+        """Waits at most `timeout` seconds (None: as long as it takes) for the default executor's threads."""
+        self._shut_down = True
+        executor = self._default
+        if executor is None:
+            return
+        done = self._loop.create_future()
+        thread = threading.Thread(target=self._join, args=(executor, done))
+        thread.start()
+        try:
+            async with asyncio.timeout(timeout):
+                await done
+        except TimeoutError:
+            warnings.warn(
+                f"The executor did not finishing joining its threads within {timeout} seconds.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            executor.shutdown(wait=False)
+        else:
+            thread.join()
+
+    def _join(self, executor: concurrent.futures.ThreadPoolExecutor, done: Any) -> None:
+        try:
+            executor.shutdown(wait=True)
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._tell, done, None)
+        except Exception as exc:
+            if not self._loop.is_closed() and not done.cancelled():
+                self._loop.call_soon_threadsafe(self._tell, done, exc)
+
+    @staticmethod
+    def _tell(done: Any, exc: Exception | None) -> None:
+        if done.done():
+            return
+        if exc is None:
+            done.set_result(None)
+        else:
+            done.set_exception(exc)
+
+    def close(self) -> None:
+        """Lets the default executor go without waiting."""
+        self._shut_down = True
+        executor, self._default = self._default, None
+        if executor is not None:
+            executor.shutdown(wait=False)

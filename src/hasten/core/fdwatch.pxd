@@ -1,0 +1,17 @@
+cimport cython
+cimport hasten.core.handle as handle
+cimport hasten.poll.events as ev
+from hasten.core.handle cimport Handle
+from hasten.core.scheduler cimport Scheduler
+from hasten.poll.contract cimport Poller, Watch
+
+@cython.final
+cdef class FdWatch(Watch):
+    cdef Scheduler loop
+    cdef Handle reader              # None: not asked for
+    cdef Handle writer
+
+@cython.locals(watch=FdWatch)
+cdef FdWatch obtain(Scheduler loop, int fd)
+@cython.locals(events=int)
+cdef int settle(FdWatch watch) except -1

@@ -1,0 +1,137 @@
+"""add_reader() and add_writer(): callbacks for file descriptors that somebody else owns.
+
+As in asyncio they are level-triggered: a callback is called again as long as its fd is ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cython
+
+from hasten.core.handle import Handle
+from hasten.core.scheduler import Scheduler
+from hasten.poll import events as ev
+from hasten.poll.contract import Watch
+
+
+@cython.cclass
+class FdWatch(Watch):
+    """One fd with the callbacks for reading and writing."""
+
+    loop: Scheduler
+    reader: Handle | None
+    writer: Handle | None
+    if not cython.compiled:
+        reader = writer = None
+
+    def __init__(self, loop: Scheduler, fd: int) -> None:
+        self.loop = loop
+        self.fd = fd
+
+    def dispatch(self) -> int:
+        fired = self.fired
+        self.fired = 0
+        self.queued = False
+        if fired & (ev.READ | ev.HANGUP) and self.reader is not None:
+            self.reader.run(self.loop._step)
+        if fired & (ev.WRITE | ev.HANGUP) and self.writer is not None:
+            self.writer.run(self.loop._step)
+        return 0
+
+
+def fileno(fd: Any) -> int:
+    """The file descriptor that an int or an object with fileno() stands for; ValueError, TypeError otherwise."""
+    if isinstance(fd, int):
+        number = int(fd)
+    else:
+        try:
+            number = int(fd.fileno())
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(
+                f"Invalid file object: {fd!r}: a file descriptor or an open object with fileno() was expected"
+            ) from None
+    if not -1 <= number <= 0x7FFFFFFF:
+        raise ValueError(f"Invalid file descriptor: {number}")
+    if number < 0:
+        raise ValueError(f"Invalid file descriptor: {number}: is it closed?")
+    return number
+
+
+def obtain(loop: Scheduler, fd: int) -> FdWatch | None:
+    """The FdWatch of an fd, or None; RuntimeError if a transport has it."""
+    watch = loop._poller.watch_of(fd)
+    if watch is None:
+        return None
+    if type(watch) is not FdWatch:
+        raise RuntimeError(f"File descriptor {fd!r} is used by transport {watch!r}")
+    return cython.cast(FdWatch, watch)
+
+
+def settle(watch: FdWatch) -> int:
+    """Makes the poller look for what the callbacks are there for."""
+    events = 0
+    if watch.reader is not None:
+        events |= ev.READ
+    if watch.writer is not None:
+        events |= ev.WRITE
+    poller = watch.loop._poller
+    if events == 0:
+        if watch.events:
+            poller.unregister(watch)
+    elif watch.events == 0:
+        poller.register(watch, events | ev.LEVEL)
+    else:
+        poller.modify(watch, events | ev.LEVEL)
+    return 0
+
+
+def add(loop: Scheduler, fd: int, event: int, callback: Callable[..., Any], args: tuple[Any, ...]) -> Handle:
+    """Calls callback(*args) whenever fd is ready for `event` (READ or WRITE); replaces an earlier callback."""
+    loop._check_closed()
+    loop._check_callback(callback, "add_reader" if event == ev.READ else "add_writer")
+    found = obtain(loop, fd)
+    watch = FdWatch(loop, fd) if found is None else found
+    new = Handle(callback, args, loop, None)
+    before = watch.reader if event == ev.READ else watch.writer
+    if event == ev.READ:
+        watch.reader = new
+    else:
+        watch.writer = new
+    try:
+        settle(watch)
+    except BaseException:
+        if event == ev.READ:
+            watch.reader = before
+        else:
+            watch.writer = before
+        raise
+    if before is not None:
+        before.cancel()
+    return new
+
+
+def remove(loop: Scheduler, fd: int, event: int) -> bool:
+    """Takes a callback away; False if there was none."""
+    if loop._closed:
+        return False
+    watch = obtain(loop, fd)
+    if watch is None:
+        return False
+    if event == ev.READ:
+        before = watch.reader
+        watch.reader = None
+    else:
+        before = watch.writer
+        watch.writer = None
+    if before is None:
+        return False
+    settle(watch)
+    before.cancel()
+    return True
+
+
+def check_free(loop: Scheduler, fd: int) -> None:
+    """RuntimeError if a transport has the fd."""
+    obtain(loop, fd)

@@ -1,0 +1,46 @@
+cimport cython
+cimport hasten.core.handle as handle
+cimport hasten.core.ready as ready
+cimport hasten.core.state as state
+from hasten.core.ready cimport Ready
+cimport hasten.kernel.step as step
+from hasten.kernel.step cimport Awaitable
+
+cdef class Future:
+    cdef readonly object _loop
+    cdef Ready queue                # the loop's: a future schedules without knowing the loop. None: another's loop
+    cdef int status                 # state.State
+    cdef unsigned char blocking     # asyncio's handshake: just yielded, the task that gets it may park on it
+    cdef unsigned char log_tb       # an exception was set and nobody has looked at it
+    cdef object outcome             # the result, once FINISHED without an exception
+    cdef object error               # the exception, once FINISHED with one; of a cancelled task, until raised once
+    cdef object error_tb            # its traceback when it was set: each raise starts from there
+    cdef object waiter              # the first task parked here, when it came before any callback
+    cdef list callbacks             # None | [(callback, context) | task], in the order they came
+    cdef readonly object _cancel_message
+    cdef readonly object _source_traceback      # where it was made; debug mode only
+    cdef public object _asyncio_awaited_by      # set | None: who waits, for the call graph
+    cdef dict __dict__
+    cdef object __weakref__
+
+    cdef bint do_cancel(self, object msg) except -1
+    cdef object make_cancelled(self)
+    cdef object failure(self)
+    cdef int finish(self, object result) except -1
+    cdef int schedule(self) except -1
+    cdef int schedule_rest(self) except -1
+    cdef int schedule_foreign(self) except -1
+    cdef int call_back(self, object fn, object context) except -1
+    cdef int park(self, object task) except -1
+    cdef list entries(self)
+
+@cython.final
+cdef class FutureIter(Awaitable):
+    cdef Future future              # None once it has ended
+    cdef bint yielded
+
+@cython.locals(f=Future)
+cdef Future new_future(object loop, Ready queue)
+
+@cython.locals(f=Future)
+cdef int set_unless_done(object fut, object result) except -1

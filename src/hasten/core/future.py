@@ -1,0 +1,390 @@
+"""asyncio.Future: a result to come, and who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio import CancelledError, InvalidStateError
+from collections.abc import Callable, Generator
+from contextvars import Context
+from types import GenericAlias
+from typing import Any
+
+import cython
+
+from hasten.core import describe, handle, ready, state
+from hasten.core.ready import Ready
+from hasten.kernel import step
+from hasten.kernel.step import Awaitable
+
+_Stdlib = asyncio.Future
+_NAMES = ("PENDING", "CANCELLED", "FINISHED")
+
+
+@cython.freelist(256)
+@cython.cclass
+class Future:
+    """A result to come. `loop` is the event loop it belongs to (default: the current one).
+
+    Not thread-safe, as asyncio's: from another thread use loop.call_soon_threadsafe(fut.set_result, ...).
+    """
+
+    _loop: Any
+    queue: Ready | None
+    status: int
+    blocking: bool
+    log_tb: bool
+    outcome: Any
+    error: BaseException | None
+    error_tb: Any
+    waiter: Any
+    callbacks: list[Any] | None
+    _cancel_message: Any
+    _source_traceback: Any
+    _asyncio_awaited_by: set[Any] | None
+    if not cython.compiled:
+        _loop = queue = None
+        status = state.PENDING
+        blocking = log_tb = False
+        outcome = error = error_tb = waiter = callbacks = _cancel_message = _source_traceback = None
+        _asyncio_awaited_by = None
+
+    def __init__(self, *, loop: Any = None) -> None:
+        if loop is None:
+            loop = asyncio.get_event_loop()
+        queue = getattr(loop, "_ready", None)
+        self._loop = loop
+        self.queue = queue if type(queue) is Ready else None
+        self.status = state.PENDING
+        self.blocking = self.log_tb = False
+        self.outcome = self.error = self.error_tb = None
+        self.callbacks = None
+        if loop.get_debug():
+            self._source_traceback = describe.extract_stack(sys._getframe(0))
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        # isinstance(fut, asyncio.Future) holds without its layout
+        return _Stdlib
+
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        return GenericAlias(cls, item)
+
+    # ---- what asyncio shows, and libraries read -------------------------------------------
+
+    @property
+    def _asyncio_future_blocking(self) -> bool:
+        return bool(self.blocking)
+
+    @_asyncio_future_blocking.setter
+    def _asyncio_future_blocking(self, value: bool) -> None:
+        self.blocking = bool(value)
+
+    @property
+    def _state(self) -> str:
+        return _NAMES[self.status]
+
+    @property
+    def _result(self) -> Any:
+        return self.outcome
+
+    @property
+    def _exception(self) -> BaseException | None:
+        return self.error if self.status == state.FINISHED else None
+
+    @property
+    def _callbacks(self) -> list[Any] | None:
+        return self.entries() or None
+
+    @property
+    def _log_traceback(self) -> bool:
+        return bool(self.log_tb)
+
+    @_log_traceback.setter
+    def _log_traceback(self, value: bool) -> None:
+        if value:
+            raise ValueError("_log_traceback can only be set to False")
+        self.log_tb = False
+
+    def entries(self) -> list[Any]:
+        """Who waits, as asyncio lists it: (callback, context)."""
+        waiting = []
+        if self.waiter is not None:
+            waiting.append((self.waiter._wakeup, self.waiter.get_context()))
+        if self.callbacks is not None:
+            for entry in self.callbacks:
+                waiting.append(entry if type(entry) is tuple else (entry._wakeup, entry.get_context()))
+        return waiting
+
+    # ---- asking ---------------------------------------------------------------------------
+
+    def get_loop(self) -> Any:
+        """The event loop that the future belongs to."""
+        if self._loop is None:
+            raise RuntimeError(f"{type(self).__name__} object is not initialized: call super().__init__() first")
+        return self._loop
+
+    def done(self) -> bool:
+        """True once there is a result, an exception, or it is cancelled."""
+        return self.status != state.PENDING
+
+    def cancelled(self) -> bool:
+        """True if it was cancelled."""
+        return self.status == state.CANCELLED
+
+    def result(self) -> Any:
+        """The result; raises the exception that was set, CancelledError, or InvalidStateError if not done."""
+        if self.status == state.FINISHED and self.error is None:
+            return self.outcome
+        raise self.failure()
+
+    def exception(self) -> BaseException | None:
+        """The exception that was set, or None; raises CancelledError, or InvalidStateError if not done."""
+        if self.status == state.FINISHED:
+            self.log_tb = False
+            return self.error
+        if self.status == state.CANCELLED:
+            raise self.make_cancelled()
+        raise InvalidStateError("Exception is not set.")
+
+    def failure(self) -> BaseException:
+        """What result() raises when there is no result to give."""
+        if self.status == state.CANCELLED:
+            return self.make_cancelled()
+        if self.status == state.PENDING or self.error is None:
+            return InvalidStateError("Result is not set.")
+        self.log_tb = False
+        # each raise starts from the traceback that it came with, or it would grow with every waiter
+        return self.error.with_traceback(self.error_tb)
+
+    def make_cancelled(self) -> BaseException:
+        """The CancelledError to raise: the very one that ended a task, the first time."""
+        exc = self.error
+        if exc is not None:
+            self.error = None
+            return exc
+        return CancelledError() if self._cancel_message is None else CancelledError(self._cancel_message)
+
+    def _make_cancelled_error(self) -> BaseException:
+        return self.make_cancelled()
+
+    # ---- finishing ------------------------------------------------------------------------
+
+    def set_result(self, result: Any, /) -> None:
+        """Marks it done with a result; raises InvalidStateError if it is done already."""
+        self.finish(result)
+
+    def finish(self, result: Any) -> int:
+        if self.status != state.PENDING:
+            raise InvalidStateError(f"invalid state: {self!r} is done already")
+        self.outcome = result
+        self.status = state.FINISHED
+        self.schedule()
+        return 0
+
+    def set_exception(self, exception: Any, /) -> None:
+        """Marks it done with an exception (an instance or a class); InvalidStateError if it is done already."""
+        if self.status != state.PENDING:
+            raise InvalidStateError(f"invalid state: {self!r} is done already")
+        if isinstance(exception, type):
+            exception = exception()
+        if not isinstance(exception, BaseException):
+            raise TypeError(f"invalid exception object: an exception was expected, got {exception!r}")
+        if isinstance(exception, StopIteration):
+            # it would end the generator that awaits instead of reaching it
+            wrapped = RuntimeError("StopIteration interacts badly with generators and cannot be raised into a Future")
+            wrapped.__cause__ = wrapped.__context__ = exception
+            exception = wrapped
+        self.error = exception
+        self.error_tb = exception.__traceback__
+        self.status = state.FINISHED
+        self.schedule()
+        self.log_tb = True
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Cancels it and schedules its callbacks; False if it is done already."""
+        return self.do_cancel(msg)
+
+    def do_cancel(self, msg: Any) -> bool:
+        self.log_tb = False
+        if self.status != state.PENDING:
+            return False
+        self.status = state.CANCELLED
+        self._cancel_message = msg
+        self.schedule()
+        return True
+
+    # ---- waiting --------------------------------------------------------------------------
+
+    def park(self, task: Any) -> int:
+        """Wakes `task` when done; who waits is woken in the order they came."""
+        if self.callbacks is not None:
+            self.callbacks.append(task)
+        elif self.waiter is None:
+            self.waiter = task
+        else:
+            self.callbacks = [task]
+        return 0
+
+    def schedule(self) -> int:
+        """Wakes who waits."""
+        task = self.waiter
+        if task is not None and self.queue is not None:
+            self.waiter = None
+            self.queue.push(task, ready.TASK)
+        if self.callbacks is not None or self.queue is None:
+            self.schedule_rest()
+        return 0
+
+    def schedule_rest(self) -> int:
+        if self.queue is None:
+            return self.schedule_foreign()
+        waiting = self.callbacks
+        self.callbacks = None
+        if waiting is not None:
+            for entry in waiting:
+                if type(entry) is tuple:
+                    self.call_back(entry[0], entry[1])
+                else:
+                    self.queue.push(entry, ready.TASK)
+        return 0
+
+    def schedule_foreign(self) -> int:
+        """On a loop that is not ours everything goes through its call_soon()."""
+        loop = self.get_loop()
+        waiting = self.entries()
+        self.waiter = self.callbacks = None
+        for fn, context in waiting:
+            loop.call_soon(fn, self, context=context)
+        return 0
+
+    def call_back(self, fn: Any, context: Context | None) -> int:
+        if self.queue is None or self.queue.debug:
+            self.get_loop().call_soon(fn, self, context=context)
+        else:
+            handle.post(self._loop, self.queue, fn, (self,), context)
+        return 0
+
+    def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Context | None = None) -> None:
+        """Calls fn(future) soon after it is done, in `context` (None: a copy of the current one)."""
+        if not step.is_callable(fn):
+            raise TypeError(f"a callable object was expected by add_done_callback(), got {fn!r}")
+        if self.status != state.PENDING:
+            self.call_back(fn, context)
+            return
+        if self.queue is None:
+            self.get_loop()
+        if self.callbacks is None:
+            self.callbacks = []
+        self.callbacks.append((fn, step.copy_context() if context is None else context))
+
+    def remove_done_callback(self, fn: Callable[[Any], object], /) -> int:
+        """Removes all instances of a callback; returns how many there were."""
+        if self.queue is None:
+            self.get_loop()
+        if self.callbacks is None and self.waiter is None:
+            return 0
+        # __eq__ may be anything and do anything: compare over a copy, then remove by identity
+        matching = []
+        if self.waiter is not None and self.waiter._wakeup == fn:
+            matching.append(self.waiter)
+        for entry in [] if self.callbacks is None else list(self.callbacks):
+            if (entry[0] if type(entry) is tuple else entry._wakeup) == fn:
+                matching.append(entry)
+        if not matching:
+            return 0
+        if self.waiter is not None and any(self.waiter is entry for entry in matching):
+            self.waiter = None
+        if self.callbacks is not None:
+            kept = [entry for entry in self.callbacks if not any(entry is gone for gone in matching)]
+            self.callbacks = kept or None
+        return len(matching)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        it = cython.cast(FutureIter, FutureIter.__new__(FutureIter))
+        it.future = self
+        return it  # type: ignore[return-value]
+
+    def __iter__(self) -> Generator[Any, None, Any]:
+        it = cython.cast(FutureIter, FutureIter.__new__(FutureIter))
+        it.future = self
+        return it  # type: ignore[return-value]
+
+    # ---- showing --------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return describe.future(self)
+
+    def __del__(self) -> None:
+        if self.log_tb and self.status == state.FINISHED and self._loop is not None:
+            self.log_tb = False
+            self.report_lost(f"{type(self).__name__} exception was never retrieved")
+
+    def report_lost(self, message: str) -> None:
+        context = {"message": message, "exception": self.error, "future": self}
+        if self._source_traceback:
+            context["source_traceback"] = self._source_traceback
+        self._loop.call_exception_handler(context)
+
+
+@cython.cclass
+class FutureIter(Awaitable):
+    """What `await future` drives."""
+
+    future: Future | None
+    yielded: bool
+    if not cython.compiled:
+        future = None
+        yielded = False
+
+    def resume(self) -> int:
+        f = self.future
+        if f is None:
+            self.value = None
+            return step.RETURNED
+        if f.status == state.PENDING:
+            if self.yielded:
+                self.future = None
+                self.value = RuntimeError("await wasn't used with future")
+                return step.RAISED
+            self.yielded = True
+            f.blocking = True
+            self.value = f
+            return step.YIELDED
+        self.future = None
+        if f.status == state.FINISHED and f.error is None:
+            self.value = f.outcome
+            return step.RETURNED
+        self.value = f.failure()
+        return step.RAISED
+
+    def resume_throw(self, exc: BaseException) -> int:
+        self.future = None
+        self.value = exc
+        return step.RAISED
+
+    def close(self) -> None:
+        self.future = None
+
+
+step.native(FutureIter)
+
+
+def new_future(loop: Any, queue: Ready) -> Future:
+    """loop.create_future() without the detours."""
+    f = Future.__new__(Future)
+    f._loop = loop
+    f.queue = queue
+    return f
+
+
+def set_unless_done(fut: Any, result: Any) -> int:
+    """Sets a result if nobody was faster: for timers."""
+    if type(fut) is Future:
+        f = cython.cast(Future, fut)
+        if f.status == state.PENDING:
+            f.finish(result)
+    elif not fut.done():
+        fut.set_result(result)
+    return 0

@@ -1,0 +1,33 @@
+cimport cython
+cimport hasten.core.ready as ready
+from hasten.core.ready cimport Ready
+cimport hasten.kernel.step as step
+from hasten.kernel.step cimport Step
+from hasten.core.timers cimport Timers
+
+cdef class Handle:
+    cdef readonly object _callback          # None once cancelled
+    cdef readonly tuple _args               # () once cancelled
+    cdef readonly object _context
+    cdef readonly object _loop
+    cdef readonly object _source_traceback  # where it was made; debug mode only
+    cdef readonly bint _cancelled
+    cdef object description                 # the repr, kept when a debugged handle is cancelled
+    cdef object __weakref__
+
+    cdef int run(self, Step st) except -1
+    cdef int failed(self, object exc) except -1
+
+cdef class TimerHandle(Handle):
+    cdef readonly double _when              # on the loop's clock, seconds
+    cdef public bint _scheduled             # in the heap
+    cdef Timers timers                      # the heap that it is in, None on another's loop
+
+@cython.locals(h=Handle)
+cdef Handle post(object loop, Ready queue, object callback, tuple args, object context)
+
+@cython.locals(h=TimerHandle)
+cdef TimerHandle post_at(object loop, Timers timers, double when, object callback, tuple args, object context)
+
+@cython.locals(i=size_t, n=size_t)
+cdef int sweep(Timers timers) except -1

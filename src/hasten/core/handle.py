@@ -1,0 +1,230 @@
+"""Callbacks that will run: Handle, and TimerHandle with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+import cython
+
+from hasten.core import describe, ready
+from hasten.core.ready import Ready
+from hasten.core.timers import Timers
+from hasten.kernel import step
+from hasten.kernel.step import Step
+
+_StdlibHandle = asyncio.Handle
+_StdlibTimerHandle = asyncio.TimerHandle
+
+
+@cython.freelist(256)
+@cython.cclass
+class Handle:
+    """A callback with its arguments and context, as call_soon() gives it.
+
+    Arguments are those of asyncio.Handle: the callback, a sequence of its arguments, the loop, and the
+    context to run in (None: a copy of the current one).
+    """
+
+    _callback: Callable[..., Any] | None
+    _args: tuple[Any, ...]
+    _context: Context
+    _loop: Any
+    _source_traceback: Any
+    _cancelled: bool
+    description: str | None
+    if not cython.compiled:
+        _callback = _loop = _source_traceback = description = None
+        _args = ()
+        _cancelled = False
+
+    def __init__(self, callback: Callable[..., Any], args: Any, loop: Any, context: Context | None = None) -> None:
+        self._callback = callback
+        self._args = () if args is None else tuple(args)
+        self._loop = loop
+        self._context = step.copy_context() if context is None else context
+        if loop is not None and loop.get_debug():
+            self._source_traceback = describe.extract_stack(sys._getframe(0))
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        # isinstance(handle, asyncio.Handle) holds without its layout
+        return _StdlibHandle
+
+    def cancel(self) -> None:
+        """Keeps the callback from running. Cancelling again does nothing."""
+        if not self._cancelled:
+            if self._source_traceback is not None:  # debug mode: what it was can still be told
+                self.description = repr(self)
+            self._cancelled = True
+            self._callback = None
+            self._args = ()
+
+    def cancelled(self) -> bool:
+        """True once cancel() was called."""
+        return self._cancelled
+
+    def get_context(self) -> Context:
+        """The context that the callback runs in."""
+        return self._context
+
+    def run(self, st: Step) -> int:
+        """Calls the callback, unless cancelled; its exception goes to the loop's handler."""
+        if self._cancelled:
+            return 0
+        value = st.call(self._context, self._callback, self._args)
+        if st.kind == step.RAISED:
+            self.failed(value)
+        return 0
+
+    def _run(self) -> None:
+        """run() for loops that are not ours."""
+        if self._cancelled or self._callback is None:
+            return
+        try:
+            self._context.run(self._callback, *self._args)
+        except BaseException as exc:
+            self.failed(exc)
+
+    def failed(self, exc: BaseException) -> int:
+        if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+            raise exc
+        source = describe.callback_source(self._callback, self._args)
+        context = {"message": f"Exception in callback {source}", "exception": exc, "handle": self}
+        if self._source_traceback:
+            context["source_traceback"] = self._source_traceback
+        self._loop.call_exception_handler(context)
+        return 0
+
+    def __repr__(self) -> str:
+        if self.description is not None:
+            return self.description
+        return f"<{' '.join(self._repr_info())}>"
+
+    def _repr_info(self) -> list[str]:
+        info = [type(self).__name__]
+        if self._cancelled:
+            info.append("cancelled")
+        if self._callback is not None:
+            info.append(describe.callback_source(self._callback, self._args))
+        if self._source_traceback:
+            frame = self._source_traceback[-1]
+            info.append(f"created at {frame[0]}:{frame[1]}")
+        return info
+
+
+@cython.cclass
+class TimerHandle(Handle):
+    """A Handle with a deadline, as call_later() and call_at() give it."""
+
+    _when: float
+    _scheduled: bool
+    timers: Timers | None
+    if not cython.compiled:
+        _scheduled = False
+        timers = None
+
+    def __init__(
+        self, when: float, callback: Callable[..., Any], args: Any, loop: Any, context: Context | None = None
+    ) -> None:
+        if when is None:
+            raise TypeError("when cannot be None")
+        Handle.__init__(self, callback, args, loop, context)
+        self._when = when
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return _StdlibTimerHandle
+
+    def when(self) -> float:
+        """The deadline in seconds on the clock of loop.time()."""
+        return self._when
+
+    def cancel(self) -> None:
+        """Keeps the callback from running. Cancelling again does nothing."""
+        if self._cancelled:
+            return
+        Handle.cancel(self)
+        if self._scheduled:
+            if self.timers is not None:
+                self.timers.cancelled += 1
+                if self.timers.crowded():
+                    sweep(self.timers)
+            else:
+                self._loop._timer_handle_cancelled(self)
+
+    def _repr_info(self) -> list[str]:
+        info = Handle._repr_info(self)
+        info.insert(2 if self._cancelled else 1, f"when={self._when}")
+        return info
+
+    def __hash__(self) -> int:
+        return hash(self._when)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._when < other._when if isinstance(other, _StdlibTimerHandle) else NotImplemented
+
+    def __le__(self, other: Any) -> Any:
+        if not isinstance(other, _StdlibTimerHandle):
+            return NotImplemented
+        return self._when < other._when or self.__eq__(other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._when > other._when if isinstance(other, _StdlibTimerHandle) else NotImplemented
+
+    def __ge__(self, other: Any) -> Any:
+        if not isinstance(other, _StdlibTimerHandle):
+            return NotImplemented
+        return self._when > other._when or self.__eq__(other)
+
+    def __eq__(self, other: Any) -> Any:
+        if not isinstance(other, _StdlibTimerHandle):
+            return NotImplemented
+        return (
+            self._when == other._when
+            and self._callback == other._callback
+            and self._args == other._args
+            and self._cancelled == other._cancelled
+        )
+
+
+def post(
+    loop: Any, queue: Ready, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None
+) -> Handle:
+    """Puts a new Handle into the ready queue."""
+    h = Handle.__new__(Handle)
+    h._callback = callback
+    h._args = args
+    h._loop = loop
+    h._context = step.copy_context() if context is None else context
+    queue.push(h, ready.HANDLE)
+    return h
+
+
+def post_at(
+    loop: Any, timers: Timers, when: float, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None
+) -> TimerHandle:
+    """Puts a new TimerHandle into the heap."""
+    h = TimerHandle.__new__(TimerHandle)
+    h._callback = callback
+    h._args = args
+    h._loop = loop
+    h._context = step.copy_context() if context is None else context
+    h._when = when
+    h._scheduled = True
+    h.timers = timers
+    timers.push(h, when)
+    return h
+
+
+def sweep(timers: Timers) -> int:
+    """Takes the cancelled timers out of the heap."""
+    n = timers.count()
+    for i in range(n):
+        if not cython.cast(TimerHandle, timers.at(i))._cancelled:
+            timers.retain(i)
+    timers.end_sweep()
+    return 0

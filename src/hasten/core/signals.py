@@ -1,0 +1,129 @@
+"""add_signal_handler(): signals as callbacks of the loop.
+
+Python's C-level handler writes the signal's number into a socket (signal.set_wakeup_fd); the loop reads it there.
+So nothing is lost while the loop sleeps or does not run: what came meanwhile is delivered when it runs again.
+"""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from hasten.core.handle import Handle
+
+
+def check_signal(sig: Any) -> None:
+    """TypeError or ValueError unless `sig` is a signal's number."""
+    if not isinstance(sig, int):
+        raise TypeError(f"sig must be an int, not {sig!r}")
+    if sig not in signal.valid_signals():
+        raise ValueError(f"invalid signal number {sig}")
+
+
+def _wake_up(signum: int, frame: Any) -> None:
+    """The Python-level handler: the work is done by what reads the socket."""
+
+
+class Signals:
+    """The signal handlers of one loop."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._handlers: dict[int, Handle] = {}
+        self._read: socket.socket | None = None
+        self._write: socket.socket | None = None
+
+    def add(self, sig: int, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """Calls callback(*args) in the loop when the signal comes. Main thread only."""
+        if inspect.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
+            raise TypeError("coroutines cannot be used with add_signal_handler()")
+        check_signal(sig)
+        self._loop._check_closed()
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("add_signal_handler() works in the main thread only: set_wakeup_fd needs it")
+        write = self._open()
+        try:
+            signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
+        except (ValueError, OSError) as exc:
+            raise RuntimeError(str(exc))
+        before = self._handlers.get(sig)
+        self._handlers[sig] = Handle(callback, args, self._loop, None)
+        try:
+            signal.signal(sig, _wake_up)
+            signal.siginterrupt(sig, False)  # system calls of others go on
+        except OSError as exc:
+            del self._handlers[sig]
+            if not self._handlers:
+                self._unhook()
+            if exc.errno == errno.EINVAL:
+                raise RuntimeError(f"sig {sig} cannot be caught")
+            raise
+        if before is not None:
+            before.cancel()
+
+    def remove(self, sig: int) -> bool:
+        """Gives a signal its default action back; False if it had no handler here."""
+        check_signal(sig)
+        handle = self._handlers.pop(sig, None)
+        if handle is None:
+            return False
+        handler = signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL
+        try:
+            signal.signal(sig, handler)
+        except OSError as exc:
+            if exc.errno == errno.EINVAL:
+                raise RuntimeError(f"sig {sig} cannot be caught")
+            raise
+        if not self._handlers:
+            self._unhook()
+        return True
+
+    def _open(self) -> socket.socket:
+        if self._read is None or self._write is None:
+            self._read, self._write = socket.socketpair()
+            self._read.setblocking(False)
+            self._write.setblocking(False)
+            self._loop._add_reader(self._read.fileno(), self._deliver)
+        return self._write
+
+    def _unhook(self) -> None:
+        try:
+            signal.set_wakeup_fd(-1)
+        except (ValueError, OSError):
+            pass
+
+    def _deliver(self) -> None:
+        assert self._read is not None
+        while True:
+            try:
+                data = self._read.recv(4096)
+            except (BlockingIOError, InterruptedError):
+                return
+            if not data:
+                return
+            for signum in data:
+                handle = self._handlers.get(signum)
+                if handle is None:
+                    continue
+                if handle.cancelled():
+                    self.remove(signum)
+                else:
+                    self._loop._post(handle)
+
+    def close(self) -> None:
+        """Gives all signals back."""
+        if self._read is None or self._write is None:
+            return
+        if threading.current_thread() is threading.main_thread():
+            for sig in list(self._handlers):
+                self.remove(sig)
+        self._handlers.clear()
+        self._loop._remove_reader(self._read.fileno())
+        self._read.close()
+        self._write.close()
+        self._read = self._write = None

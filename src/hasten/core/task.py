@@ -1,0 +1,395 @@
+"""asyncio.Task: runs a coroutine, one step per wake-up."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio import CancelledError
+from collections.abc import Coroutine
+from contextvars import Context
+from types import FrameType
+from typing import Any
+
+import cython
+
+from hasten.core import describe, ready, registry, state
+from hasten.core.future import Future
+from hasten.core.ready import Ready
+from hasten.core.roster import Roster
+from hasten.kernel import step
+from hasten.kernel.step import Step
+
+_Stdlib = asyncio.Task
+_numbers = 0
+_elsewhere = Roster()  # the unfinished tasks on loops that are not ours
+registry.add(_elsewhere)
+
+
+@cython.cclass
+class Task(Future):
+    """Runs a coroutine on a loop. It is held until it is done, whether or not anybody keeps a reference.
+
+    `loop`: the event loop (default: the current one). `name`: default "Task-<number>". `context`: the context
+    to run in (default: a copy of the current one). `eager_start`: run the first step at once, if the loop runs.
+    """
+
+    _coro: Any
+    _context: Context
+    _fut_waiter: Any
+    name: str | None
+    pending_error: BaseException | None
+    origin: Any
+    origin_at: int
+    _num_cancels_requested: int
+    must_cancel: bool
+    foreign: bool
+    _log_destroy_pending: bool
+    stepper: Step
+    roster: Roster
+    number: int
+    if not cython.compiled:
+        _coro = _context = _fut_waiter = name = pending_error = origin = None
+        origin_at = _num_cancels_requested = number = 0
+        must_cancel = foreign = _log_destroy_pending = False
+
+        def enlist(self) -> None:
+            self.roster.enlist(self)
+
+        def delist(self) -> None:
+            self.roster.delist(self)
+
+        def note_origin(self) -> None:
+            self.origin = step.origin(0)
+
+    def __init__(
+        self,
+        coro: Any,
+        *,
+        loop: Any = None,
+        name: object = None,
+        context: Context | None = None,
+        eager_start: bool = False,
+    ) -> None:
+        if not step.is_coroutine(coro):
+            raise TypeError(f"a coroutine was expected, got {coro!r}")
+        if self.roster is not None and self.status == state.PENDING:
+            raise RuntimeError(f"__init__() was called on {self!r}, which runs already")
+        Future.__init__(self, loop=loop)
+        stepper = getattr(self._loop, "_step", None)
+        if self.queue is not None and type(stepper) is Step:
+            self.stepper = stepper
+            self.roster = self._loop._roster
+            self.foreign = False
+        else:
+            self.stepper = Step(self._loop)
+            self.roster = _elsewhere
+            self.foreign = True
+            self.queue = None
+        self._coro = coro
+        self.must_cancel = False
+        self._num_cancels_requested = 0
+        self._fut_waiter = self.pending_error = None
+        self.start(name, context)
+        if eager_start and self._loop.is_running():
+            self.start_eagerly()
+        else:
+            self.restep()
+
+    def start(self, name: object, context: Context | None) -> int:
+        """What every new task needs but its first step."""
+        global _numbers
+        _numbers += 1
+        self.number = _numbers
+        if name is not None:
+            self.name = str(name)
+        self._context = step.copy_context() if context is None else context
+        self._log_destroy_pending = True
+        self.note_origin()
+        self.enlist()
+        return 0
+
+    def start_eagerly(self) -> int:
+        """The first step, inside the caller's."""
+        stepper = self.stepper
+        ours = stepper.busy()
+        before = stepper.swap(self)
+        try:
+            self.step_once(self._context)
+        finally:
+            stepper.swap(before)
+            if not ours:
+                stepper.forget()
+        return 0
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return _Stdlib
+
+    @property
+    def _must_cancel(self) -> bool:
+        return bool(self.must_cancel)
+
+    def get_coro(self) -> Coroutine[Any, Any, Any] | None:
+        """The coroutine that the task runs; None for a task that completed eagerly and let go of it."""
+        return self._coro  # type: ignore[no-any-return]
+
+    def get_context(self) -> Context:
+        """The context that the coroutine runs in."""
+        return self._context
+
+    def get_name(self) -> str:
+        """The task's name."""
+        if self.name is None:
+            self.name = f"Task-{self.number}"
+        return self.name
+
+    def set_name(self, value: object, /) -> None:
+        """Gives the task another name."""
+        self.name = str(value)
+
+    def get_stack(self, *, limit: int | None = None) -> list[FrameType]:
+        """The frames where the task is suspended, or those of its exception; at most `limit`."""
+        return describe.stack_of(self, limit)
+
+    def print_stack(self, *, limit: int | None = None, file: Any = None) -> None:
+        """Prints what get_stack() gives, as a traceback, to `file` (default: stderr)."""
+        describe.print_stack_of(self, limit, sys.stderr if file is None else file)
+
+    def created_at(self) -> tuple[str, int, str] | None:
+        """(file, line, function) where the task was made, as far as known. An addition of hasten's."""
+        return step.origin_place(self.origin, self.origin_at)
+
+    def set_result(self, result: Any, /) -> None:
+        raise RuntimeError("Task does not support set_result operation: its coroutine gives the result")
+
+    def set_exception(self, exception: Any, /) -> None:
+        raise RuntimeError("Task does not support set_exception operation: its coroutine raises the exception")
+
+    # ---- cancellation ---------------------------------------------------------------------
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Asks for CancelledError(msg) to be thrown into the coroutine; False if it is done already."""
+        return self.do_cancel(msg)
+
+    def do_cancel(self, msg: Any) -> bool:
+        self.log_tb = False
+        if self.status != state.PENDING:
+            return False
+        self._num_cancels_requested += 1
+        waiter = self._fut_waiter
+        if waiter is not None:
+            if type(waiter) is Future or type(waiter) is Task:
+                if cython.cast(Future, waiter).do_cancel(msg):
+                    return True
+            elif waiter.cancel(msg=msg):
+                return True
+        self.must_cancel = True
+        self._cancel_message = msg
+        return True
+
+    def cancelling(self) -> int:
+        """How many cancellations were asked for and not taken back."""
+        return self._num_cancels_requested
+
+    def uncancel(self) -> int:
+        """Takes one cancellation back; returns how many are left."""
+        if self._num_cancels_requested > 0:
+            self._num_cancels_requested -= 1
+            if self._num_cancels_requested == 0:
+                self.must_cancel = False
+        return self._num_cancels_requested
+
+    # ---- stepping -------------------------------------------------------------------------
+
+    def restep(self) -> int:
+        """Schedules the next step."""
+        if self.foreign:
+            self._loop.call_soon(self._wakeup, None, context=self._context)
+        else:
+            self.queue.push(self, ready.TASK)  # type: ignore[union-attr]
+        return 0
+
+    def _wakeup(self, future: Any) -> None:
+        """A callback of a future or a loop that is not ours, which runs it in the task's context: steps right away."""
+        if self.status != state.PENDING:
+            return
+        if self.foreign:
+            before = self.stepper.swap(self)
+            try:
+                self.step_once(None)
+            finally:
+                self.stepper.swap(before)
+        else:
+            self.stepper.enter(self)
+            self.step_once(None)
+
+    def run(self) -> int:
+        """One step, published as the current task. The next handle or poll takes it back."""
+        if self.status != state.PENDING:
+            return 0
+        self.stepper.enter(self)
+        return self.step_once(self._context)
+
+    def step_once(self, context: Context | None) -> int:
+        """Sends or throws into the coroutine in `context` (None: as it is), then parks, reschedules or ends."""
+        st = self.stepper
+        error = None
+        if self._fut_waiter is not None:
+            error = self.wake_error()
+        elif self.pending_error is not None:
+            error = self.pending_error
+            self.pending_error = None
+        if self.must_cancel:
+            error = self.cancelled_error(error)
+        if error is None:
+            value = st.send(self._coro, context)
+        else:
+            value = st.throw(self._coro, context, error)
+        if st.kind != step.YIELDED:
+            return self.end(st.kind, value)
+        if value is None:
+            return self.restep()
+        return self.wait_for(value)
+
+    def wake_error(self) -> BaseException | None:
+        """How what it was parked on ended: None, or the exception to throw."""
+        waiter = self._fut_waiter
+        self._fut_waiter = None
+        if type(waiter) is Future or type(waiter) is Task:
+            f = cython.cast(Future, waiter)
+            if f.status == state.FINISHED and f.error is None:
+                return None
+            return f.failure()
+        try:
+            waiter.result()
+        except BaseException as exc:
+            return exc
+        return None
+
+    def cancelled_error(self, error: BaseException | None) -> BaseException | None:
+        """The CancelledError to throw, unless one is on its way already."""
+        self.must_cancel = False
+        if isinstance(error, CancelledError):
+            return error
+        return self.make_cancelled()
+
+    def wait_for(self, y: Any) -> int:
+        """Parks on what the coroutine yielded."""
+        if type(y) is Future or type(y) is Task:
+            f = cython.cast(Future, y)
+            if not f.blocking or f._loop is not self._loop or y is self:
+                return self.wait_for_other(y)
+            f.blocking = False
+            self._fut_waiter = y
+            if f.status != state.PENDING:
+                f.call_back(self._wakeup, self._context) if self.foreign else self.restep()
+                return 0
+            f.park(self)
+            if self.must_cancel and f.do_cancel(self._cancel_message):
+                self.must_cancel = False
+            return 0
+        return self.wait_for_other(y)
+
+    def wait_for_other(self, y: Any) -> int:
+        """A future that is not quite ours, or a mistake."""
+        blocking = getattr(y, "_asyncio_future_blocking", None)
+        if blocking is None:
+            if hasattr(y, "gi_frame"):
+                return self.step_again(
+                    RuntimeError(f"yield was used instead of yield from for generator in task {self!r} with {y!r}")
+                )
+            return self.step_again(RuntimeError(f"Task got bad yield: {y!r}"))
+        loop = y.get_loop() if hasattr(y, "get_loop") else y._loop
+        if loop is not self._loop:
+            return self.step_again(RuntimeError(f"Task {self!r} got Future {y!r} attached to a different loop"))
+        if not blocking:
+            return self.step_again(
+                RuntimeError(f"yield was used instead of yield from in task {self!r} with {y!r}")
+            )
+        if y is self:
+            return self.step_again(RuntimeError(f"Task cannot await on itself: {self!r}"))
+        y._asyncio_future_blocking = False
+        y.add_done_callback(self._wakeup, context=self._context)
+        self._fut_waiter = y
+        if self.must_cancel and y.cancel(msg=self._cancel_message):
+            self.must_cancel = False
+        return 0
+
+    def step_again(self, error: BaseException) -> int:
+        """Throws `error` at the next step."""
+        self.pending_error = error
+        return self.restep()
+
+    def end(self, kind: int, value: Any) -> int:
+        """The coroutine returned or raised."""
+        self.delist()
+        if kind == step.RETURNED:
+            if self.must_cancel:  # cancelled right before it returned
+                self.must_cancel = False
+                self.status = state.CANCELLED
+            else:
+                self.outcome = value
+                self.status = state.FINISHED
+            return self.schedule()
+        self.error = value
+        if isinstance(value, CancelledError):
+            self.status = state.CANCELLED
+            return self.schedule()
+        if isinstance(value, StopIteration):
+            self.error = RuntimeError("coroutine raised StopIteration")
+            self.error.__cause__ = value
+        self.error_tb = value.__traceback__
+        self.status = state.FINISHED
+        self.schedule()
+        self.log_tb = True
+        if isinstance(value, (KeyboardInterrupt, SystemExit)):
+            raise value
+        return 0
+
+    # ---- showing --------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return describe.task(self)
+
+    def __del__(self) -> None:
+        if self._loop is None:
+            return
+        if self.status == state.PENDING:
+            if self._log_destroy_pending:
+                context = {"task": self, "message": "Task was destroyed but it is pending!"}
+                if self._source_traceback:
+                    context["source_traceback"] = self._source_traceback
+                self._loop.call_exception_handler(context)
+        elif self.log_tb and self.status == state.FINISHED:
+            self.log_tb = False
+            self.report_lost("Task exception was never retrieved")
+
+    def report_lost(self, message: str) -> None:
+        context: dict[str, Any] = {"message": message, "exception": self.error, "future": self}
+        place = self.created_at()
+        if self._source_traceback:
+            context["source_traceback"] = self._source_traceback
+        elif place is not None:
+            context["created_at"] = f'File "{place[0]}", line {place[1]}, in {place[2]}'
+        self._loop.call_exception_handler(context)
+
+
+def spawn(
+    loop: Any, queue: Ready, roster: Roster, stepper: Step, coro: Any, name: object, context: Context | None
+) -> Task:
+    """loop.create_task() without the detours."""
+    if not step.is_native_coroutine(coro) and not step.is_coroutine(coro):
+        raise TypeError(f"a coroutine was expected, got {coro!r}")
+    t = Task.__new__(Task)
+    t._loop = loop
+    t.queue = queue
+    t.roster = roster
+    t.stepper = stepper
+    t._coro = coro
+    t.start(name, context)
+    queue.push(t, ready.TASK)
+    return t
+
+
+step.skip_origin(asyncio.create_task, asyncio.ensure_future, getattr(asyncio.tasks, "_ensure_future", None))
+step.skip_origin(asyncio.gather, asyncio.wait, asyncio.wait_for, asyncio.shield, asyncio.TaskGroup.create_task)

@@ -1,0 +1,54 @@
+"""What timers.pyx does, in plain Python."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any
+
+
+class Timers:
+    """The pending timers of a loop. Cancelled ones stay until they surface, or until they are more than half."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Any]] = []
+        self._kept: list[tuple[float, int, Any]] = []
+        self._order = 0
+        self.cancelled = 0  # entries whose handle is cancelled
+
+    def push(self, handle: Any, when: float) -> None:
+        heapq.heappush(self._heap, (when, self._order, handle))
+        self._order += 1
+
+    def pop(self) -> Any:
+        """The earliest handle, taken out."""
+        return heapq.heappop(self._heap)[2]
+
+    def crowded(self) -> bool:
+        return self.cancelled > 64 and 2 * self.cancelled > len(self._heap)
+
+    def at(self, i: int) -> Any:
+        return self._heap[i][2]
+
+    def retain(self, i: int) -> None:
+        self._kept.append(self._heap[i])
+
+    def end_sweep(self) -> None:
+        """Takes out the entries that retain() was not called for since the last sweep."""
+        self._heap, self._kept = self._kept, []
+        heapq.heapify(self._heap)
+        self.cancelled = 0
+
+    def count(self) -> int:
+        return len(self._heap)
+
+    def first(self) -> float:
+        return self._heap[0][0]
+
+    def drop(self) -> None:
+        """Lets go of all entries."""
+        self._heap.clear()
+        self.cancelled = 0
+
+    def items(self) -> list[tuple[float, Any]]:
+        """[(when, handle)] in heap order: for tests and diagnosis."""
+        return [(when, handle) for when, _, handle in self._heap]

@@ -1,0 +1,26 @@
+cimport cython
+
+cdef extern from "<sys/epoll.h>" nogil:
+    cdef union epoll_data:
+        unsigned long long u64
+    cdef struct epoll_event:
+        unsigned int events
+        epoll_data data
+
+@cython.final
+cdef class Epoll:
+    """An epoll instance with an eventfd to end its waits."""
+    cdef readonly int epfd              # -1 once closed
+    cdef readonly int wakefd
+    cdef epoll_event *room
+    cdef int size                       # of room, in events
+    cdef bint coarse                    # no epoll_pwait2: milliseconds
+    cdef int fd, events                 # of the event loaded last; events are poll.contract's
+    cdef unsigned int generation
+
+    cdef int add(self, int fd, int events, unsigned int generation) except -1
+    cdef int change(self, int fd, int events, unsigned int generation) except -1
+    cdef int remove(self, int fd) except -1
+    cdef int wait(self, double timeout) except -1
+    cdef int load(self, int i) except -1
+    cdef int wake(self) except -1

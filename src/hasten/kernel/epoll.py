@@ -1,0 +1,89 @@
+"""What epoll.pyx does, in plain Python."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+
+READ, WRITE, HANGUP, LEVEL = 1, 2, 4, 8
+
+
+class Epoll:
+    """An epoll instance with an eventfd to end its waits."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._wake, select.EPOLLIN | select.EPOLLET)
+        self._generations: dict[int, int] = {}
+        self._ready: list[tuple[int, int]] = []
+        self.fd = -1
+        self.events = 0
+        self.generation = 0
+
+    @staticmethod
+    def _wanted(events: int) -> int:
+        mask = 0 if events & LEVEL else select.EPOLLET
+        if events & READ:
+            mask |= select.EPOLLIN | select.EPOLLRDHUP
+        if events & WRITE:
+            mask |= select.EPOLLOUT
+        return mask
+
+    def add(self, fd: int, events: int, generation: int) -> None:
+        self._generations[fd] = generation
+        try:
+            self._epoll.register(fd, self._wanted(events))
+        except FileExistsError:
+            self._epoll.modify(fd, self._wanted(events))
+
+    def change(self, fd: int, events: int, generation: int) -> None:
+        self._generations[fd] = generation
+        try:
+            self._epoll.modify(fd, self._wanted(events))
+        except FileNotFoundError:
+            self._epoll.register(fd, self._wanted(events))
+
+    def remove(self, fd: int) -> None:
+        self._generations.pop(fd, None)
+        if self._epoll.closed:
+            return
+        try:
+            self._epoll.unregister(fd)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOENT, errno.EBADF, errno.EPERM):
+                raise
+
+    def wait(self, timeout: float) -> int:
+        """How many events there are; load() gives them one by one."""
+        found = self._epoll.poll(None if timeout < 0 else min(timeout, 86400.0))
+        self._ready = [(fd, mask) for fd, mask in found if fd != self._wake]
+        return len(self._ready)
+
+    def load(self, i: int) -> None:
+        """Makes event number i the loaded one."""
+        self.fd, mask = self._ready[i]
+        self.generation = self._generations.get(self.fd, -1)
+        self.events = 0
+        if mask & (select.EPOLLIN | select.EPOLLPRI | select.EPOLLRDHUP):
+            self.events |= READ
+        if mask & select.EPOLLOUT:
+            self.events |= WRITE
+        if mask & select.EPOLLRDHUP:
+            self.events |= HANGUP
+        if mask & (select.EPOLLHUP | select.EPOLLERR):
+            self.events |= READ | WRITE | HANGUP
+
+    def wake(self) -> None:
+        os.eventfd_write(self._wake, 1)
+
+    def fileno(self) -> int:
+        """The epoll fd; -1 once closed."""
+        return -1 if self._epoll.closed else self._epoll.fileno()
+
+    def close(self) -> None:
+        """Closes both fds; again does nothing."""
+        if not self._epoll.closed:
+            self._epoll.close()
+            os.close(self._wake)

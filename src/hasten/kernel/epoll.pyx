@@ -1,0 +1,195 @@
+"""epoll's system calls. The plain twin is epoll.py.
+
+Timeouts: epoll_pwait2 (Linux 5.11) takes nanoseconds; where it is missing (ENOSYS, or EPERM from an old seccomp
+profile) they are rounded up to milliseconds, so that no timer is early. Source: epoll_wait(2).
+"""
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from libc.errno cimport EBADF, EEXIST, EINTR, ENOENT, ENOSYS, EPERM, errno
+
+cdef extern from *:
+    """
+    #include <sys/epoll.h>
+    #include <sys/eventfd.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    #include <time.h>
+    #include <math.h>
+    #ifndef __NR_epoll_pwait2
+    #define __NR_epoll_pwait2 441
+    #endif
+    static int hasten_pwait2(int ep, struct epoll_event *ev, int max, double timeout) {
+        struct timespec ts;
+        if (timeout > 86400.0) timeout = 86400.0;
+        ts.tv_sec = (time_t)timeout;
+        ts.tv_nsec = (long)ceil((timeout - (double)ts.tv_sec) * 1e9);
+        if (ts.tv_nsec >= 1000000000) { ts.tv_sec++; ts.tv_nsec -= 1000000000; }
+        return (int)syscall(__NR_epoll_pwait2, ep, ev, max, &ts, NULL, (size_t)8);
+    }
+    static int hasten_millis(double timeout) {
+        if (timeout > 86400.0) timeout = 86400.0;
+        return (int)ceil(timeout * 1e3);
+    }
+    """
+    int hasten_pwait2(int ep, epoll_event *ev, int max, double timeout) nogil
+    int hasten_millis(double timeout) nogil
+
+cdef extern from "<sys/epoll.h>" nogil:
+    int EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL, EPOLL_CLOEXEC
+    unsigned int EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR, EPOLLET, EPOLLPRI
+    int epoll_create1(int flags)
+    int epoll_ctl(int ep, int op, int fd, epoll_event *ev)
+    int epoll_wait(int ep, epoll_event *ev, int max, int timeout)
+
+cdef extern from "<sys/eventfd.h>" nogil:
+    int EFD_CLOEXEC, EFD_NONBLOCK
+    int eventfd(unsigned int value, int flags)
+    int eventfd_write(int fd, unsigned long long value)
+
+cdef extern from "<unistd.h>" nogil:
+    int c_close "close"(int fd)
+
+# poll.contract's events, which a leaf cannot import from above
+cdef enum:
+    READ = 1
+    WRITE = 2
+    HANGUP = 4
+    LEVEL = 8
+
+
+cdef inline unsigned int wanted(int events) noexcept:
+    cdef unsigned int mask = 0
+    if events & READ:
+        mask |= EPOLLIN | EPOLLRDHUP
+    if events & WRITE:
+        mask |= EPOLLOUT
+    if not events & LEVEL:
+        mask |= EPOLLET
+    return mask
+
+
+cdef class Epoll:
+    def __cinit__(self):
+        self.epfd = self.wakefd = -1
+        self.size = 1024
+        self.room = <epoll_event *>PyMem_RawMalloc(self.size * sizeof(epoll_event))
+        if self.room == NULL:
+            raise MemoryError()
+
+    def __init__(self):
+        cdef epoll_event ev
+        if self.epfd >= 0:
+            return
+        self.epfd = epoll_create1(EPOLL_CLOEXEC)
+        if self.epfd < 0:
+            PyErr_SetFromErrno(OSError)
+        self.wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        if self.wakefd < 0:
+            PyErr_SetFromErrno(OSError)
+        ev.events = EPOLLIN | EPOLLET
+        ev.data.u64 = <unsigned long long>-1
+        if epoll_ctl(self.epfd, EPOLL_CTL_ADD, self.wakefd, &ev) < 0:
+            PyErr_SetFromErrno(OSError)
+
+    cdef int add(self, int fd, int events, unsigned int generation) except -1:
+        cdef epoll_event ev
+        ev.events = wanted(events)
+        ev.data.u64 = (<unsigned long long>generation << 32) | <unsigned int>fd
+        if epoll_ctl(self.epfd, EPOLL_CTL_ADD, fd, &ev) == 0:
+            return 0
+        # the fd was closed behind our back, but a duplicate keeps the open file: take it over
+        if errno == EEXIST and epoll_ctl(self.epfd, EPOLL_CTL_MOD, fd, &ev) == 0:
+            return 0
+        PyErr_SetFromErrno(OSError)
+        return -1
+
+    cdef int change(self, int fd, int events, unsigned int generation) except -1:
+        cdef epoll_event ev
+        ev.events = wanted(events)
+        ev.data.u64 = (<unsigned long long>generation << 32) | <unsigned int>fd
+        if epoll_ctl(self.epfd, EPOLL_CTL_MOD, fd, &ev) == 0:
+            return 0
+        # closed and opened anew: the kernel forgot it
+        if errno == ENOENT and epoll_ctl(self.epfd, EPOLL_CTL_ADD, fd, &ev) == 0:
+            return 0
+        PyErr_SetFromErrno(OSError)
+        return -1
+
+    cdef int remove(self, int fd) except -1:
+        cdef epoll_event ev
+        if self.epfd >= 0 and epoll_ctl(self.epfd, EPOLL_CTL_DEL, fd, &ev) < 0:
+            if errno != ENOENT and errno != EBADF and errno != EPERM:
+                PyErr_SetFromErrno(OSError)
+                return -1
+        return 0
+
+    cdef int wait(self, double timeout) except -1:
+        """How many events there are; load() gives them one by one."""
+        cdef int n, ep = self.epfd, room = self.size
+        cdef epoll_event *ev = self.room
+        if timeout == 0.0:      # returns at once: the interpreter's lock need not be given away
+            n = epoll_wait(ep, ev, room, 0)
+        elif timeout < 0.0:
+            PyErr_CheckSignals()
+            with nogil:
+                n = epoll_wait(ep, ev, room, -1)
+        else:
+            PyErr_CheckSignals()
+            n = -1
+            if not self.coarse:
+                with nogil:
+                    n = hasten_pwait2(ep, ev, room, timeout)
+                if n < 0 and (errno == ENOSYS or errno == EPERM):
+                    self.coarse = True
+            if self.coarse:
+                with nogil:
+                    n = epoll_wait(ep, ev, room, hasten_millis(timeout))
+        if n >= 0:
+            return n
+        if errno != EINTR:
+            PyErr_SetFromErrno(OSError)
+            return -1
+        PyErr_CheckSignals()
+        return 0
+
+    cdef int load(self, int i) except -1:
+        """Makes event number i the loaded one."""
+        cdef unsigned int mask = self.room[i].events
+        cdef unsigned long long data = self.room[i].data.u64
+        cdef int events = 0
+        if mask & (EPOLLIN | EPOLLPRI | EPOLLRDHUP):
+            events |= READ
+        if mask & EPOLLOUT:
+            events |= WRITE
+        if mask & EPOLLRDHUP:
+            events |= HANGUP
+        if mask & (EPOLLHUP | EPOLLERR):
+            events |= READ | WRITE | HANGUP
+        self.events = events
+        self.fd = <int>(data & 0xffffffff)
+        self.generation = <unsigned int>(data >> 32)
+        return 0
+
+    cdef int wake(self) except -1:
+        eventfd_write(self.wakefd, 1)
+        return 0
+
+    def fileno(self):
+        """The epoll fd; -1 once closed."""
+        return self.epfd
+
+    def close(self):
+        """Closes both fds; again does nothing."""
+        if self.epfd >= 0:
+            c_close(self.epfd)
+            self.epfd = -1
+        if self.wakefd >= 0:
+            c_close(self.wakefd)
+            self.wakefd = -1
+
+    def __dealloc__(self):
+        if self.epfd >= 0:
+            c_close(self.epfd)
+        if self.wakefd >= 0:
+            c_close(self.wakefd)
+        PyMem_RawFree(self.room)

@@ -1,0 +1,172 @@
+/* What neither Python nor Cython can say. Mechanism only; every function is static inline.
+ *
+ * Reference rules are written beside each function: "new" gives the caller a reference,
+ * "borrowed" does not, "steals" takes the caller's. */
+#ifndef HASTEN_H
+#define HASTEN_H
+#include <Python.h>
+#include <stdint.h>
+#include <time.h>
+
+/* ---- exceptions ------------------------------------------------------------------------- */
+
+/* The current exception, normalised and cleared: new, or NULL. */
+static inline PyObject *hasten_fetch_exc(void) {
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *t, *v, *tb;
+    PyErr_Fetch(&t, &v, &tb);
+    if (t == NULL) return NULL;
+    PyErr_NormalizeException(&t, &v, &tb);
+    if (tb != NULL) { PyException_SetTraceback(v, tb); Py_DECREF(tb); }
+    Py_DECREF(t);
+    return v;
+#endif
+}
+
+/* Makes `exc` the current exception without a traceback entry of ours. */
+static inline void hasten_raise(PyObject *exc) {
+#if PY_VERSION_HEX >= 0x030C0000
+    Py_INCREF(exc);
+    PyErr_SetRaisedException(exc);
+#else
+    PyObject *t = (PyObject *)Py_TYPE(exc);
+    Py_INCREF(t); Py_INCREF(exc);
+    PyErr_Restore(t, exc, PyException_GetTraceback(exc));
+#endif
+}
+
+/* The end of an iterator that returns `val`. From tp_iternext, None needs no exception. */
+static inline void hasten_stop(PyObject *val, int by_next) {
+    if (val == Py_None && by_next) return;
+    /* a tuple or an exception as value would be unpacked or adopted: hand over an instance */
+    PyObject *e = PyObject_CallOneArg(PyExc_StopIteration, val);
+    if (e != NULL) { PyErr_SetObject(PyExc_StopIteration, e); Py_DECREF(e); }
+}
+
+/* ---- one step of a coroutine, one call of a callback -------------------------------------- */
+
+enum { HASTEN_RAISED = -1, HASTEN_RETURNED = 0, HASTEN_YIELDED = 1 };
+
+/* After a throw() that gave `res`: tells a value returned from an exception. new */
+static inline PyObject *hasten_settle(PyObject *res, int *kind) {
+    PyObject *exc, *val;
+    if (res != NULL) { *kind = HASTEN_YIELDED; return res; }
+    exc = hasten_fetch_exc();
+    if (exc == NULL) { *kind = HASTEN_RETURNED; return Py_NewRef(Py_None); }
+    if (!PyErr_GivenExceptionMatches(exc, PyExc_StopIteration)) { *kind = HASTEN_RAISED; return exc; }
+    val = ((PyStopIterationObject *)exc)->value;
+    val = Py_NewRef(val == NULL ? Py_None : val);
+    Py_DECREF(exc);
+    *kind = HASTEN_RETURNED;
+    return val;
+}
+
+/* Sends None into `coro` inside `ctx` (None: we are inside already). new: what was yielded, returned or raised; *kind says which. */
+static inline PyObject *hasten_send(PyObject *coro, PyObject *ctx, int *kind) {
+    PyObject *res = NULL;
+    if (ctx != Py_None && PyContext_Enter(ctx) < 0) { *kind = HASTEN_RAISED; return hasten_fetch_exc(); }
+    *kind = (int)PyIter_Send(coro, Py_None, &res);
+    if (*kind == HASTEN_RAISED) res = hasten_fetch_exc();
+    if (ctx != Py_None && PyContext_Exit(ctx) < 0) PyErr_Clear();
+    return res;
+}
+
+/* Throws `exc` into `coro` inside `ctx`. new, as hasten_send. */
+static inline PyObject *hasten_throw(PyObject *coro, PyObject *ctx, PyObject *exc, PyObject *name, int *kind) {
+    PyObject *res;
+    if (ctx != Py_None && PyContext_Enter(ctx) < 0) { *kind = HASTEN_RAISED; return hasten_fetch_exc(); }
+    res = hasten_settle(PyObject_CallMethodOneArg(coro, name, exc), kind);
+    if (ctx != Py_None && PyContext_Exit(ctx) < 0) PyErr_Clear();
+    return res;
+}
+
+/* Calls `cb(*args)` inside `ctx`. new: the result, or the exception with *kind RAISED. */
+static inline PyObject *hasten_call(PyObject *ctx, PyObject *cb, PyObject *args, int *kind) {
+    PyObject *res;
+    Py_ssize_t n = PyTuple_GET_SIZE(args);
+    if (PyContext_Enter(ctx) < 0) { *kind = HASTEN_RAISED; return hasten_fetch_exc(); }
+    if (n == 0) res = PyObject_CallNoArgs(cb);
+    else if (n == 1) res = PyObject_CallOneArg(cb, PyTuple_GET_ITEM(args, 0));
+    else res = PyObject_Call(cb, args, NULL);
+    *kind = res == NULL ? HASTEN_RAISED : HASTEN_RETURNED;
+    if (res == NULL) res = hasten_fetch_exc();
+    if (PyContext_Exit(ctx) < 0) PyErr_Clear();
+    return res;
+}
+
+/* ---- slots of a type that Cython cannot write ---------------------------------------------- */
+
+static inline void hasten_patch_awaitable(PyObject *type, iternextfunc next,
+                                          int (*send)(PyObject *, PyObject *, PyObject **)) {
+    PyTypeObject *t = (PyTypeObject *)type;
+    t->tp_iternext = next;
+    if (t->tp_as_async != NULL) {
+        t->tp_as_async->am_send = (sendfunc)(void (*)(void))send;
+#ifdef Py_TPFLAGS_HAVE_AM_SEND
+        t->tp_flags |= Py_TPFLAGS_HAVE_AM_SEND;
+#endif
+    }
+    PyType_Modified(t);
+}
+
+/* Gives a static type the methods send(value) and throw(*args), straight in C. */
+static inline int hasten_add_methods(PyObject *type, PyCFunction send, PyCFunction throw_) {
+    static PyMethodDef defs[2];
+    PyTypeObject *t = (PyTypeObject *)type;
+    defs[0].ml_name = "send"; defs[0].ml_meth = send; defs[0].ml_flags = METH_O;
+    defs[1].ml_name = "throw"; defs[1].ml_meth = throw_; defs[1].ml_flags = METH_VARARGS;
+    for (int i = 0; i < 2; i++) {
+        PyObject *m = PyDescr_NewMethod(t, &defs[i]);
+        int failed = m == NULL || PyDict_SetItemString(t->tp_dict, defs[i].ml_name, m) < 0;
+        Py_XDECREF(m);
+        if (failed) return -1;
+    }
+    PyType_Modified(t);
+    return 0;
+}
+
+/* Containers of raw references (ring, heap, list of tasks) show them to the garbage collector. */
+static inline void hasten_patch_gc(PyObject *type, traverseproc traverse, inquiry clear) {
+    PyTypeObject *t = (PyTypeObject *)type;
+    t->tp_traverse = traverse;
+    t->tp_clear = clear;
+}
+static inline int hasten_visit(PyObject *o, visitproc visit, void *arg) {
+    Py_VISIT(o);
+    return 0;
+}
+
+/* ---- the ready queue's words: an owned object and a tag ------------------------------------- */
+
+static inline PyObject *hasten_untag(uintptr_t w) { return (PyObject *)(w & ~(uintptr_t)7); }   /* new: the queue's */
+static inline uintptr_t hasten_tag(PyObject *o, uintptr_t t) { Py_INCREF(o); return (uintptr_t)o | t; }
+
+/* Hands a reference that C code owns over to the caller: new */
+static inline PyObject *hasten_steal(PyObject *o) { return o; }
+
+/* ---- time --------------------------------------------------------------------------------- */
+
+/* time.monotonic(), to the last bit. */
+static inline double hasten_monotonic(void) {
+#if defined(CLOCK_MONOTONIC) && !defined(__APPLE__) && !defined(_WIN32)
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)((int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec) / 1e9;
+#elif PY_VERSION_HEX >= 0x030D0000
+    PyTime_t t;
+    if (PyTime_MonotonicRaw(&t) < 0) return 0.0;
+    return PyTime_AsSecondsDouble(t);
+#else
+    return _PyTime_AsSecondsDouble(_PyTime_GetMonotonicClock());
+#endif
+}
+
+/* ---- the loop that runs in this thread ------------------------------------------------------ */
+#ifdef _MSC_VER
+#  define HASTEN_THREAD __declspec(thread)
+#else
+#  define HASTEN_THREAD __thread
+#endif
+#endif

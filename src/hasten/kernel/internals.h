@@ -1,0 +1,73 @@
+/* CPython's own structures, for the one leaf that includes this file (step.pyx): the running task's
+ * slot (3.14 and newer), and the innermost Python frame without making a frame object of it.
+ * The layouts belong to a minor version; an extension module is built for one minor version. */
+#ifndef HASTEN_INTERNALS_H
+#define HASTEN_INTERNALS_H
+#ifndef Py_BUILD_CORE
+#  define Py_BUILD_CORE 1
+#endif
+#include <Python.h>
+#include "internal/pycore_frame.h"
+#if PY_VERSION_HEX >= 0x030E0000
+#  include "internal/pycore_interpframe.h"
+#  include "internal/pycore_tstate.h"
+#endif
+#include "hasten.h"
+
+#if PY_VERSION_HEX < 0x030E0000
+/* exported, but declared in an internal header or nowhere */
+extern int _PyDict_SetItem_KnownHash(PyObject *mp, PyObject *key, PyObject *item, Py_hash_t hash);
+extern int _PyDict_DelItem_KnownHash(PyObject *mp, PyObject *key, Py_hash_t hash);
+#endif
+
+/* Where 3.14+ keep the running task of this thread; NULL on older Pythons. */
+static inline PyObject **hasten_task_slot(void) {
+#if PY_VERSION_HEX >= 0x030E0000
+    return &((_PyThreadStateImpl *)PyThreadState_GET())->asyncio_running_task;
+#else
+    return NULL;
+#endif
+}
+
+static inline PyCodeObject *hasten_frame_code(struct _PyInterpreterFrame *f) {   /* borrowed */
+#if PY_VERSION_HEX >= 0x030E0000
+    return _PyFrame_GetCode(f);
+#elif PY_VERSION_HEX >= 0x030D0000
+    return (PyCodeObject *)f->f_executable;
+#else
+    return f->f_code;
+#endif
+}
+
+static inline struct _PyInterpreterFrame *hasten_complete(struct _PyInterpreterFrame *f) {
+#if PY_VERSION_HEX >= 0x030C0000
+    return f == NULL ? NULL : _PyFrame_GetFirstComplete(f);
+#else
+    while (f != NULL && _PyFrame_IsIncomplete(f)) f = f->previous;
+    return f;
+#endif
+}
+
+/* The innermost Python frame whose code is not in `skip` (a set): its code (new, or NULL without an
+ * exception) and instruction offset in bytes, as a line table wants it. */
+static inline PyObject *hasten_origin(PyObject *skip, int *lasti) {
+    PyThreadState *ts = PyThreadState_GET();
+#if PY_VERSION_HEX >= 0x030D0000
+    struct _PyInterpreterFrame *f = hasten_complete(ts->current_frame);
+#else
+    struct _PyInterpreterFrame *f = hasten_complete(ts->cframe->current_frame);
+#endif
+    for (int depth = 0; f != NULL && depth < 8; depth++) {
+        PyCodeObject *code = hasten_frame_code(f);
+        int known = PySet_Contains(skip, (PyObject *)code);
+        if (known < 0) { PyErr_Clear(); return NULL; }
+        if (!known) {
+            *lasti = _PyInterpreterFrame_LASTI(f) * (int)sizeof(_Py_CODEUNIT);
+            Py_INCREF(code);
+            return (PyObject *)code;
+        }
+        f = hasten_complete(f->previous);
+    }
+    return NULL;
+}
+#endif

@@ -1,0 +1,54 @@
+"""What sockio.pyx does, in plain Python."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+CHUNK = 262144  # how much one recv takes at most, and what a transport reads at once
+_MANY = 64  # pieces in one sendmsg
+
+_AGAIN = (BlockingIOError, InterruptedError)
+
+
+def recv(sock: socket.socket, fd: int) -> bytes | None:
+    """What there is, at most CHUNK bytes; b"" at the end; None if it would block. Raises OSError."""
+    try:
+        return sock.recv(CHUNK)
+    except _AGAIN:
+        return None
+
+
+def recv_into(sock: socket.socket, fd: int, buf: Any) -> int:
+    """Fills a writable buffer: the number of bytes, 0 at the end, -1 if it would block. Raises OSError."""
+    try:
+        return sock.recv_into(buf)
+    except _AGAIN:
+        return -1
+
+
+def send(sock: socket.socket, fd: int, data: Any) -> int:
+    """Sends a bytes-like object: the number of bytes that went, -1 if it would block. Raises OSError."""
+    try:
+        return sock.send(data)
+    except _AGAIN:
+        return -1
+
+
+def send_from(sock: socket.socket, fd: int, data: Any, offset: int) -> int:
+    """send() of what lies behind `offset`."""
+    return send(sock, fd, memoryview(data)[offset:])
+
+
+def send_many(sock: socket.socket, fd: int, items: Iterable[bytes], offset: int) -> int:
+    """send() of the first pieces (bytes) of a sequence in one system call, without `offset` bytes of the first."""
+    pieces: list[Any] = list(itertools.islice(items, _MANY))
+    pieces[0] = memoryview(pieces[0])[offset:]
+    try:
+        if hasattr(sock, "sendmsg"):
+            return sock.sendmsg(pieces)
+        return sock.send(b"".join(pieces))
+    except _AGAIN:
+        return -1

@@ -1,0 +1,63 @@
+cimport cython
+from cpython.ref cimport PyObject
+
+cdef extern from "hasten.h":
+    object _send "hasten_send"(object coro, object ctx, int *kind)
+    object _throw "hasten_throw"(object coro, object ctx, object exc, object name, int *kind)
+    object _call "hasten_call"(object ctx, object cb, object args, int *kind)
+    object copy_context "PyContext_CopyCurrent"()
+    bint is_native_coroutine "PyCoro_CheckExact"(object) noexcept
+    double monotonic "hasten_monotonic"() noexcept
+    bint is_callable "PyCallable_Check"(object) noexcept
+    int context_enter "PyContext_Enter"(object ctx) except -1
+    int context_exit "PyContext_Exit"(object ctx) except -1
+
+cdef enum Kind:
+    RAISED = -1
+    RETURNED = 0
+    YIELDED = 1
+
+@cython.final
+cdef class Step:
+    """One per loop: sends into coroutines, publishes the current task, remembers how a step ended."""
+    cdef int kind               # of the latest send, throw or call
+    cdef PyObject *current      # the task published as current, borrowed: the ready queue or a caller holds it
+    cdef object loop
+    cdef Py_hash_t loop_hash
+
+    cdef inline object send(self, object coro, object ctx):
+        return _send(coro, ctx, &self.kind)
+    cdef inline object throw(self, object coro, object ctx, object exc):
+        return _throw(coro, ctx, exc, _name_throw, &self.kind)
+    cdef inline object call(self, object ctx, object cb, object args):
+        return _call(ctx, cb, args, &self.kind)
+    cdef inline int enter(self, object task) except -1:
+        if self.current != <PyObject *>task:
+            self.publish(task)
+        return 0
+    cdef inline int leave(self) except -1:
+        if self.current != NULL:
+            self.publish(None)
+        return 0
+    cdef inline bint busy(self) noexcept:
+        return self.current != NULL
+    cdef inline int forget(self) noexcept:
+        """What is published now is somebody else's to take back."""
+        self.current = NULL
+        return 0
+    cdef int publish(self, object task) except -1
+    cdef object swap(self, object task)
+
+cdef object _name_throw
+
+cdef object origin(int *lasti)
+cdef object origin_place(object code, int lasti)
+
+cpdef object running_loop()
+cpdef object set_running_loop(object loop)
+
+cdef class Awaitable:
+    """A native awaitable: a subclass says in `resume` what one send does."""
+    cdef object value           # yielded, returned or raised by the latest resume
+    cdef int resume(self) except -2
+    cdef int resume_throw(self, object exc) except -2

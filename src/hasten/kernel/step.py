@@ -1,0 +1,203 @@
+"""What step.pyx does, in plain Python: the type checker's view, and the uncompiled fallback."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
+from contextvars import copy_context as copy_context
+from types import CodeType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+RAISED, RETURNED, YIELDED = -1, 0, 1
+
+monotonic = time.monotonic
+is_callable = callable
+
+
+class Step:
+    """One per loop: sends into coroutines, publishes the current task, remembers how a step ended."""
+
+    kind: int
+
+    def __init__(self, loop: Any) -> None:
+        self.loop = loop
+        self.kind = RETURNED
+        self.current: Any = None
+
+    def send(self, coro: Coroutine[Any, Any, Any], ctx: Context | None) -> Any:
+        return self._drive(ctx, coro.send, None)
+
+    def throw(self, coro: Coroutine[Any, Any, Any], ctx: Context | None, exc: BaseException) -> Any:
+        return self._drive(ctx, coro.throw, exc)
+
+    def call(self, ctx: Context, cb: Callable[..., Any] | None, args: tuple[Any, ...]) -> Any:
+        try:
+            value = ctx.run(cb, *args)  # type: ignore[arg-type]
+            self.kind = RETURNED
+        except BaseException as exc:
+            value, self.kind = exc, RAISED
+        return value
+
+    def _drive(self, ctx: Context | None, fn: Callable[[Any], Any], arg: Any) -> Any:
+        try:
+            value = fn(arg) if ctx is None else ctx.run(fn, arg)
+            self.kind = YIELDED
+        except StopIteration as exc:
+            value, self.kind = exc.value, RETURNED
+        except BaseException as exc:
+            value, self.kind = exc, RAISED
+        return value
+
+    def enter(self, task: Any) -> None:
+        if self.current is not task:
+            self.publish(task)
+
+    def leave(self) -> None:
+        if self.current is not None:
+            self.publish(None)
+
+    def busy(self) -> bool:
+        return self.current is not None
+
+    def forget(self) -> None:
+        """What is published now is somebody else's to take back."""
+        self.current = None
+
+    def publish(self, task: Any) -> None:
+        """Makes `task` (or None) the one that current_task() gives."""
+        if self.current is not None:
+            asyncio.tasks._leave_task(self.loop, self.current)
+        if task is not None:
+            asyncio.tasks._enter_task(self.loop, task)
+        self.current = task
+
+    def swap(self, task: Any) -> Any:
+        """Publishes `task`, gives back what was published before (also by others) or None."""
+        before = asyncio.current_task(self.loop)
+        if before is not None and self.current is None:
+            self.current = before
+        if task is not before:
+            self.publish(task)
+        return before
+
+
+_skip: set[CodeType] = set()
+
+
+def skip_origin(*functions: Any) -> None:
+    """Functions that only hand a coroutine on: the place of creation is their caller."""
+    for f in functions:
+        code = getattr(f, "__code__", None)
+        if isinstance(code, CodeType):
+            _skip.add(code)
+
+
+def origin(lasti: Any) -> Any:
+    """The innermost Python frame outside hasten and outside skip_origin's functions: its code and line."""
+    frame = sys._getframe(1)
+    for _ in range(16):
+        if frame.f_code not in _skip and not frame.f_globals.get("__name__", "").startswith("hasten.core"):
+            return frame.f_code, frame.f_lineno
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return None
+
+
+def origin_place(code: Any, lasti: int) -> tuple[str, int, str] | None:
+    """(file name, line, function) of what origin() gave, or None."""
+    if code is None:
+        return None
+    return code[0].co_filename, code[1], code[0].co_qualname
+
+
+_running: dict[int, Any] = {}
+
+
+def running_loop() -> Any:
+    """hasten's loop that runs in this thread, or None (another loop may run)."""
+    import threading
+
+    return _running.get(threading.get_ident())
+
+
+def set_running_loop(loop: Any) -> Any:
+    """Publishes `loop` (or None) to asyncio and to us; gives what was running before."""
+    import threading
+
+    before = asyncio._get_running_loop()
+    asyncio._set_running_loop(loop)
+    if loop is None:
+        _running.pop(threading.get_ident(), None)
+    else:
+        _running[threading.get_ident()] = loop
+    return before
+
+
+def is_coroutine(obj: object) -> bool:
+    """asyncio.iscoroutine(), first the quick way."""
+    return asyncio.iscoroutine(obj)
+
+
+def is_native_coroutine(obj: object) -> bool:
+    """Is it a coroutine that an `async def` of Python made?"""
+    return type(obj).__name__ == "coroutine"
+
+
+class Awaitable:
+    """A native awaitable: a subclass says in `resume` what one send does."""
+
+    value: Any = None
+
+    def resume(self) -> int:
+        self.value = None
+        return RETURNED
+
+    def resume_throw(self, exc: BaseException) -> int:
+        self.value = exc
+        return RAISED
+
+    def _deliver(self, kind: int) -> Any:
+        value, self.value = self.value, None
+        if kind == YIELDED:
+            return value
+        if kind == RAISED:
+            raise value
+        raise StopIteration(value)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self  # type: ignore[return-value]
+
+    def __iter__(self) -> Generator[Any, Any, Any]:
+        return self  # type: ignore[return-value]
+
+    def __next__(self) -> Any:
+        return self._deliver(self.resume())
+
+    def send(self, value: Any) -> Any:
+        return self._deliver(self.resume())
+
+    def throw(self, typ: Any, val: Any = None, tb: Any = None) -> Any:
+        if isinstance(typ, BaseException):
+            exc = typ
+        elif isinstance(typ, type) and issubclass(typ, BaseException):
+            exc = val if isinstance(val, BaseException) else (typ() if val is None else typ(val))
+        else:
+            raise TypeError(
+                f"exceptions must be classes or instances deriving from BaseException, not {type(typ).__name__}"
+            )
+        if tb is not None:
+            exc = exc.with_traceback(tb)
+        return self._deliver(self.resume_throw(exc))
+
+    def close(self) -> None:
+        self.value = None
+
+
+def native(cls: type[T]) -> type[T]:
+    """Class decorator: gives an Awaitable subclass the C slots (nothing to do here)."""
+    return cls

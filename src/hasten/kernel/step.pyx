@@ -1,0 +1,280 @@
+"""Sending into coroutines, the current task, native awaitables.
+
+The plain twin is step.py. Sources: CPython's Objects/genobject.c (PyIter_Send), Modules/_asynciomodule.c
+(where each version keeps the current task).
+"""
+import asyncio
+import _asyncio
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from types import CodeType
+
+cdef extern from "internals.h":
+    PyObject **hasten_task_slot() noexcept
+    PyObject *_origin "hasten_origin"(object skip, int *lasti) noexcept
+
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX >= 0x030E0000
+    #define HASTEN_TASK_SLOT 1
+    static inline int hasten_publish_dict(PyObject *d, PyObject *k, PyObject *v, Py_hash_t h) { return 0; }
+    #else
+    #define HASTEN_TASK_SLOT 0
+    static inline int hasten_publish_dict(PyObject *d, PyObject *k, PyObject *v, Py_hash_t h) {
+        if (v == Py_None) return _PyDict_DelItem_KnownHash(d, k, h);
+        return _PyDict_SetItem_KnownHash(d, k, v, h);
+    }
+    #endif
+    static inline void hasten_swap_slot(PyObject **slot, PyObject *v) {
+        PyObject *old = *slot;
+        *slot = v == Py_None ? NULL : Py_NewRef(v);
+        Py_XDECREF(old);
+    }
+    static HASTEN_THREAD PyObject *hasten_running;      /* borrowed: run_forever holds it */
+    static inline PyObject *hasten_get_running(void) { return hasten_running; }
+    static inline void hasten_set_running(PyObject *l) { hasten_running = l; }
+    """
+    bint TASK_SLOT "HASTEN_TASK_SLOT"
+    int publish_dict "hasten_publish_dict"(object d, object k, object v, Py_hash_t h) except -1
+    void swap_slot "hasten_swap_slot"(PyObject **slot, object v) noexcept
+    PyObject *hasten_get_running() noexcept
+    void hasten_set_running(PyObject *l) noexcept
+
+cdef extern from "hasten.h":
+    void hasten_raise(object exc) noexcept
+    void hasten_stop(object val, bint by_next) noexcept
+    void hasten_patch_awaitable(object t, PyObject *(*it)(PyObject *) except? NULL,
+                                int (*snd)(PyObject *, PyObject *, PyObject **) except -1)
+    int hasten_add_methods(object t, PyObject *(*send)(PyObject *, PyObject *) except? NULL,
+                           PyObject *(*throw)(PyObject *, PyObject *) except? NULL) except -1
+
+cdef object _current_tasks = getattr(_asyncio, "_current_tasks", None)
+cdef object _swap_current = getattr(_asyncio, "_swap_current_task", None)
+cdef object _stdlib_set_running = asyncio._set_running_loop
+cdef object _stdlib_get_running = asyncio._get_running_loop
+_name_throw = "throw"
+
+
+cdef bint _slot_is_right():
+    """Does the interpreter that runs have the layout that we were built for?"""
+    if not TASK_SLOT:
+        return False
+    cdef PyObject **slot = hasten_task_slot()
+    cdef bint right = slot[0] == NULL
+    loop = object()
+    before = _stdlib_get_running()
+    if before is not None:      # imported inside a running loop: a task may be current, leave it alone
+        current = asyncio.current_task(before)
+        return slot[0] == (NULL if current is None else <PyObject *>current)
+    _stdlib_set_running(loop)
+    try:
+        _asyncio._enter_task(loop, loop)
+        right = right and slot[0] == <PyObject *>loop
+        _asyncio._leave_task(loop, loop)
+    finally:
+        _stdlib_set_running(None)
+    return right and slot[0] == NULL
+
+
+cdef bint use_slot = _slot_is_right()
+cdef bint use_dict = not TASK_SLOT and type(_current_tasks) is dict
+
+
+cdef class Step:
+    def __init__(self, loop):
+        self.loop = loop
+        self.loop_hash = object.__hash__(loop)
+
+    cdef int publish(self, object task) except -1:
+        """Makes `task` (or None) the one that current_task() gives."""
+        cdef bint was = self.current != NULL
+        if use_slot:
+            swap_slot(hasten_task_slot(), task)
+        elif use_dict:
+            if task is not None or was:
+                publish_dict(_current_tasks, self.loop, task, self.loop_hash)
+        elif _swap_current is not None:
+            _swap_current(self.loop, task)
+        else:
+            if was:
+                asyncio.tasks._leave_task(self.loop, <object>self.current)
+            if task is not None:
+                asyncio.tasks._enter_task(self.loop, task)
+        self.current = NULL if task is None else <PyObject *>task
+        return 0
+
+    cdef object swap(self, object task):
+        """Publishes `task`, gives back what was published before (also by others) or None."""
+        cdef PyObject **slot
+        if use_slot:
+            slot = hasten_task_slot()
+            before = <object>slot[0] if slot[0] != NULL else None
+        elif use_dict:
+            before = _current_tasks.get(self.loop)
+        else:
+            before = asyncio.current_task(self.loop)
+        if before is not None and self.current == NULL:
+            self.current = <PyObject *>before
+        if task is not before:
+            self.publish(task)
+        return before
+
+
+# ---- where something was made ---------------------------------------------------------------
+
+cdef set _skip = set()
+
+
+def skip_origin(*functions):
+    """Functions that only hand a coroutine on: the place of creation is their caller."""
+    for f in functions:
+        code = getattr(f, "__code__", None)
+        if isinstance(code, CodeType):
+            _skip.add(code)
+
+
+cdef object origin(int *lasti):
+    """The code object of the innermost Python frame that is not one of skip_origin's, or None."""
+    cdef PyObject *code = _origin(_skip, lasti)
+    if code == NULL:
+        return None
+    res = <object>code
+    Py_DECREF(res)
+    return res
+
+
+cdef object origin_place(object code, int lasti):
+    """(file name, line, function) of what origin() gave, or None."""
+    if code is None:
+        return None
+    line = code.co_firstlineno
+    for start, end, number in code.co_lines():
+        if start <= lasti < end and number is not None:
+            line = number
+            break
+    return code.co_filename, line, code.co_qualname
+
+
+# ---- the loop that runs in this thread --------------------------------------------------------
+
+cpdef object running_loop():
+    """hasten's loop that runs in this thread, or None (another loop may run)."""
+    cdef PyObject *loop = hasten_get_running()
+    return None if loop == NULL else <object>loop
+
+
+cpdef object set_running_loop(object loop):
+    """Publishes `loop` (or None) to asyncio and to us; gives what was running before."""
+    before = _stdlib_get_running()
+    _stdlib_set_running(loop)
+    hasten_set_running(NULL if loop is None else <PyObject *>loop)
+    return before
+
+
+def is_coroutine(obj):
+    """asyncio.iscoroutine(), first the quick way."""
+    return is_native_coroutine(obj) or asyncio.iscoroutine(obj)
+
+
+# ---- native awaitables ----------------------------------------------------------------------
+# send, throw and next go through C slots: an exception passes without a traceback entry of ours,
+# and the await chain costs no Python frame.
+
+cdef class Awaitable:
+    cdef int resume(self) except -2:
+        self.value = None
+        return RETURNED
+
+    cdef int resume_throw(self, object exc) except -2:
+        self.value = exc
+        return RAISED
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):         # for callers by name; the interpreter uses the slot
+        cdef int kind = self.resume()
+        value = self.value
+        self.value = None
+        if kind == YIELDED:
+            return value
+        if kind == RAISED:
+            raise value
+        raise StopIteration(value)
+
+    def close(self):
+        self.value = None
+
+
+cdef object _as_exception(object args):
+    """The exception that throw(type[, value[, traceback]]) or throw(exception) means."""
+    cdef Py_ssize_t n = len(args)
+    if not 1 <= n <= 3:
+        raise TypeError(f"throw() takes 1 to 3 arguments, got {n}")
+    exc = args[0]
+    value = args[1] if n > 1 else None
+    if isinstance(exc, type) and issubclass(exc, BaseException):
+        if isinstance(value, BaseException):
+            exc = value
+        else:
+            exc = exc() if value is None else exc(value)
+    elif not isinstance(exc, BaseException):
+        raise TypeError("exceptions must be classes or instances deriving from BaseException, "
+                        f"not {type(exc).__name__}")
+    if n > 2 and args[2] is not None:
+        exc = exc.with_traceback(args[2])
+    return exc
+
+
+cdef PyObject *_deliver(Awaitable a, int kind, bint by_next) except? NULL:
+    value = a.value
+    a.value = None
+    if kind == YIELDED:
+        Py_INCREF(value)
+        return <PyObject *>value
+    if kind == RAISED:
+        hasten_raise(value)
+    else:
+        hasten_stop(value, by_next)
+    return NULL
+
+
+cdef PyObject *_iternext(PyObject *me) except? NULL:
+    cdef Awaitable a = <Awaitable>me
+    return _deliver(a, a.resume(), True)
+
+
+cdef int _am_send(PyObject *me, PyObject *arg, PyObject **res) except -1:
+    cdef Awaitable a = <Awaitable>me
+    cdef int kind = a.resume()
+    value = a.value
+    a.value = None
+    if kind == RAISED:
+        res[0] = NULL
+        hasten_raise(value)
+        return kind
+    Py_INCREF(value)
+    res[0] = <PyObject *>value
+    return kind
+
+
+cdef PyObject *_send_method(PyObject *me, PyObject *arg) except? NULL:
+    cdef Awaitable a = <Awaitable>me
+    return _deliver(a, a.resume(), False)
+
+
+cdef PyObject *_throw_method(PyObject *me, PyObject *args) except? NULL:
+    cdef Awaitable a = <Awaitable>me
+    return _deliver(a, a.resume_throw(_as_exception(<object>args)), False)
+
+
+def native(type):
+    """Class decorator: gives an Awaitable subclass the C slots."""
+    hasten_patch_awaitable(type, _iternext, _am_send)
+    return type
+
+
+native(Awaitable)
+hasten_add_methods(Awaitable, _send_method, _throw_method)

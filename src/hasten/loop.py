@@ -1,0 +1,483 @@
+"""The event loop: the composition root. It inherits the scheduler and puts the rest together from below."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl as ssl_module
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn, TypeVar
+
+from hasten.core import fdwatch, report
+from hasten.core.asyncgens import AsyncGenerators
+from hasten.core.executors import Executors
+from hasten.core.scheduler import Scheduler
+from hasten.core.signals import Signals
+from hasten.kernel import step
+from hasten.net import connecting, dns, servers, sockets, tls
+from hasten.poll import choice
+from hasten.poll import events as ev
+
+_T = TypeVar("_T")
+_Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+_ssl = ssl_module.SSLContext | None
+
+
+def _debug_by_default() -> bool:
+    return bool(sys.flags.dev_mode or (not sys.flags.ignore_environment and os.environ.get("PYTHONASYNCIODEBUG")))
+
+
+class Loop(Scheduler, asyncio.AbstractEventLoop):
+    """hasten's event loop, with the interface of asyncio's.
+
+    `poller`: "epoll" or "selectors"; None takes the environment variable HASTEN_POLLER, else the platform's best.
+    """
+
+    def __init__(self, poller: str | None = None) -> None:
+        Scheduler.__init__(self, choice.make(poller))
+        self._exception_handler: report.Handler | None = None
+        self._signals = Signals(self)
+        self._asyncgens = AsyncGenerators(self)
+        self._executors = Executors(self)
+        self._resolver = dns.Resolver()
+        self._sock_waits = sockets.SocketWaits()
+        self._origin_depth: int | None = None
+        self.set_debug(_debug_by_default())
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} running={self.is_running()} closed={self.is_closed()} "
+            f"debug={self.get_debug()} poller={self._poller.name}>"
+        )
+
+    # ---- running --------------------------------------------------------------------------
+
+    def run_forever(self) -> None:
+        """Runs until stop() is called."""
+        self._check_closed()
+        self._check_running()
+        self._track_origins(self.get_debug())
+        hooks = self._asyncgens.hook()
+        before = step.set_running_loop(self)
+        self._set_thread(threading.get_ident())
+        try:
+            self._run_ticks()
+        finally:
+            self._stopping = False
+            self._set_thread(0)
+            step.set_running_loop(before)
+            self._track_origins(False)
+            sys.set_asyncgen_hooks(*hooks)
+
+    def run_until_complete(self, future: Any) -> Any:
+        """Runs until `future` (a coroutine becomes a task) is done; gives its result or raises its exception."""
+        self._check_closed()
+        self._check_running()
+        new = not asyncio.isfuture(future)
+        future = asyncio.ensure_future(future, loop=self)
+        if new:
+            # an exception that ends the loop is what the caller sees, not a task that was left
+            future._log_destroy_pending = False
+        future.add_done_callback(_stop_loop_of)
+        try:
+            self.run_forever()
+        except BaseException:
+            if new and future.done() and not future.cancelled():
+                future.exception()  # raised already: nobody has to be told
+            raise
+        finally:
+            future.remove_done_callback(_stop_loop_of)
+        if not future.done():
+            raise RuntimeError("Event loop stopped before Future completed.")
+        return future.result()
+
+    def _check_running(self) -> None:
+        if self.is_running():
+            raise RuntimeError(
+                "This event loop is already running: await the coroutine, or schedule it with create_task()"
+            )
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError(
+                "Cannot run the event loop while another loop is running: await inside it, or use a thread of its own"
+            )
+
+    def close(self) -> None:
+        """Releases everything; the loop must not run. Closing again does nothing."""
+        if self.is_running():
+            raise RuntimeError("Cannot close a running event loop: call stop() and let it end first")
+        if self.is_closed():
+            return
+        self._signals.close()
+        self._executors.close()
+        self._resolver.close()
+        self._shut()
+
+    def __del__(self, _warn: Any = warnings.warn) -> None:
+        if getattr(self, "_origin_depth", self) is not self and not self.is_closed():
+            _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
+            if not self.is_running():
+                self.close()
+
+    async def shutdown_asyncgens(self) -> None:
+        """Closes all asynchronous generators that were started and not finished."""
+        await self._asyncgens.shut_down()
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Waits for the default executor's threads, at most `timeout` seconds."""
+        await self._executors.shut_down(timeout)
+
+    # ---- debugging and errors -------------------------------------------------------------
+
+    def set_debug(self, enabled: bool) -> None:
+        """Debug mode: thread checks, places of creation, slow callbacks."""
+        self._set_debug(enabled)
+        if self.is_running():
+            self.call_soon_threadsafe(self._track_origins, enabled)
+
+    def _track_origins(self, enabled: bool) -> None:
+        """Coroutines remember where they were made."""
+        if bool(enabled) == (self._origin_depth is not None):
+            return
+        if enabled:
+            self._origin_depth = sys.get_coroutine_origin_tracking_depth()
+            sys.set_coroutine_origin_tracking_depth(10)
+        elif self._origin_depth is not None:
+            sys.set_coroutine_origin_tracking_depth(self._origin_depth)
+            self._origin_depth = None
+
+    def set_exception_handler(self, handler: report.Handler | None) -> None:
+        """Makes `handler(loop, context)` hear of errors that nobody awaits; None: they are logged."""
+        if handler is not None and not callable(handler):
+            raise TypeError(f"A callable object or None is expected, got {handler!r}")
+        self._exception_handler = handler
+
+    def get_exception_handler(self) -> report.Handler | None:
+        """What set_exception_handler() set, or None."""
+        return self._exception_handler
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """Logs an error's context."""
+        report.log(context)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Tells the exception handler of an error; `context` has a "message" and perhaps an "exception"."""
+        report.call(self, self._exception_handler, context)
+
+    # ---- threads --------------------------------------------------------------------------
+
+    def run_in_executor(self, executor: Any, func: Callable[..., _T], *args: Any) -> Any:
+        """Calls func(*args) in an executor (None: the loop's own threads); gives a Future."""
+        return self._executors.run(executor, func, args)
+
+    def set_default_executor(self, executor: Any) -> None:
+        """Makes `executor`, a ThreadPoolExecutor, the one for run_in_executor(None, ...)."""
+        self._executors.set_default(executor)
+
+    async def getaddrinfo(
+        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    ) -> Any:
+        """socket.getaddrinfo() in a thread for names only."""
+        return await dns.getaddrinfo(
+            self, self._resolver, host, port, family=family, type=type, proto=proto, flags=flags
+        )
+
+    async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> Any:
+        """socket.getnameinfo() in a thread for names only."""
+        return await dns.getnameinfo(self, self._resolver, sockaddr, flags)
+
+    # ---- file descriptors and signals -----------------------------------------------------
+
+    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+        """Calls callback(*args) whenever `fd` can be read from."""
+        fdwatch.add(self, fdwatch.fileno(fd), ev.READ, callback, args)
+
+    def remove_reader(self, fd: Any) -> bool:
+        """Ends add_reader(); False if there was none."""
+        return fdwatch.remove(self, fdwatch.fileno(fd), ev.READ)
+
+    def add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+        """Calls callback(*args) whenever `fd` can be written to."""
+        fdwatch.add(self, fdwatch.fileno(fd), ev.WRITE, callback, args)
+
+    def remove_writer(self, fd: Any) -> bool:
+        """Ends add_writer(); False if there was none."""
+        return fdwatch.remove(self, fdwatch.fileno(fd), ev.WRITE)
+
+    def _add_reader(self, fd: int, callback: Callable[..., Any], *args: Any) -> Any:
+        return fdwatch.add(self, fd, ev.READ, callback, args)
+
+    def _remove_reader(self, fd: int) -> bool:
+        return fdwatch.remove(self, fd, ev.READ)
+
+    def _add_writer(self, fd: int, callback: Callable[..., Any], *args: Any) -> Any:
+        return fdwatch.add(self, fd, ev.WRITE, callback, args)
+
+    def _remove_writer(self, fd: int) -> bool:
+        return fdwatch.remove(self, fd, ev.WRITE)
+
+    def _ensure_fd_no_transport(self, fd: Any) -> None:
+        fdwatch.check_free(self, fdwatch.fileno(fd))
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+        """Calls callback(*args) in the loop when the signal comes; from the main thread only."""
+        self._signals.add(sig, callback, args)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Ends add_signal_handler(); False if there was none."""
+        return self._signals.remove(sig)
+
+    # ---- connections ----------------------------------------------------------------------
+
+    async def create_connection(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], Any],
+        host: Any = None,
+        port: Any = None,
+        *,
+        ssl: bool | _ssl = None,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        sock: socket.socket | None = None,
+        local_addr: tuple[str, int] | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        happy_eyeballs_delay: float | None = None,
+        interleave: int | None = None,
+        all_errors: bool = False,
+    ) -> tuple[asyncio.Transport, Any]:
+        """Connects to host:port (or takes the connected `sock`); gives (transport, protocol)."""
+        return await connecting.create_connection(
+            self,
+            protocol_factory,
+            host,
+            port,
+            ssl=ssl,
+            family=family,
+            proto=proto,
+            flags=flags,
+            sock=sock,
+            local_addr=local_addr,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            happy_eyeballs_delay=happy_eyeballs_delay,
+            interleave=interleave,
+            all_errors=all_errors,
+        )
+
+    async def create_unix_connection(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], Any],
+        path: _Path | None = None,
+        *,
+        ssl: bool | _ssl = None,
+        sock: socket.socket | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[asyncio.Transport, Any]:
+        """Connects to a unix socket; gives (transport, protocol)."""
+        return await connecting.create_unix_connection(
+            self,
+            protocol_factory,
+            path,
+            ssl=ssl,
+            sock=sock,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+
+    async def connect_accepted_socket(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], Any],
+        sock: socket.socket,
+        *,
+        ssl: _ssl = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[asyncio.Transport, Any]:
+        """Serves a socket that was accepted elsewhere; gives (transport, protocol)."""
+        return await connecting.connect_accepted_socket(
+            self,
+            protocol_factory,
+            sock,
+            ssl=ssl,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+
+    async def create_server(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], Any],
+        host: str | Iterable[str] | None = None,
+        port: Any = None,
+        *,
+        family: int = socket.AF_UNSPEC,
+        flags: int = socket.AI_PASSIVE,
+        sock: socket.socket | None = None,
+        backlog: int = 100,
+        ssl: _ssl = None,
+        reuse_address: bool | None = None,
+        reuse_port: bool | None = None,
+        keep_alive: bool | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_serving: bool = True,
+    ) -> servers.Server:
+        """Listens on TCP; gives a Server."""
+        return await servers.create_server(
+            self,
+            protocol_factory,
+            host,
+            port,
+            family=family,
+            flags=flags,
+            sock=sock,
+            backlog=backlog,
+            ssl=ssl,
+            reuse_address=reuse_address,
+            reuse_port=reuse_port,
+            keep_alive=keep_alive,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            start_serving=start_serving,
+        )
+
+    async def create_unix_server(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], Any],
+        path: _Path | None = None,
+        *,
+        sock: socket.socket | None = None,
+        backlog: int = 100,
+        ssl: _ssl = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_serving: bool = True,
+        cleanup_socket: bool = True,
+    ) -> servers.Server:
+        """Listens on a unix socket; gives a Server."""
+        return await servers.create_unix_server(
+            self,
+            protocol_factory,
+            path,
+            sock=sock,
+            backlog=backlog,
+            ssl=ssl,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            start_serving=start_serving,
+            cleanup_socket=cleanup_socket,
+        )
+
+    async def start_tls(  # type: ignore[override]
+        self,
+        transport: asyncio.WriteTransport,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl_module.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> asyncio.Transport:
+        """Upgrades a connection to TLS; gives the transport to use from now on."""
+        return await tls.start_tls(
+            self,
+            transport,
+            protocol,
+            sslcontext,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+
+    # ---- sockets --------------------------------------------------------------------------
+
+    async def sock_recv(self, sock: socket.socket, nbytes: int) -> bytes:
+        """Receives at most `nbytes`."""
+        return await sockets.sock_recv(self, sock, nbytes)
+
+    async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
+        """Receives into a buffer; gives the number of bytes."""
+        return await sockets.sock_recv_into(self, sock, buf)
+
+    async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> Any:
+        """Receives a datagram and its sender."""
+        return await sockets.sock_recvfrom(self, sock, bufsize)
+
+    async def sock_recvfrom_into(self, sock: socket.socket, buf: Any, nbytes: int = 0) -> Any:
+        """Receives a datagram into a buffer; gives its size and its sender."""
+        return await sockets.sock_recvfrom_into(self, sock, buf, nbytes)
+
+    async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
+        """Sends all of `data`."""
+        await sockets.sock_sendall(self, sock, data)
+
+    async def sock_sendto(self, sock: socket.socket, data: Any, address: Any) -> int:
+        """Sends a datagram."""
+        return await sockets.sock_sendto(self, sock, data, address)
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Connects a socket."""
+        await sockets.sock_connect(self, sock, address)
+
+    async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
+        """Accepts a connection; gives its socket and the peer's address."""
+        return await sockets.sock_accept(self, sock)
+
+    # ---- not there yet --------------------------------------------------------------------
+
+    async def sock_sendfile(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet."""
+        _not_yet("sock_sendfile")
+
+    async def sendfile(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet."""
+        _not_yet("sendfile")
+
+    async def create_datagram_endpoint(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet."""
+        _not_yet("create_datagram_endpoint")
+
+    async def connect_read_pipe(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet."""
+        _not_yet("connect_read_pipe")
+
+    async def connect_write_pipe(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet."""
+        _not_yet("connect_write_pipe")
+
+    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet."""
+        _not_yet("subprocess_exec")
+
+    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not there yet."""
+        _not_yet("subprocess_shell")
+
+
+def _not_yet(method: str) -> NoReturn:
+    raise NotImplementedError(
+        f"hasten's event loop has no {method}() yet: run this part of the program on asyncio.new_event_loop()"
+    )
+
+
+def _stop_loop_of(future: Any) -> None:
+    """Ends the run_until_complete() that waits for the future."""
+    if not future.cancelled() and isinstance(future.exception(), (SystemExit, KeyboardInterrupt)):
+        return  # it ends run_forever() by itself
+    future.get_loop().stop()
+
+
+def new_event_loop(poller: str | None = None) -> Loop:
+    """A new event loop; for `poller` see Loop."""
+    return Loop(poller)

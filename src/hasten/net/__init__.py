@@ -1,0 +1,1 @@
+"""Sockets, transports, servers, name resolution."""

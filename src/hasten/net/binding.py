@@ -1,0 +1,134 @@
+"""Sockets bound to the addresses and paths that a server shall listen on; unix paths cleared before and after."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from hasten.net.contract import AddrInfo, NetLoop
+
+logger = logging.getLogger("asyncio")
+
+
+class SocketOptions(NamedTuple):
+    """What create_server was told to set on its sockets."""
+
+    reuse_address: bool
+    reuse_port: bool
+    keep_alive: bool
+
+    def apply(self, sock: socket.socket) -> None:
+        if self.reuse_address:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
+        internet = sock.family in (socket.AF_INET, socket.AF_INET6)
+        if self.reuse_port and internet:  # Linux refuses it elsewhere since 6.12.9
+            _set_reuse_port(sock)
+        if self.keep_alive:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
+        if sock.family == socket.AF_INET6 and hasattr(socket, "IPPROTO_IPV6"):
+            # Linux would bind the IPv4 port too, which then fails for the IPv4 address of the same host.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
+
+
+def _set_reuse_port(sock: socket.socket) -> None:
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise ValueError("reuse_port not supported by socket module")
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError:
+        raise ValueError(
+            "reuse_port not supported by socket module, SO_REUSEPORT defined but not implemented."
+        ) from None
+
+
+def bind_all(loop: NetLoop, infos: list[AddrInfo], wanted: SocketOptions) -> list[socket.socket]:
+    """Bind a socket to each address; leave out those whose family the system does not have."""
+    with contextlib.ExitStack() as undo:
+        bound: list[socket.socket] = []
+        for family, kind, proto, _, address in infos:
+            try:
+                sock = socket.socket(family, kind, proto)
+            except OSError:
+                if loop.get_debug():
+                    logger.warning(
+                        "create_server() failed to create socket.socket(%r, %r, %r)", family, kind, proto, exc_info=True
+                    )
+                continue
+            undo.callback(sock.close)
+            wanted.apply(sock)
+            try:
+                sock.bind(address)
+            except OSError as exc:
+                text = f"error while attempting to bind on address {address!r}: {str(exc).lower()}"
+                if exc.errno != errno.EADDRNOTAVAIL:
+                    raise OSError(exc.errno, text) from None
+                sock.close()
+                if loop.get_debug():
+                    logger.warning(text)
+                continue
+            bound.append(sock)
+        if not bound:
+            raise OSError(f"could not bind on any address out of {[info[4] for info in infos]!r}")
+        undo.pop_all()
+        return bound
+
+
+def bind_unix(path: str | bytes) -> socket.socket:
+    """A unix socket bound to *path*; a stale one there is removed first."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if not _is_abstract(path):
+            _remove_stale(path)
+        sock.bind(path)
+    except OSError as exc:
+        sock.close()
+        if exc.errno == errno.EADDRINUSE:
+            raise OSError(errno.EADDRINUSE, f"Address {path!r} is already in use") from None
+        raise
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _is_abstract(path: str | bytes) -> bool:
+    """Whether *path* names no file: Linux's abstract names, and the empty one, for which it picks such a name."""
+    return not path or path[0] in (0, "\0")
+
+
+def _remove_stale(path: str | bytes) -> None:
+    try:
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.remove(path)
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        # The folder may allow creating but not removing; binding will tell.
+        logger.error("Unable to check or remove stale UNIX socket %r: %r", path, exc)
+
+
+def file_identity(path: str | bytes) -> tuple[str | bytes, int] | None:
+    """*path* and the inode of the file there, if there is one."""
+    if _is_abstract(path):
+        return None
+    try:
+        return path, os.stat(path).st_ino
+    except FileNotFoundError:
+        return None
+
+
+def unlink_if_ours(path: str | bytes, inode: int) -> None:
+    """Remove *path* if it is still the file that had *inode*."""
+    try:
+        if os.stat(path).st_ino == inode:
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        logger.error("Unable to clean up listening UNIX socket %r: %r", path, exc)

@@ -1,0 +1,441 @@
+"""Outgoing connections: resolve, try the addresses (one after the other, or racing), hand the socket to a transport."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextvars
+import logging
+import os
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hasten.net import dns, sockets, stream, tls
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+
+    from hasten.net.contract import AddrInfo, NetLoop
+
+logger = logging.getLogger("asyncio")
+
+_P = TypeVar("_P", bound=asyncio.BaseProtocol)
+
+
+async def create_connection(
+    loop: NetLoop,
+    protocol_factory: Callable[[], _P],
+    host: Any = None,
+    port: Any = None,
+    *,
+    ssl: bool | ssl_module.SSLContext | None = None,
+    family: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+    sock: socket.socket | None = None,
+    local_addr: tuple[str, int] | None = None,
+    server_hostname: str | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    happy_eyeballs_delay: float | None = None,
+    interleave: int | None = None,
+    all_errors: bool = False,
+) -> tuple[asyncio.Transport, _P]:
+    """Connect to *host* and *port*, or take over the connected *sock*; return ``(transport, protocol)``.
+
+    Args:
+        ssl: a context, or True for the default one: TLS, verified against *server_hostname* (default: *host*).
+        local_addr: ``(host, port)`` to bind to first.
+        happy_eyeballs_delay: seconds after which the next address is tried beside the earlier ones (RFC 8305);
+            None tries one after the other.
+        interleave: how many addresses of the first family come before the families alternate; 0 keeps the
+            resolver's order.
+        all_errors: raise an ExceptionGroup of all failures rather than one OSError that sums them up.
+
+    Raises:
+        OSError: no address could be connected to; ExceptionGroup with *all_errors*.
+        ValueError, TypeError: the arguments do not fit together.
+    """
+    if server_hostname is not None and not ssl:
+        raise ValueError("server_hostname is only meaningful with ssl")
+    if server_hostname is None and ssl:
+        # A numeric host is verified as such, "" turns the check of the name off.
+        if not host:
+            raise ValueError("You must set server_hostname when using ssl without a host")
+        server_hostname = host
+    encryption = tls.options(ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
+    if sock is not None:
+        sockets.refuse_ssl_socket(sock)
+
+    if host is not None or port is not None:
+        if sock is not None:
+            raise ValueError("host/port and sock can not be specified at the same time")
+        infos = await _resolve(loop, (host, port), family, proto, flags)
+        local_infos = None if local_addr is None else await _resolve(loop, local_addr, family, proto, flags)
+        if interleave is None and happy_eyeballs_delay is not None:
+            interleave = 1
+        if interleave:
+            infos = dns.interleave(infos, interleave)
+        sock = await _connect_any(loop, infos, local_infos, happy_eyeballs_delay, all_errors)
+    elif sock is None:
+        raise ValueError("host and port was not specified and no sock specified")
+    else:
+        # AF_UNIX passes, as in asyncio, although it has a function of its own.
+        _require_stream(sock)
+
+    transport, protocol = await _open(loop, sock, protocol_factory, encryption)
+    if loop.get_debug():
+        shown = transport.get_extra_info("socket")
+        logger.debug("%r connected to %s:%r: (%r, %r)", shown, host, port, transport, protocol)
+    return transport, protocol
+
+
+async def create_unix_connection(
+    loop: NetLoop,
+    protocol_factory: Callable[[], _P],
+    path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
+    *,
+    ssl: bool | ssl_module.SSLContext | None = None,
+    sock: socket.socket | None = None,
+    server_hostname: str | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+) -> tuple[asyncio.Transport, _P]:
+    """Connect to the unix socket at *path*, or take over the connected *sock*; return ``(transport, protocol)``.
+
+    Raises:
+        OSError: the connection failed.
+        ValueError, TypeError: the arguments do not fit together.
+    """
+    if ssl and server_hostname is None:
+        raise ValueError("you have to pass server_hostname when using ssl")
+    if server_hostname is not None and not ssl:
+        raise ValueError("server_hostname is only meaningful with ssl")
+    encryption = tls.options(ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
+
+    if path is not None:
+        if sock is not None:
+            raise ValueError("path and sock can not be specified at the same time")
+        address = os.fspath(path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0)
+        try:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, address)
+        except BaseException:
+            sock.close()
+            raise
+    else:
+        if sock is None:
+            raise ValueError("no path and sock were specified")
+        sockets.refuse_ssl_socket(sock)
+        if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
+            raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
+    return await _open(loop, sock, protocol_factory, encryption)
+
+
+async def connect_accepted_socket(
+    loop: NetLoop,
+    protocol_factory: Callable[[], _P],
+    sock: socket.socket,
+    *,
+    ssl: ssl_module.SSLContext | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+) -> tuple[asyncio.Transport, _P]:
+    """Serve *sock*, which was accepted elsewhere; return ``(transport, protocol)``.
+
+    Raises:
+        ValueError: *sock* is no stream socket, or a TLS timeout was given without *ssl*.
+        TypeError: *sock* is an SSLSocket.
+    """
+    _require_stream(sock)
+    encryption = tls.options(ssl, "", ssl_handshake_timeout, ssl_shutdown_timeout)
+    sockets.refuse_ssl_socket(sock)
+    transport, protocol = await _open(loop, sock, protocol_factory, encryption, server_side=True)
+    if loop.get_debug():
+        logger.debug("%r handled: (%r, %r)", transport.get_extra_info("socket"), transport, protocol)
+    return transport, protocol
+
+
+async def _open(
+    loop: NetLoop,
+    sock: socket.socket,
+    protocol_factory: Callable[[], _P],
+    encryption: tls.TlsOptions | None,
+    server_side: bool = False,
+) -> tuple[asyncio.Transport, _P]:
+    """Put a transport and a protocol on the connected *sock*; close it if that fails."""
+    transport: asyncio.Transport
+    loop._ensure_fd_no_transport(sock)
+    try:
+        sock.setblocking(False)
+        sockets.set_nodelay(sock)
+        # One context for all of the connection's callbacks, as asyncio has it since 3.15: what connection_made()
+        # sets, data_received() sees.
+        context = contextvars.copy_context()
+        protocol = protocol_factory()
+        waiter = loop.create_future()
+        if encryption is None:
+            transport = stream.open_stream(loop, sock, protocol, waiter=waiter, context=context)
+        else:
+            transport = tls.open_tls(
+                loop, sock, protocol, encryption, waiter=waiter, server_side=server_side, context=context
+            )
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        await waiter
+    except BaseException:
+        transport.close()
+        waiter = None  # it holds the exception, whose traceback holds this frame
+        raise
+    return transport, protocol
+
+
+def _require_stream(sock: socket.socket) -> None:
+    if sock.type != socket.SOCK_STREAM:
+        raise ValueError(f"A Stream Socket was expected, got {sock!r}")
+
+
+async def _resolve(loop: NetLoop, address: Any, family: int, proto: int, flags: int) -> Sequence[AddrInfo]:
+    infos = await dns.ensure_resolved(loop, address, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags)
+    if not infos:
+        raise OSError("getaddrinfo() returned empty list")
+    return infos
+
+
+class _Failures:
+    """What went wrong at each address.
+
+    Exceptions hold the frames that they passed through, and those frames hold this: it must be empty by the time that
+    one of them is raised, or it lives on in a reference cycle.
+    """
+
+    __slots__ = ("_found",)
+
+    def __init__(self) -> None:
+        self._found: list[tuple[int, OSError]] = []
+
+    def add(self, attempt: int, error: OSError) -> None:
+        self._found.append((attempt, error))
+
+    def take(self) -> list[OSError]:
+        """Hand over the errors in the order of the attempts, and forget them."""
+        found, self._found = self._found, []
+        return [error for _, error in sorted(found, key=lambda entry: entry[0])]
+
+
+async def _connect_any(
+    loop: NetLoop,
+    infos: Sequence[AddrInfo],
+    local_infos: Sequence[AddrInfo] | None,
+    delay: float | None,
+    all_errors: bool,
+) -> socket.socket:
+    """Connect to one of *infos* and return the socket, or raise what summarises the failures."""
+    failures = _Failures()
+    try:
+        if delay is None:
+            sock = await _connect_in_turn(loop, infos, local_infos, failures)
+        else:
+            sock = await _connect_racing(loop, infos, local_infos, failures, delay)
+        if sock is None:
+            raise _summary(failures.take(), all_errors)
+        return sock
+    finally:
+        failures.take()
+
+
+def _summary(errors: list[OSError], all_errors: bool) -> Exception:
+    if all_errors:
+        return ExceptionGroup("create_connection failed", errors)
+    if not errors:
+        return TimeoutError("create_connection failed")
+    texts = [str(error) for error in errors]
+    if all(text == texts[0] for text in texts):
+        return errors[0]
+    return OSError(f"Multiple exceptions: {', '.join(texts)}")
+
+
+async def _connect_in_turn(
+    loop: NetLoop, infos: Sequence[AddrInfo], local_infos: Sequence[AddrInfo] | None, failures: _Failures
+) -> socket.socket | None:
+    for attempt, info in enumerate(infos):
+        try:
+            return await _connect_one(loop, attempt, info, local_infos, failures)
+        except OSError:
+            continue
+    return None
+
+
+async def _connect_racing(
+    loop: NetLoop,
+    infos: Sequence[AddrInfo],
+    local_infos: Sequence[AddrInfo] | None,
+    failures: _Failures,
+    delay: float,
+) -> socket.socket | None:
+    """Happy eyeballs: begin the next attempt when the latest one has failed or *delay* seconds have passed.
+
+    The first to connect wins; the others are cancelled, and have closed their sockets when this returns or raises.
+    """
+    attempts = collections.deque(enumerate(infos))
+    race = _Race(loop)
+    try:
+        while race.winner is None and (attempts or race.running):
+            if attempts:
+                race.begin(_connect_one(loop, *attempts.popleft(), local_infos, failures))
+            await race.proceed(delay if attempts else None)
+    finally:
+        await race.finish()
+    return race.winner
+
+
+class _Race:
+    """The attempts of one happy-eyeballs connection: each is a task, and all are over when the race is."""
+
+    __slots__ = ("_due", "_latest", "_loop", "_over", "_wake", "running", "winner")
+
+    def __init__(self, loop: NetLoop) -> None:
+        self._loop = loop
+        self._latest: Any = None  # the task begun last
+        self._over: list[Any] = []  # tasks that ended and were not looked at yet
+        self._due = False  # the time for the next attempt has come
+        self._wake: Any = None  # the future that proceed() or finish() waits for
+        self.running: set[Any] = set()
+        self.winner: socket.socket | None = None
+
+    def begin(self, attempt: Coroutine[Any, Any, socket.socket]) -> None:
+        self._latest = task = self._loop.create_task(attempt)
+        self.running.add(task)
+        task.add_done_callback(self._ended)
+
+    async def proceed(self, delay: float | None) -> None:
+        """Wait for a winner or for the end of all attempts.
+
+        With *delay* (seconds) there is an attempt to come: return also when the latest failed or the time is over.
+        """
+        self._due = False
+        timer = None if delay is None else self._loop.call_later(delay, self._time_is_over)
+        try:
+            while not self._due:
+                await self._change()
+                self._look()
+                if self.winner is not None or not self.running:
+                    return
+                if delay is not None and self._latest.done():
+                    return
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def finish(self) -> None:
+        """Cancel the attempts that still run, wait until they are over, close what they connected too late."""
+        self._latest = None
+        for task in self.running:
+            task.cancel()
+        cancelled: asyncio.CancelledError | None = None
+        while self.running:
+            try:
+                await self._change()
+            except asyncio.CancelledError as exc:
+                cancelled = exc
+        for task in self._over:
+            if not task.cancelled() and task.exception() is None:
+                task.result().close()
+        self._over.clear()
+        if cancelled is not None:
+            if self.winner is not None:
+                self.winner.close()
+            try:
+                raise cancelled
+            finally:
+                cancelled = None
+
+    def _look(self) -> None:
+        while self._over:
+            task = self._over.pop(0)
+            if task.cancelled():
+                continue
+            error = task.exception()
+            if error is None:
+                if self.winner is None:
+                    self.winner = task.result()
+                else:
+                    task.result().close()
+            elif not isinstance(error, OSError):
+                try:
+                    raise error
+                finally:
+                    del task, error
+
+    async def _change(self) -> None:
+        self._wake = self._loop.create_future()
+        await self._wake
+
+    def _ended(self, task: Any) -> None:
+        self.running.discard(task)
+        self._over.append(task)
+        self._signal()
+
+    def _time_is_over(self) -> None:
+        self._due = True
+        self._signal()
+
+    def _signal(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+
+async def _connect_one(
+    loop: NetLoop, attempt: int, info: AddrInfo, local_infos: Sequence[AddrInfo] | None, failures: _Failures
+) -> socket.socket:
+    """Create, bind and connect one socket; it is closed again if that fails."""
+    family, kind, proto, _, address = info
+    sock: socket.socket | None = None
+    try:
+        sock = socket.socket(family=family, type=kind, proto=proto)
+        sock.setblocking(False)
+        if local_infos is not None:
+            _bind_local(sock, family, local_infos, attempt, failures)
+        await loop.sock_connect(sock, address)
+    except BaseException as exc:
+        if sock is not None:
+            _close_quietly(sock)
+        if isinstance(exc, OSError):
+            failures.add(attempt, exc)
+        raise
+    return sock
+
+
+def _bind_local(
+    sock: socket.socket, family: int, local_infos: Sequence[AddrInfo], attempt: int, failures: _Failures
+) -> None:
+    """Bind *sock* to the first of *local_infos* of its family that allows it."""
+    last: OSError | None = None
+    for local_family, _, _, _, address in local_infos:
+        if local_family != family:
+            continue
+        if last is not None:
+            failures.add(attempt, last)
+        try:
+            sock.bind(address)
+        except OSError as exc:
+            text = f"error while attempting to bind on address {address!r}: {str(exc).lower()}"
+            last = OSError(exc.errno, text)
+        else:
+            return
+    try:
+        raise last or OSError(f"no matching local address with {family=} found")
+    finally:
+        last = None
+
+
+def _close_quietly(sock: socket.socket) -> None:
+    """Close *sock*, whose owner has a more important error to raise than one of closing."""
+    try:
+        sock.close()
+    except OSError:
+        pass

@@ -1,0 +1,444 @@
+"""Listening: create_server, create_unix_server, the Server they return, and the accepting of connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import errno
+import itertools
+import logging
+import os
+import socket
+import sys
+import weakref
+from asyncio import trsock
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hasten.net import binding, dns, sockets, stream, tls
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+
+    from hasten.net.contract import AddrInfo, NetLoop
+
+logger = logging.getLogger("asyncio")
+
+_ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+
+# The process or the system is out of descriptors or memory: the connection stays in the queue, try again later.
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_ACCEPT_RETRY_DELAY = 1.0  # seconds
+
+# Errors that Linux had pending on the new connection and hands to accept(2), which says to go on with the next one.
+_LOST_BEFORE_ACCEPT = {
+    getattr(errno, name)
+    for name in (
+        "ECONNABORTED",
+        "EPERM",
+        "EPROTO",
+        "ENETDOWN",
+        "ENOPROTOOPT",
+        "EHOSTDOWN",
+        "ENONET",
+        "EHOSTUNREACH",
+        "ENETUNREACH",
+    )
+    if hasattr(errno, name)
+}
+
+
+class Server(asyncio.AbstractServer):
+    """Listening sockets and the connections accepted on them. Made by create_server and create_unix_server.
+
+    Behaves as asyncio's newest on every Python: :meth:`wait_closed` waits for the connections too, and
+    :meth:`close_clients` and :meth:`abort_clients` are there.
+    """
+
+    def __init__(
+        self,
+        loop: NetLoop,
+        listening: Sequence[socket.socket],
+        protocol_factory: _ProtocolFactory,
+        options: tls.TlsOptions | None,
+        backlog: int,
+        unlink: tuple[str | bytes, int] | None = None,
+    ) -> None:
+        self._loop = loop
+        self._sockets: list[socket.socket] | None = list(listening)  # None: closed
+        self._protocol_factory = protocol_factory
+        self._tls = options
+        self._backlog = backlog
+        self._unlink = unlink  # the path and inode of a unix socket that closing removes
+        self._listeners: list[_Listener] = []
+        self._serving = False
+        self._serving_forever_fut: Any = None
+        # Weak, so that a transport which everybody has forgotten can still be found out and closed by the collector.
+        self._clients: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
+        self._waiters: list[Any] | None = []  # None: closed, and the last connection is gone
+        self._context = contextvars.copy_context()  # each connection runs in a copy of it
+
+    def __repr__(self) -> str:
+        return f"<{self.__class__.__name__} sockets={self.sockets!r}>"
+
+    @property
+    def sockets(self) -> tuple[trsock.TransportSocket, ...]:
+        """The listening sockets; empty once the server is closed."""
+        return tuple(trsock.TransportSocket(sock) for sock in self._sockets or ())
+
+    @property
+    def _ssl_context(self) -> ssl_module.SSLContext | None:
+        return None if self._tls is None else self._tls.context
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that the server belongs to."""
+        return self._loop  # type: ignore[return-value]
+
+    def is_serving(self) -> bool:
+        """Whether connections are being accepted."""
+        return self._serving
+
+    def close(self) -> None:
+        """Stop accepting and close the listening sockets; connections that were accepted live on."""
+        listening, self._sockets = self._sockets, None
+        if listening is None:
+            return
+        for listener in self._listeners:
+            listener.stop()
+        self._listeners.clear()
+        for sock in listening:
+            sock.close()
+        self._serving = False
+        if self._unlink is not None:
+            binding.unlink_if_ours(*self._unlink)
+        forever, self._serving_forever_fut = self._serving_forever_fut, None
+        if forever is not None and not forever.done():
+            forever.cancel()
+        self._wake_waiters_if_done()
+
+    def close_clients(self) -> None:
+        """Close every connection; what is buffered is still sent."""
+        for transport in self._clients.copy():
+            transport.close()
+
+    def abort_clients(self) -> None:
+        """Close every connection at once and drop what is buffered."""
+        for transport in self._clients.copy():
+            transport.abort()
+
+    async def start_serving(self) -> None:
+        """Begin to accept connections; does nothing on a server that does already.
+
+        Raises:
+            RuntimeError: the server is closed.
+        """
+        self._start_serving()
+        # The first connections may be answered before whoever waits here goes on, as with asyncio.
+        await asyncio.sleep(0)
+
+    async def serve_forever(self) -> None:
+        """Accept connections until cancelled; then close the server and its connections.
+
+        Raises:
+            RuntimeError: the server is closed, or somebody serves it forever already.
+        """
+        if self._serving_forever_fut is not None:
+            raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
+        if self._sockets is None:
+            raise RuntimeError(f"server {self!r} is closed")
+        self._start_serving()
+        self._serving_forever_fut = self._loop.create_future()
+        try:
+            await self._serving_forever_fut
+        except asyncio.CancelledError:
+            try:
+                self.close()
+                self.close_clients()
+                await self.wait_closed()
+            finally:
+                raise
+        finally:
+            self._serving_forever_fut = None
+
+    async def wait_closed(self) -> None:
+        """Wait until the server is closed and its last connection is gone, in whichever order."""
+        if self._waiters is None:
+            return
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def _start_serving(self) -> None:
+        if self._serving:
+            return
+        if self._sockets is None:
+            raise RuntimeError(f"server {self!r} is closed")
+        for sock in self._sockets:
+            sock.listen(self._backlog)
+            sockets.set_nodelay(sock)
+        self._listeners = [_Listener(self._loop, self, sock) for sock in self._sockets]
+        for listener in self._listeners:
+            listener.start()
+        self._serving = True
+
+    def _attach(self, transport: asyncio.Transport) -> None:
+        self._clients.add(transport)
+
+    def _detach(self, transport: asyncio.Transport) -> None:
+        self._clients.discard(transport)
+        self._wake_waiters_if_done()
+
+    def _wake_waiters_if_done(self) -> None:
+        if self._sockets is not None or self._clients or self._waiters is None:
+            return
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class _Listener:
+    """One listening socket being accepted on.
+
+    A plain connection costs no Task and no Future here: its transport is made on the spot.
+    """
+
+    __slots__ = ("_backlog", "_fd", "_loop", "_retry", "_server", "_sock")
+
+    def __init__(self, loop: NetLoop, server: Server, sock: socket.socket) -> None:
+        self._loop = loop
+        self._server = server
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._backlog = server._backlog
+        self._retry: Any = None  # the timer that starts accepting again
+
+    def start(self) -> None:
+        self._retry = None
+        self._loop._add_reader(self._fd, self._accept)
+
+    def stop(self) -> None:
+        self._loop._remove_reader(self._fd)
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    def _accept(self) -> None:
+        """Take the waiting connections, as many as the queue was said to hold, so that other I/O has its turn too."""
+        for _ in range(self._backlog + 1):
+            try:
+                conn, address = self._sock.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as exc:
+                if exc.errno in _LOST_BEFORE_ACCEPT:
+                    continue
+                if exc.errno not in _EXHAUSTED:
+                    raise  # the loop reports it
+                self._pause(exc)
+                return
+            if self._loop.get_debug():
+                logger.debug("%r got a new connection from %r: %r", self._server, address, conn)
+            self._open(conn, {"peername": address})
+            if self._server._sockets is None:
+                return  # closed by the protocol factory
+
+    def _pause(self, exc: OSError) -> None:
+        """Stop listening for a second: the kernel would report the same connection again and again."""
+        self._loop.call_exception_handler(
+            {
+                "message": "socket.accept() out of system resource",
+                "exception": exc,
+                "socket": trsock.TransportSocket(self._sock),
+            }
+        )
+        if self._server._sockets is not None:  # the handler may have closed the server
+            self._loop._remove_reader(self._fd)
+            self._retry = self._loop.call_later(_ACCEPT_RETRY_DELAY, self.start)
+
+    def _open(self, conn: socket.socket, extra: dict[str, Any]) -> None:
+        """Make the protocol and the transport of the new connection."""
+        server = self._server
+        context = server._context.copy()
+        protocol: asyncio.BaseProtocol | None = None
+        try:
+            conn.setblocking(False)
+            protocol = context.run(server._protocol_factory)
+            if server._sockets is None:
+                conn.close()
+            elif server._tls is None:
+                stream.open_stream(self._loop, conn, protocol, extra=extra, server=server, context=context)
+            else:
+                self._open_tls(conn, protocol, server._tls, extra, context)
+        except BaseException as exc:
+            conn.close()
+            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                raise
+            _report(self._loop, exc, protocol, None)
+
+    def _open_tls(
+        self,
+        conn: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        options: tls.TlsOptions,
+        extra: dict[str, Any],
+        context: contextvars.Context,
+    ) -> None:
+        loop = self._loop
+        waiter = loop.create_future()
+        transport = tls.open_tls(
+            loop,
+            conn,
+            protocol,
+            options,
+            waiter=waiter,
+            server_side=True,
+            extra=extra,
+            server=self._server,
+            context=context,
+        )
+
+        def handshake_over(waiter: Any) -> None:
+            exc = asyncio.CancelledError() if waiter.cancelled() else waiter.exception()
+            if exc is not None:
+                transport.close()
+                _report(loop, exc, protocol, transport)
+
+        waiter.add_done_callback(handshake_over)
+
+
+def _report(loop: NetLoop, exc: BaseException, protocol: Any, transport: Any) -> None:
+    """Tell, in debug mode only (as asyncio does), why an incoming connection came to nothing."""
+    if not loop.get_debug():
+        return
+    details = {"message": "Error on transport creation for incoming connection", "exception": exc}
+    if protocol is not None:
+        details["protocol"] = protocol
+    if transport is not None:
+        details["transport"] = transport
+    loop.call_exception_handler(details)
+
+
+async def create_server(
+    loop: NetLoop,
+    protocol_factory: _ProtocolFactory,
+    host: str | Iterable[str] | None = None,
+    port: Any = None,
+    *,
+    family: int = socket.AF_UNSPEC,
+    flags: int = socket.AI_PASSIVE,
+    sock: socket.socket | None = None,
+    backlog: int = 100,
+    ssl: ssl_module.SSLContext | None = None,
+    reuse_address: bool | None = None,
+    reuse_port: bool | None = None,
+    keep_alive: bool | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    start_serving: bool = True,
+) -> Server:
+    """Listen on *port* of *host* (a name, an address, several, or None for every interface), or on the bound *sock*.
+
+    *protocol_factory* is called for each connection, in a copy of the context that this was called in.
+
+    Raises:
+        OSError: no address could be bound.
+        ValueError, TypeError: the arguments do not fit together.
+    """
+    options = tls.server_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    if sock is not None:
+        sockets.refuse_ssl_socket(sock)
+    if host is not None or port is not None:
+        if sock is not None:
+            raise ValueError("host/port and sock can not be specified at the same time")
+        if reuse_address is None:
+            reuse_address = os.name == "posix" and sys.platform != "cygwin"
+        wanted = binding.SocketOptions(reuse_address, bool(reuse_port), bool(keep_alive))
+        listening = binding.bind_all(loop, await _resolve_hosts(loop, host, port, family, flags), wanted)
+    elif sock is None:
+        raise ValueError("Neither host/port nor sock were specified")
+    elif sock.type != socket.SOCK_STREAM:
+        raise ValueError(f"A Stream Socket was expected, got {sock!r}")
+    else:
+        listening = [sock]
+
+    server = await _serve(Server(loop, listening, protocol_factory, options, backlog), start_serving)
+    if loop.get_debug():
+        logger.info("%r is serving", server)
+    return server
+
+
+async def create_unix_server(
+    loop: NetLoop,
+    protocol_factory: _ProtocolFactory,
+    path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
+    *,
+    sock: socket.socket | None = None,
+    backlog: int = 100,
+    ssl: ssl_module.SSLContext | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    start_serving: bool = True,
+    cleanup_socket: bool = True,
+) -> Server:
+    """Listen on the unix socket *path*, or on the bound *sock*.
+
+    A socket that an earlier server left at *path* is replaced. With *cleanup_socket* closing the server removes the
+    path, unless somebody else has put a socket of their own there meanwhile.
+
+    Raises:
+        OSError: the path is in use by something else, or cannot be created.
+        ValueError, TypeError: the arguments do not fit together.
+    """
+    options = tls.server_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    if path is not None:
+        if sock is not None:
+            raise ValueError("path and sock can not be specified at the same time")
+        sock = binding.bind_unix(os.fspath(path))
+    elif sock is None:
+        raise ValueError("path was not specified, and no sock specified")
+    else:
+        sockets.refuse_ssl_socket(sock)
+        if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
+            raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
+
+    unlink = binding.file_identity(sock.getsockname()) if cleanup_socket else None
+    return await _serve(Server(loop, [sock], protocol_factory, options, backlog, unlink), start_serving)
+
+
+async def _serve(server: Server, start_serving: bool) -> Server:
+    """Start *server* if that is wanted; it is closed where that fails."""
+    try:
+        for sock in server._sockets or ():
+            sock.setblocking(False)
+        if start_serving:
+            await server.start_serving()
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+async def _resolve_hosts(
+    loop: NetLoop, host: str | Iterable[str] | None, port: Any, family: int, flags: int
+) -> list[AddrInfo]:
+    """The addresses of all hosts, each once."""
+    hosts: list[Any]
+    if host == "":
+        hosts = [None]
+    elif isinstance(host, str) or not isinstance(host, Iterable):
+        hosts = [host]
+    else:
+        hosts = list(host)
+
+    async def resolve(name: Any) -> Sequence[AddrInfo]:
+        infos = await dns.ensure_resolved(loop, (name, port), family=family, type=socket.SOCK_STREAM, flags=flags)
+        if not infos:
+            raise OSError(f"getaddrinfo({name!r}) returned empty list")
+        return infos
+
+    if len(hosts) == 1:
+        found = [await resolve(hosts[0])]
+    else:
+        found = await asyncio.gather(*map(resolve, hosts))
+    return list(dict.fromkeys(itertools.chain.from_iterable(found)))

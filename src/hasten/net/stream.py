@@ -1,0 +1,607 @@
+"""The transport of a connected stream socket, TCP or unix.
+
+Reads and writes are tried at once; the poller is asked only about what would block. It reports edges: a read that
+comes back short has drained the socket (unless the peer hung up: then the end is still to be read), and a full one
+goes on in the next tick, so that one busy connection does not starve the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import warnings
+from asyncio.trsock import TransportSocket
+from collections import deque
+from collections.abc import Iterable
+from contextvars import Context
+from typing import Any
+
+import cython
+
+from hasten.core.scheduler import Scheduler
+from hasten.kernel import sockio, step
+from hasten.poll import events as ev
+from hasten.poll.contract import Watch
+
+logger = logging.getLogger("asyncio")
+
+_Transport = asyncio.Transport
+_BufferedProtocol = asyncio.BufferedProtocol
+HIGH_WATER = 64 * 1024
+TELL_AFTER = 5  # writes to a lost connection
+_INTERNET = (socket.AF_INET, getattr(socket, "AF_INET6", socket.AF_INET))
+
+
+@cython.cclass
+class SocketTransport(Watch):
+    """asyncio.Transport for a connected nonblocking stream socket. Made by open_stream()."""
+
+    _loop: Any
+    scheduler: Scheduler
+    _sock: Any
+    _protocol: Any
+    _server: Any
+    _extra: dict[str, Any]
+    context: Context
+    data_received: Any
+    get_buffer: Any
+    buffer: deque[bytes] | None
+    sent: int
+    buffered: int
+    high: int
+    low: int
+    _conn_lost: int
+    started: bool
+    paused: bool
+    readable: int
+    at_end: bool
+    eof: bool
+    closing: bool
+    protocol_paused: bool
+    quiet_writes: bool
+    if not cython.compiled:
+        _loop = scheduler = _sock = _protocol = _server = data_received = get_buffer = buffer = None
+        sent = buffered = _conn_lost = readable = 0
+        started = paused = at_end = eof = closing = protocol_paused = quiet_writes = False
+
+    # aiohttp and others ask whether start_tls() takes this transport
+    _start_tls_compatible = True
+
+    def __init__(
+        self,
+        loop: Any,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        context: Context | None = None,
+    ) -> None:
+        if self._sock is not None:
+            raise RuntimeError("a transport cannot be initialized twice")
+        self.fd = sock.fileno()
+        self._loop = self.scheduler = loop
+        self._sock = sock
+        self._extra = {} if extra is None else dict(extra)
+        self.context = step.copy_context() if context is None else context
+        self.high = HIGH_WATER
+        self.low = HIGH_WATER // 4
+        self.quiet_writes = sock.family in _INTERNET
+        self.bind_protocol(protocol)
+        if "peername" not in self._extra:
+            try:
+                self._extra["peername"] = sock.getpeername()
+            except OSError:
+                self._extra["peername"] = None
+        self._server = server
+        if server is not None:
+            server._attach(self)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        # isinstance(transport, asyncio.Transport) holds without its layout
+        return _Transport
+
+    def __repr__(self) -> str:
+        info = [type(self).__name__]
+        if self._sock is None:
+            info.append("closed")
+        elif self.closing:
+            info.append("closing")
+        info.append(f"fd={self.fd}")
+        if self._loop is not None and not self._loop.is_closed():
+            info.append("read=polling" if self.is_reading() else "read=idle")
+            state = "polling" if self.buffered else "idle"
+            info.append(f"write=<{state}, bufsize={self.buffered}>")
+        return f"<{' '.join(info)}>"
+
+    def __del__(self) -> None:
+        if self._sock is not None:
+            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
+            self._sock.close()
+            if self._server is not None:
+                self._server._detach(self)
+
+    # ---- starting -------------------------------------------------------------------------
+
+    def _begin(self, waiter: Any) -> None:
+        """The first callback: connection_made(), then reading, then who waits for the connection."""
+        if self._sock is None or self._conn_lost:
+            return  # aborted meanwhile
+        self.started = True
+        try:
+            self._protocol.connection_made(self)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._loop.call_exception_handler(
+                {
+                    "message": "Exception in callback protocol.connection_made()",
+                    "exception": exc,
+                    "transport": self,
+                    "protocol": self._protocol,
+                }
+            )
+        if self.closing:
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+            return
+        try:
+            self.scheduler._poller.register(self, ev.READ)
+        except (OSError, ValueError) as exc:
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(exc)
+            self._force_close(exc)
+            return
+        if self.buffered:
+            self.want_write()
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def bind_protocol(self, protocol: Any) -> int:
+        self._protocol = protocol
+        if isinstance(protocol, _BufferedProtocol):
+            self.get_buffer = protocol.get_buffer
+            self.data_received = protocol.buffer_updated
+        else:
+            self.get_buffer = None
+            # a protocol without it may still write, as in asyncio: the error comes with the first data
+            self.data_received = getattr(protocol, "data_received", None)
+        return 0
+
+    # ---- what fired -----------------------------------------------------------------------
+
+    def dispatch(self) -> int:
+        self.queued = False
+        if not self.fired:
+            return 0
+        step.context_enter(self.context)
+        try:
+            self.react()
+        finally:
+            step.context_exit(self.context)
+        return 0
+
+    def react(self) -> int:
+        fired = self.fired
+        self.fired = 0
+        if fired & ev.READ:
+            self.read_ready(fired & ev.HANGUP != 0)
+        if fired & ev.WRITE and self.buffered:
+            self.write_ready()
+        return 0
+
+    def again(self, events: int) -> int:
+        """Fires in the next tick, though the poller will not say so."""
+        self.scheduler._fire(self, events)
+        return 0
+
+    # ---- reading --------------------------------------------------------------------------
+
+    def read_ready(self, hangup: bool) -> int:
+        """Reads until the socket is drained, the protocol pauses, or a turn is over."""
+        if self.closing or self.at_end or self._conn_lost:
+            return 0
+        if self.paused:
+            self.readable = ev.READ | ev.HANGUP if hangup else ev.READ
+            return 0
+        if self.get_buffer is None:
+            return self.read_chunk(hangup)
+        return self.read_buffer(hangup)
+
+    def read_chunk(self, hangup: bool) -> int:
+        try:
+            data = sockio.recv(self._sock, self.fd)
+        except OSError as exc:
+            return self.fatal(exc, "Fatal read error on socket transport")
+        if data is None:
+            return self.scheduler._poller.drained(self, ev.READ)
+        n = len(data)
+        if n == 0:
+            return self.reached_end()
+        try:
+            self.data_received(data)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            return self.fatal(exc, "Fatal error: protocol.data_received() call failed.")
+        if hangup or n == sockio.CHUNK:
+            return self.again(ev.READ | ev.HANGUP if hangup else ev.READ)
+        return self.scheduler._poller.drained(self, ev.READ)
+
+    def read_buffer(self, hangup: bool) -> int:
+        try:
+            buf = self.get_buffer(-1)
+            room = len(buf)
+            if room == 0:
+                raise RuntimeError("get_buffer() returned an empty buffer")
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            return self.fatal(exc, "Fatal error: protocol.get_buffer() call failed.")
+        try:
+            n = sockio.recv_into(self._sock, self.fd, buf)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            return self.fatal(exc, "Fatal read error on socket transport")
+        if n < 0:
+            return self.scheduler._poller.drained(self, ev.READ)
+        if n == 0:
+            return self.reached_end()
+        try:
+            self.data_received(n)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            return self.fatal(exc, "Fatal error: protocol.buffer_updated() call failed.")
+        if hangup or n == room:
+            return self.again(ev.READ | ev.HANGUP if hangup else ev.READ)
+        return self.scheduler._poller.drained(self, ev.READ)
+
+    def reached_end(self) -> int:
+        """The peer ended its side."""
+        try:
+            keep_open = self._protocol.eof_received()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            return self.fatal(exc, "Fatal error: protocol.eof_received() call failed.")
+        if keep_open:
+            # reading is over, writing goes on
+            self.at_end = True
+        else:
+            self.close()
+        return 0
+
+    def is_reading(self) -> bool:
+        """True while data is delivered to the protocol."""
+        return not self.closing and not self.paused
+
+    def pause_reading(self) -> None:
+        """Delivers no data until resume_reading()."""
+        if not self.closing:
+            self.paused = True
+
+    def resume_reading(self) -> None:
+        """Delivers data again."""
+        if self.closing or not self.paused:
+            return
+        self.paused = False
+        if self.readable:
+            events = self.readable
+            self.readable = 0
+            self.again(events)
+
+    # ---- writing --------------------------------------------------------------------------
+
+    def write(self, data: Any) -> None:
+        """Sends bytes at once as far as the socket takes them; keeps the rest and sends it later."""
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+        if self.eof or self._conn_lost:
+            if len(data) or self.eof:
+                self.cannot_write()
+            return
+        if self.buffered:
+            if len(data):
+                self.keep(data)
+                self.pause_if_full()
+            return
+        if not len(data):
+            return
+        try:
+            n = sockio.send(self._sock, self.fd, data)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except OSError as exc:
+            self.fatal(exc, "Fatal write error on socket transport")
+            return
+        total = len(data) if type(data) is bytes else memoryview(data).nbytes
+        if n == total:
+            return
+        if n > 0:
+            # what is left of bytes could be kept as they are, but they may be much longer
+            data = bytes(memoryview(data).cast("B")[n:]) if type(data) is not bytes or n > 65536 else data[n:]
+        self.keep(data)
+        self.want_write()
+        self.pause_if_full()
+
+    def writelines(self, list_of_data: Iterable[Any]) -> None:
+        """Sends several pieces of bytes with one system call."""
+        pieces = []
+        for data in list_of_data:
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+            pieces.append(data)
+        if self.eof or self._conn_lost:
+            if pieces:
+                self.cannot_write()
+            return
+        idle = not self.buffered
+        for data in pieces:
+            if len(data):
+                self.keep(data)
+        if not self.buffered:
+            return
+        if idle:
+            if self.flush() < 0:
+                return
+            if self.buffered:
+                self.want_write()
+        self.pause_if_full()
+
+    def cannot_write(self) -> int:
+        if self.eof:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if self._conn_lost >= TELL_AFTER:
+            logger.warning("socket.send() raised exception.")
+        self._conn_lost += 1
+        return 0
+
+    def keep(self, data: Any) -> int:
+        """Puts data behind what waits. Mutable buffers are copied: their owner may change them."""
+        if type(data) is not bytes:
+            data = bytes(data)
+        if self.buffer is None:
+            self.buffer = deque()
+        self.buffer.append(data)
+        self.buffered += len(data)
+        return 0
+
+    def want_write(self) -> int:
+        """Asks the poller for room in the socket's buffer."""
+        if self.events and not self.events & ev.WRITE:
+            self.scheduler._poller.modify(self, ev.READ | ev.WRITE)
+        else:
+            self.scheduler._poller.drained(self, ev.WRITE)
+        return 0
+
+    def flush(self) -> int:
+        """Sends what waits until it is gone or would block; -1 when the connection broke."""
+        buffer = self.buffer
+        while self.buffered:
+            try:
+                if len(buffer) == 1:  # type: ignore[arg-type]
+                    n = sockio.send_from(self._sock, self.fd, buffer[0], self.sent)  # type: ignore[index]
+                else:
+                    n = sockio.send_many(self._sock, self.fd, buffer, self.sent)  # type: ignore[arg-type]
+            except OSError as exc:
+                self.fatal(exc, "Fatal write error on socket transport")
+                return -2
+            if n < 0:
+                break
+            self.consume(n)
+        return 0
+
+    def consume(self, n: int) -> int:
+        """Takes `n` bytes that were sent off the buffer's front."""
+        self.buffered -= n
+        while n > 0:
+            first = self.buffer[0]  # type: ignore[index]
+            left = len(first) - self.sent
+            if n < left:
+                self.sent += n
+                return 0
+            n -= left
+            self.sent = 0
+            self.buffer.popleft()  # type: ignore[union-attr]
+        return 0
+
+    def write_ready(self) -> int:
+        if self._conn_lost or self.flush() < 0:
+            return 0
+        if self.buffered:
+            self.scheduler._poller.drained(self, ev.WRITE)
+        elif not self.quiet_writes:
+            # a unix socket tells of room after each message that the peer takes
+            self.scheduler._poller.modify(self, ev.READ)
+        self.resume_if_drained()
+        if not self.buffered and not self._conn_lost:
+            self.flushed()
+        return 0
+
+    def flushed(self) -> int:
+        """What waited for an empty buffer."""
+        if self.closing:
+            self.finish(None)
+        elif self.eof:
+            try:
+                self._sock.shutdown(socket.SHUT_WR)
+            except OSError as exc:
+                self.fatal(exc, "Fatal write error on socket transport")
+        return 0
+
+    def can_write_eof(self) -> bool:
+        """Streams can be half-closed."""
+        return True
+
+    def write_eof(self) -> None:
+        """Ends our side after what is buffered; the peer may go on sending."""
+        if self.closing or self.eof:
+            return
+        self.eof = True
+        if not self.buffered:
+            try:
+                self._sock.shutdown(socket.SHUT_WR)
+            except OSError as exc:
+                self.fatal(exc, "Fatal error on transport")
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that wait to be sent."""
+        return self.buffered
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """(low, high)"""
+        return self.low, self.high
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Above `high` bytes the protocol is paused, at `low` it is resumed."""
+        if high is None:
+            high = HIGH_WATER if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self.high = high
+        self.low = low
+        self.pause_if_full()
+
+    def pause_if_full(self) -> int:
+        if self.buffered <= self.high or self.protocol_paused or self._protocol is None:
+            return 0
+        self.protocol_paused = True
+        try:
+            self._protocol.pause_writing()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._tell("protocol.pause_writing() failed", exc)
+        return 0
+
+    def resume_if_drained(self) -> int:
+        if not self.protocol_paused or self.buffered > self.low:
+            return 0
+        self.protocol_paused = False
+        try:
+            self._protocol.resume_writing()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._tell("protocol.resume_writing() failed", exc)
+        return 0
+
+    # ---- ending ---------------------------------------------------------------------------
+
+    def is_closing(self) -> bool:
+        """True once it is closed or being closed."""
+        return bool(self.closing)
+
+    def close(self) -> None:
+        """Sends what is buffered, then closes; no more data is delivered."""
+        if self.closing:
+            return
+        self.closing = True
+        if not self.buffered:
+            self.finish(None)
+
+    def abort(self) -> None:
+        """Closes at once; what is buffered is lost."""
+        self._force_close(None)
+
+    def _force_close(self, exc: BaseException | None) -> None:
+        if self._conn_lost:
+            return
+        self.buffer = None
+        self.buffered = self.sent = 0
+        self.closing = True
+        self.finish(exc)
+
+    def finish(self, exc: BaseException | None) -> int:
+        """Nothing is left to do but to tell the protocol."""
+        self._conn_lost += 1
+        self.unwatch()
+        self._loop.call_soon(self._call_connection_lost, exc, context=self.context)
+        return 0
+
+    def _call_connection_lost(self, exc: BaseException | None) -> None:
+        try:
+            if self.started:
+                self._protocol.connection_lost(exc)
+        finally:
+            self._sock.close()
+            self._sock = self._protocol = self._loop = None
+            self.data_received = self.get_buffer = None
+            server = self._server
+            if server is not None:
+                self._server = None
+                server._detach(self)
+
+    def unwatch(self) -> int:
+        if self.events:
+            self.scheduler._poller.unregister(self)
+        return 0
+
+    def fatal(self, exc: BaseException, message: str) -> int:
+        """An error that ends the connection. The network's own are not worth a report."""
+        if isinstance(exc, OSError):
+            if self._loop is not None and self._loop.get_debug():
+                logger.debug("%r: %s", self, message, exc_info=True)
+        else:
+            self._tell(message, exc)
+        self._force_close(exc)
+        return 0
+
+    def _tell(self, message: str, exc: BaseException) -> None:
+        self._loop.call_exception_handler(
+            {"message": message, "exception": exc, "transport": self, "protocol": self._protocol}
+        )
+
+    # ---- who is who -----------------------------------------------------------------------
+
+    def get_protocol(self) -> Any:
+        """The protocol."""
+        return self._protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hands the connection over to another protocol."""
+        self.bind_protocol(protocol)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """"socket", "sockname", "peername", or what the connection's maker added."""
+        value = self._extra.get(name)
+        if value is not None:
+            return value
+        if name == "socket":
+            if self._sock is None:
+                return default
+            self._extra[name] = value = TransportSocket(self._sock)
+            return value
+        if name == "sockname" and self._sock is not None:
+            try:
+                value = self._sock.getsockname()
+            except OSError:
+                return default
+            self._extra[name] = value
+            return value
+        return default
+
+
+def open_stream(
+    loop: Any,
+    sock: socket.socket,
+    protocol: asyncio.BaseProtocol,
+    *,
+    waiter: Any = None,
+    extra: dict[str, Any] | None = None,
+    server: Any = None,
+    context: Context | None = None,
+) -> SocketTransport:
+    """Makes a transport of a connected nonblocking socket.
+
+    connection_made() is scheduled, then reading starts, then `waiter` gets its result. `server` has _attach() and
+    _detach(). The protocol's methods run in `context` (None: a copy of the current one).
+    """
+    transport = SocketTransport(loop, sock, protocol, extra, server, context)
+    loop.call_soon(transport._begin, waiter, context=transport.context)
+    return transport

@@ -1,0 +1,184 @@
+"""TLS over our stream transports, for now with the interpreter's own ``asyncio.sslproto``.
+
+That engine is a BufferedProtocol on one side and an application transport on the other: the socket's transport feeds
+it, and it feeds the program's protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import sslproto
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hasten.net import stream
+
+try:
+    import ssl
+except ImportError:  # an interpreter built without OpenSSL
+    ssl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    import contextvars
+    import socket
+
+    from hasten.net.contract import NetLoop
+
+
+class TlsOptions(NamedTuple):
+    """How one side wants its connections encrypted. Times are in seconds; None means asyncio's default (60, 30)."""
+
+    context: ssl.SSLContext | None  # None: the default context, on the client's side only
+    server_hostname: str | None = None
+    handshake_timeout: float | None = None
+    shutdown_timeout: float | None = None
+
+
+def options(
+    context: Any, server_hostname: str | None, handshake_timeout: float | None, shutdown_timeout: float | None
+) -> TlsOptions | None:
+    """Bring together what was given as ``ssl=`` and the arguments around it; None where TLS was not asked for.
+
+    Raises:
+        TypeError: *context* is neither a context nor a bool nor None.
+        ValueError: a timeout was given without ``ssl=``.
+    """
+    refuse_unused_timeouts(bool(context), handshake_timeout, shutdown_timeout)
+    if not context:
+        return None
+    if context is not True:
+        check_context(context)
+    return TlsOptions(None if context is True else context, server_hostname, handshake_timeout, shutdown_timeout)
+
+
+def server_options(context: Any, handshake_timeout: float | None, shutdown_timeout: float | None) -> TlsOptions | None:
+    """The same for a server, which has no default context.
+
+    Raises:
+        TypeError: *context* is neither a context nor None.
+        ValueError: a timeout was given without ``ssl=``.
+    """
+    if isinstance(context, bool):
+        raise TypeError("ssl argument must be an SSLContext or None: a server needs a context with its certificate")
+    return options(context, None, handshake_timeout, shutdown_timeout)
+
+
+def refuse_unused_timeouts(tls: bool, handshake_timeout: float | None, shutdown_timeout: float | None) -> None:
+    """Raise ValueError where a TLS timeout was given and there is no TLS."""
+    if handshake_timeout is not None and not tls:
+        raise ValueError("ssl_handshake_timeout is only meaningful with ssl")
+    if shutdown_timeout is not None and not tls:
+        raise ValueError("ssl_shutdown_timeout is only meaningful with ssl")
+
+
+def check_context(context: Any) -> None:
+    """Raise TypeError where *context* cannot wrap a connection (any object with ``wrap_bio`` can)."""
+    if not hasattr(context, "wrap_bio"):
+        raise TypeError(f"ssl argument must be an SSLContext, a bool or None, not {context!r}")
+
+
+def open_tls(
+    loop: NetLoop,
+    sock: socket.socket,
+    protocol: asyncio.BaseProtocol,
+    tls: TlsOptions,
+    *,
+    waiter: asyncio.Future[None] | None = None,
+    server_side: bool = False,
+    extra: dict[str, Any] | None = None,
+    server: Any = None,
+    context: contextvars.Context | None = None,
+) -> asyncio.Transport:
+    """Start a TLS handshake on the connected nonblocking *sock* and return the transport that *protocol* will use.
+
+    ``protocol.connection_made`` is called after the handshake, then *waiter* is done; a failed handshake sets its
+    exception.
+
+    Raises:
+        ValueError: a timeout is not positive, or a server has no context.
+    """
+    engine = _engine(loop, protocol, tls, waiter, server_side, call_connection_made=True)
+    stream.open_stream(loop, sock, engine, extra=extra, server=server, context=context)
+    transport: asyncio.Transport = engine._get_app_transport()
+    return transport
+
+
+async def start_tls(
+    loop: NetLoop,
+    transport: asyncio.WriteTransport,
+    protocol: asyncio.BaseProtocol,
+    sslcontext: ssl.SSLContext,
+    *,
+    server_side: bool = False,
+    server_hostname: str | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+) -> asyncio.Transport:
+    """Upgrade the connection of *transport* to TLS; return the transport that *protocol* must use from now on.
+
+    Raises:
+        TypeError: *sslcontext* is no SSLContext, or *transport* cannot be upgraded.
+        ssl.SSLError, ConnectionError: the handshake failed; the connection is closed.
+    """
+    if ssl is None:
+        raise RuntimeError("Python ssl module is not available")
+    if not isinstance(sslcontext, ssl.SSLContext):
+        raise TypeError(f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}")
+    if not getattr(transport, "_start_tls_compatible", False):
+        raise TypeError(f"transport {transport!r} is not supported by start_tls(): it needs an open stream transport")
+
+    waiter = loop.create_future()
+    tls = TlsOptions(sslcontext, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
+    engine = _engine(loop, protocol, tls, waiter, server_side, call_connection_made=False)
+    app_transport: asyncio.Transport = engine._get_app_transport()
+
+    # Nothing may reach the engine before its connection_made(): it has no transport to answer on until then.
+    lower: Any = transport
+    lower.pause_reading()
+    if server_side:
+        _hand_over_early_bytes(protocol, engine)
+    lower.set_protocol(engine)
+    made = loop.call_soon(engine.connection_made, lower)
+    resumed = loop.call_soon(lower.resume_reading)
+    try:
+        await waiter
+    except BaseException:
+        lower.close()
+        made.cancel()
+        resumed.cancel()
+        waiter = None  # it holds the exception, whose traceback holds this frame
+        raise
+    if engine._app_transport is None:
+        # The transport was closed under the handshake, which the engine takes for a good end.
+        raise ConnectionAbortedError("The connection was closed before the TLS handshake completed")
+    return app_transport
+
+
+def _engine(
+    loop: NetLoop,
+    protocol: asyncio.BaseProtocol,
+    tls: TlsOptions,
+    waiter: Any,
+    server_side: bool,
+    *,
+    call_connection_made: bool,
+) -> Any:
+    make: Any = sslproto.SSLProtocol
+    return make(
+        loop,
+        protocol,
+        tls.context,
+        waiter,
+        server_side,
+        tls.server_hostname,
+        call_connection_made=call_connection_made,
+        ssl_handshake_timeout=tls.handshake_timeout,
+        ssl_shutdown_timeout=tls.shutdown_timeout,
+    )
+
+
+def _hand_over_early_bytes(protocol: asyncio.BaseProtocol, engine: Any) -> None:
+    """Give the engine what the client sent right after asking for TLS and a StreamReader has already taken in."""
+    buffer = getattr(getattr(protocol, "_stream_reader", None), "_buffer", None)
+    if buffer and isinstance(buffer, bytearray):
+        engine._incoming.write(buffer)
+        buffer.clear()

@@ -1,0 +1,1 @@
+"""Pollers: which file descriptors are ready."""

@@ -1,0 +1,30 @@
+"""Which poller a loop gets."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from hasten.poll.contract import Poller
+from hasten.poll.selectors import SelectorsPoller
+
+NAMES = ("epoll", "selectors") if sys.platform == "linux" else ("selectors",)
+VARIABLE = "HASTEN_POLLER"
+
+
+def make(name: str | None = None) -> Poller:
+    """A new poller: by name, else by the environment variable HASTEN_POLLER, else the best for the platform.
+
+    Raises ValueError for a name that this platform does not have.
+    """
+    source = "poller"
+    if name is None:
+        name = os.environ.get(VARIABLE) or NAMES[0]
+        source = VARIABLE
+    if name == "selectors":
+        return SelectorsPoller()
+    if name == "epoll" and name in NAMES:
+        from hasten.poll.epoll import EpollPoller
+
+        return EpollPoller()
+    raise ValueError(f"{source}={name!r} is not a poller of this platform: choose one of {', '.join(NAMES)}")

@@ -1,0 +1,108 @@
+"""What a poller promises, on one page.
+
+A poller reports which file descriptors are ready. It does no I/O of its own and calls no user code: wait()
+harvests, the scheduler runs what was harvested afterwards.
+
+*Edges.* A registration is edge-triggered: a Watch fires when its fd becomes ready, and again only after more has
+come. Whoever reads goes on until a read comes back short or would block (then it says drained(), see below); a
+short read means drained, unless HANGUP was reported with it. After registering, an fd that is ready already fires
+once. With LEVEL in its events a watch fires in every wait() as long as the condition holds. A poller may fire more
+often than it must (a false alarm costs one system call that would block), never less.
+
+*Drained.* Some platforms only tell what *is* ready, not what *became* so. There an event that fired is not looked
+for again until drained(watch, events) says that the fd would block now. Pollers with real edges do nothing then. So
+a transport that is paused, and does not read what fired, costs nothing on either kind.
+
+*Harvest.* wait(timeout) blocks at most `timeout` seconds (0: not at all; below 0: until something happens), adds
+what is ready to each watch's `fired`, and leaves each fired watch once in `harvest`. A wait that a signal
+interrupts runs the signal's Python handler (its exception propagates) and may come back early with nothing.
+
+*Wake-up.* wake() may be called from any thread and from signal handlers: a wait() that blocks comes back at once.
+Called while nobody waits it does nothing: who queues work for the loop before it sleeps is seen anyway, as both
+happen under the interpreter's lock.
+
+*Ownership.* The poller holds a watch from register() to unregister(). unregister() comes before the fd is closed;
+afterwards the watch does not fire, even if its event was harvested already. An fd that somebody closed behind the
+poller's back and that was opened anew can be registered again. close() releases everything; it may be called twice.
+
+register() raises ValueError for an fd that has a watch, OSError for one that cannot be polled (EPERM: a regular
+file; EBADF: closed).
+"""
+
+from __future__ import annotations
+
+import cython
+
+
+@cython.cclass
+class Watch:
+    """One fd, what is asked for it, and what to do when it is ready: a subclass says so in dispatch()."""
+
+    fd: int
+    events: int
+    fired: int
+    queued: bool
+    generation: int
+    if not cython.compiled:
+        fd = -1
+        events = fired = generation = 0
+        queued = False
+
+    def dispatch(self) -> int:
+        """Runs in the tick after the harvest: takes `fired`, sets it to 0, acts."""
+        self.fired = 0
+        return 0
+
+
+@cython.cclass
+class Poller:
+    """The base of all pollers."""
+
+    harvest: list[Watch]
+    sleeping: bool
+    name = "none"
+    if not cython.compiled:
+        sleeping = False
+
+    def __init__(self) -> None:
+        self.harvest = []
+
+    def register(self, watch: Watch, events: int) -> int:
+        """Starts watching watch.fd for `events`."""
+        raise NotImplementedError
+
+    def modify(self, watch: Watch, events: int) -> int:
+        """Asks for other events; what holds already fires."""
+        raise NotImplementedError
+
+    def unregister(self, watch: Watch) -> int:
+        """Stops watching."""
+        raise NotImplementedError
+
+    def drained(self, watch: Watch, events: int) -> int:
+        """The fd would block now: look for `events` again."""
+        return 0
+
+    def watch_of(self, fd: int) -> Watch | None:
+        """The watch of an fd, or None."""
+        raise NotImplementedError
+
+    def wait(self, timeout: float) -> int:
+        """Harvests; see the top of this file."""
+        raise NotImplementedError
+
+    def wake(self) -> int:
+        """Ends a wait() that blocks."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Releases the poller's own fds."""
+        raise NotImplementedError
+
+    def note(self, watch: Watch, events: int) -> int:
+        """For subclasses: the watch fired."""
+        watch.fired |= events
+        if not watch.queued:
+            watch.queued = True
+            self.harvest.append(watch)
+        return 0

@@ -1,0 +1,14 @@
+cimport cython
+from hasten.kernel.epoll cimport Epoll
+cimport hasten.poll.events as ev
+from hasten.poll.contract cimport Poller, Watch
+
+@cython.final
+cdef class EpollPoller(Poller):
+    cdef Epoll queue
+    cdef list table                     # fd -> Watch | None
+    cdef unsigned int generations
+
+    cdef int grow(self, int fd) except -1
+    @cython.locals(watch=Watch)
+    cdef int harvest_one(self, int fd, unsigned int generation, int events) except -1

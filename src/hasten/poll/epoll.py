@@ -1,0 +1,104 @@
+"""The poller on Linux's epoll. Its contract: contract.py.
+
+Everything is registered edge-triggered (EPOLLET) unless LEVEL is asked for, with EPOLLRDHUP, so that the end of a
+stream is seen without one more read. The event's data carries the fd and a generation: a report that belongs to an
+earlier owner of the same fd is recognised and dropped. Wake-ups come by an eventfd that is never read: registered
+edge-triggered, each write to it is a new edge.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cython
+
+from hasten.kernel.epoll import Epoll
+from hasten.poll import events as ev
+from hasten.poll.contract import Poller, Watch
+
+
+@cython.cclass
+class EpollPoller(Poller):
+    """Watches fds with epoll."""
+
+    queue: Epoll
+    table: list[Any]
+    generations: int
+    name = "epoll"
+
+    def __init__(self) -> None:
+        Poller.__init__(self)
+        self.queue = Epoll()
+        self.table = [None] * 64
+        self.generations = 0
+
+    def grow(self, fd: int) -> int:
+        self.table.extend([None] * (fd + 64 - len(self.table) + 1))
+        return 0
+
+    def register(self, watch: Watch, events: int) -> int:
+        fd = watch.fd
+        if fd < 0:
+            raise ValueError(f"invalid file descriptor: {fd}")
+        if fd >= len(self.table):
+            self.grow(fd)
+        if self.table[fd] is not None:
+            raise ValueError(f"file descriptor {fd} is watched already")
+        self.generations += 1
+        watch.generation = self.generations & 0x7FFFFFFF
+        self.queue.add(fd, events, watch.generation)
+        watch.events = events
+        watch.fired = 0
+        self.table[fd] = watch
+        return 0
+
+    def modify(self, watch: Watch, events: int) -> int:
+        self.queue.change(watch.fd, events, watch.generation)
+        watch.events = events
+        return 0
+
+    def unregister(self, watch: Watch) -> int:
+        fd = watch.fd
+        watch.events = watch.fired = 0
+        if 0 <= fd < len(self.table) and self.table[fd] is watch:
+            self.table[fd] = None
+            self.queue.remove(fd)
+        return 0
+
+    def watch_of(self, fd: int) -> Watch | None:
+        if 0 <= fd < len(self.table):
+            return self.table[fd]  # type: ignore[no-any-return]
+        return None
+
+    def wait(self, timeout: float) -> int:
+        self.sleeping = timeout != 0.0
+        try:
+            n = self.queue.wait(timeout)
+        finally:
+            self.sleeping = False
+        for i in range(n):
+            self.queue.load(i)
+            self.harvest_one(self.queue.fd, self.queue.generation, self.queue.events)
+        return 0
+
+    def harvest_one(self, fd: int, generation: int, events: int) -> int:
+        if fd >= len(self.table):
+            return 0
+        item = self.table[fd]
+        if item is None:
+            return 0
+        watch = cython.cast(Watch, item)
+        if watch.generation == generation:
+            self.note(watch, events)
+        return 0
+
+    def wake(self) -> int:
+        if self.sleeping:
+            self.sleeping = False
+            self.queue.wake()
+        return 0
+
+    def close(self) -> None:
+        self.queue.close()
+        self.table = []
+        self.harvest = []

@@ -1,0 +1,14 @@
+cimport cython
+cimport hasten.poll.events as ev
+from hasten.poll.contract cimport Poller, Watch
+
+@cython.final
+cdef class SelectorsPoller(Poller):
+    cdef object selector
+    cdef dict watches                   # fd -> Watch
+    cdef dict armed                     # fd -> events that the selector looks for now
+    cdef object waker, woken            # the two ends of a socket pair; None once closed
+
+    cdef int arm(self, int fd, int events) except -1
+    @cython.locals(watch=Watch)
+    cdef int fire(self, int fd, int events) except -1

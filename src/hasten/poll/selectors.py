@@ -1,0 +1,143 @@
+"""The poller on the standard library's selectors: for every platform. Its contract: contract.py.
+
+Selectors tell what is ready as long as it is. What fired for an edge-triggered watch is therefore not looked for
+again until drained() is called.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from typing import Any
+
+import cython
+
+from hasten.poll import events as ev
+from hasten.poll.contract import Poller, Watch
+
+
+@cython.cclass
+class SelectorsPoller(Poller):
+    """Watches fds with selectors.DefaultSelector."""
+
+    selector: Any
+    watches: dict[int, Watch]
+    armed: dict[int, int]
+    waker: Any
+    woken: Any
+    name = "selectors"
+
+    def __init__(self) -> None:
+        Poller.__init__(self)
+        self.selector = selectors.DefaultSelector()
+        self.watches = {}
+        self.armed = {}
+        self.woken, self.waker = socket.socketpair()
+        self.woken.setblocking(False)
+        self.waker.setblocking(False)
+        self.selector.register(self.woken, selectors.EVENT_READ)
+
+    def arm(self, fd: int, events: int) -> int:
+        """Makes the selector look for `events` of an fd, and no others."""
+        events &= ev.READ | ev.WRITE
+        before = self.armed.get(fd, 0)
+        if events == before:
+            return 0
+        # READ and WRITE have the values of selectors.EVENT_READ and EVENT_WRITE
+        if events == 0:
+            del self.armed[fd]
+            try:
+                self.selector.unregister(fd)
+            except (KeyError, ValueError, OSError):  # closed behind our back
+                pass
+            return 0
+        if before == 0:
+            self.selector.register(fd, events)
+        else:
+            try:
+                self.selector.modify(fd, events)
+            except FileNotFoundError:  # closed and opened anew: the kernel forgot it
+                self.selector.unregister(fd)
+                self.selector.register(fd, events)
+        self.armed[fd] = events
+        return 0
+
+    def register(self, watch: Watch, events: int) -> int:
+        fd = watch.fd
+        if fd < 0:
+            raise ValueError(f"invalid file descriptor: {fd}")
+        if fd in self.watches:
+            raise ValueError(f"file descriptor {fd} is watched already")
+        self.arm(fd, events)
+        watch.events = events
+        watch.fired = 0
+        self.watches[fd] = watch
+        return 0
+
+    def modify(self, watch: Watch, events: int) -> int:
+        watch.events = events
+        return self.arm(watch.fd, events)
+
+    def unregister(self, watch: Watch) -> int:
+        watch.events = watch.fired = 0
+        if self.watches.get(watch.fd) is watch:
+            del self.watches[watch.fd]
+            self.arm(watch.fd, 0)
+        return 0
+
+    def drained(self, watch: Watch, events: int) -> int:
+        if watch.events and not watch.events & ev.LEVEL:
+            self.arm(watch.fd, self.armed.get(watch.fd, 0) | (watch.events & events))
+        return 0
+
+    def watch_of(self, fd: int) -> Watch | None:
+        return self.watches.get(fd)
+
+    def wait(self, timeout: float) -> int:
+        self.sleeping = timeout != 0.0
+        try:
+            found = self.selector.select(None if timeout < 0 else min(timeout, 86400.0))
+        finally:
+            self.sleeping = False
+        for key, events in found:
+            if key.fileobj is self.woken:
+                self.empty()
+            else:
+                self.fire(key.fd, events)
+        return 0
+
+    def fire(self, fd: int, events: int) -> int:
+        item = self.watches.get(fd)
+        if item is None:
+            return 0
+        watch = cython.cast(Watch, item)
+        self.note(watch, events)
+        if not watch.events & ev.LEVEL:
+            self.arm(fd, self.armed.get(fd, 0) & ~events)
+        return 0
+
+    def empty(self) -> None:
+        """Reads what wake() wrote."""
+        try:
+            while self.woken.recv(4096):
+                pass
+        except (BlockingIOError, InterruptedError):
+            pass
+
+    def wake(self) -> int:
+        if self.sleeping:
+            self.sleeping = False
+            try:
+                self.waker.send(b"\0")
+            except OSError:  # full: it is awake already
+                pass
+        return 0
+
+    def close(self) -> None:
+        if self.woken is not None:
+            self.selector.close()
+            self.woken.close()
+            self.waker.close()
+            self.woken = self.waker = None
+            self.watches.clear()
+            self.armed.clear()
