@@ -27,6 +27,9 @@ MODULES = [
     "poll/contract",
     "poll/selectors",
     "net/stream",
+    "aio/sleeping",
+    "aio/spawning",
+    "aio/gathering",
 ]
 LINUX_MODULES = ["poll/epoll"]
 

@@ -1,1 +1,135 @@
-from hasten.loop import new_event_loop, Loop
+"""hasten: asyncio implemented anew. `import hasten as asyncio`, or `hasten.run(main())`.
+
+Every public name of Python 3.15's asyncio is here, on every Python from 3.11. Each has one home, in one of the
+modules below; this file only hands the names on.
+"""
+
+import sys as _sys
+from typing import Any as _Any
+
+from hasten import compat as _compat
+
+with _compat.cython_stand_in():  # all that is compiled
+    import hasten.aio.gathering
+    import hasten.aio.sleeping
+    import hasten.loop  # noqa: F401
+
+from asyncio import ALL_COMPLETED as ALL_COMPLETED
+from asyncio import FIRST_COMPLETED as FIRST_COMPLETED
+from asyncio import FIRST_EXCEPTION as FIRST_EXCEPTION
+from asyncio import AbstractEventLoop as AbstractEventLoop
+from asyncio import AbstractServer as AbstractServer
+from asyncio import BaseEventLoop as BaseEventLoop
+from asyncio import BaseProtocol as BaseProtocol
+from asyncio import BaseTransport as BaseTransport
+from asyncio import BrokenBarrierError as BrokenBarrierError
+from asyncio import BufferedProtocol as BufferedProtocol
+from asyncio import CancelledError as CancelledError
+from asyncio import DatagramProtocol as DatagramProtocol
+from asyncio import DatagramTransport as DatagramTransport
+from asyncio import IncompleteReadError as IncompleteReadError
+from asyncio import InvalidStateError as InvalidStateError
+from asyncio import LimitOverrunError as LimitOverrunError
+from asyncio import Protocol as Protocol
+from asyncio import QueueEmpty as QueueEmpty
+from asyncio import QueueFull as QueueFull
+from asyncio import ReadTransport as ReadTransport
+from asyncio import SelectorEventLoop as SelectorEventLoop
+from asyncio import SendfileNotAvailableError as SendfileNotAvailableError
+from asyncio import Server as Server
+from asyncio import SubprocessProtocol as SubprocessProtocol
+from asyncio import SubprocessTransport as SubprocessTransport
+from asyncio import TimeoutError as TimeoutError
+from asyncio import Transport as Transport
+from asyncio import WriteTransport as WriteTransport
+from asyncio import _enter_task as _enter_task
+from asyncio import _get_running_loop as _get_running_loop
+from asyncio import _leave_task as _leave_task
+from asyncio import _register_task as _register_task
+from asyncio import _set_running_loop as _set_running_loop
+from asyncio import _unregister_task as _unregister_task
+from asyncio import get_event_loop as get_event_loop
+from asyncio import get_event_loop_policy as get_event_loop_policy
+from asyncio import get_running_loop as get_running_loop
+from asyncio import iscoroutine as iscoroutine
+from asyncio import iscoroutinefunction as iscoroutinefunction
+from asyncio import isfuture as isfuture
+from asyncio import run_coroutine_threadsafe as run_coroutine_threadsafe
+from asyncio import set_event_loop as set_event_loop
+from asyncio import set_event_loop_policy as set_event_loop_policy
+from asyncio import wrap_future as wrap_future
+
+from hasten.aio import names as _names
+from hasten.aio import policies as _policies
+from hasten.aio import streams as _streams
+from hasten.aio import subprocess as subprocess
+from hasten.aio.eager import create_eager_task_factory as create_eager_task_factory
+from hasten.aio.eager import eager_task_factory as eager_task_factory
+from hasten.aio.gathering import gather as gather
+from hasten.aio.graph import FrameCallGraphEntry as FrameCallGraphEntry
+from hasten.aio.graph import FutureCallGraph as FutureCallGraph
+from hasten.aio.graph import capture_call_graph as capture_call_graph
+from hasten.aio.graph import format_call_graph as format_call_graph
+from hasten.aio.graph import future_add_to_awaited_by as future_add_to_awaited_by
+from hasten.aio.graph import future_discard_from_awaited_by as future_discard_from_awaited_by
+from hasten.aio.graph import print_call_graph as print_call_graph
+from hasten.aio.install import install as install
+from hasten.aio.install import uninstall as uninstall
+from hasten.aio.locks import Barrier as Barrier
+from hasten.aio.locks import BoundedSemaphore as BoundedSemaphore
+from hasten.aio.locks import Condition as Condition
+from hasten.aio.locks import Event as Event
+from hasten.aio.locks import Lock as Lock
+from hasten.aio.locks import Semaphore as Semaphore
+from hasten.aio.queues import LifoQueue as LifoQueue
+from hasten.aio.queues import PriorityQueue as PriorityQueue
+from hasten.aio.queues import Queue as Queue
+from hasten.aio.queues import QueueShutDown as QueueShutDown
+from hasten.aio.running import Runner as Runner
+from hasten.aio.running import run as run
+from hasten.aio.sleeping import sleep as sleep
+from hasten.aio.spawning import create_task as create_task
+from hasten.aio.spawning import ensure_future as ensure_future
+from hasten.aio.streams import StreamReader as StreamReader
+from hasten.aio.streams import StreamReaderProtocol as StreamReaderProtocol
+from hasten.aio.streams import StreamWriter as StreamWriter
+from hasten.aio.streams import open_connection as open_connection
+from hasten.aio.streams import start_server as start_server
+from hasten.aio.subprocess import create_subprocess_exec as create_subprocess_exec
+from hasten.aio.subprocess import create_subprocess_shell as create_subprocess_shell
+from hasten.aio.taskgroups import TaskGroup as TaskGroup
+from hasten.aio.threads import to_thread as to_thread
+from hasten.aio.timeouts import Timeout as Timeout
+from hasten.aio.timeouts import timeout as timeout
+from hasten.aio.timeouts import timeout_at as timeout_at
+from hasten.aio.waiting import as_completed as as_completed
+from hasten.aio.waiting import shield as shield
+from hasten.aio.waiting import wait as wait
+from hasten.aio.waiting import wait_for as wait_for
+from hasten.core.future import Future as Future
+from hasten.core.handle import Handle as Handle
+from hasten.core.handle import TimerHandle as TimerHandle
+from hasten.core.registry import all_tasks as all_tasks
+from hasten.core.registry import current_task as current_task
+from hasten.core.task import Task as Task
+from hasten.loop import EventLoop as EventLoop
+from hasten.loop import Loop as Loop
+from hasten.loop import new_event_loop as new_event_loop
+
+if hasattr(_streams, "open_unix_connection"):
+    from hasten.aio.streams import open_unix_connection as open_unix_connection
+    from hasten.aio.streams import start_unix_server as start_unix_server
+if _sys.platform == "win32":
+    from asyncio import IocpProactor as IocpProactor
+    from asyncio import ProactorEventLoop as ProactorEventLoop
+
+__version__ = "0.1.0"
+__all__ = [*_names.PUBLIC, "Loop", "install", "uninstall"]
+
+
+def __getattr__(name: str) -> _Any:
+    """asyncio's submodules (`asyncio.events`…), and names that newer Pythons have dropped."""
+    if name in _names.SUBMODULES:
+        module = globals()[name] = _names.submodule(_sys.modules[__name__], name)
+        return module
+    return _policies.legacy(name)

@@ -481,3 +481,6 @@ def _stop_loop_of(future: Any) -> None:
 def new_event_loop(poller: str | None = None) -> Loop:
     """A new event loop; for `poller` see Loop."""
     return Loop(poller)
+
+
+EventLoop = Loop  # asyncio's name for the class that new_event_loop() makes

@@ -54,14 +54,14 @@ class _Installation:
     def __init__(self, package: ModuleType) -> None:
         """`package` is the hasten package, whose names and `new_event_loop` are put in place."""
         self.names = _replaceable(package)
+        self.places: list[tuple[ModuleType, str, Any, Any]] = []
         # A staticmethod: the factory stands on a class and must not be bound to the policy.
         self.factory = staticmethod(package.new_event_loop)
         self.stock_factory: object = None
         self.displaced_policy: object = None
 
     def put(self) -> None:
-        for name, (stock, ours) in self.names.items():
-            _swap(name, stock, ours)
+        self._replace_names()
         policy_class = _default_policy_class()
         self.stock_factory = vars(policy_class)["_loop_factory"]
         policy_class._loop_factory = self.factory
@@ -72,14 +72,24 @@ class _Installation:
             _set_policy(None)
 
     def take_back(self) -> None:
-        for name, (stock, ours) in self.names.items():
-            _swap(name, ours, stock)
+        for module, name, stock, ours in self.places:
+            if vars(module).get(name) is ours:
+                setattr(module, name, stock)
         policy_class = _default_policy_class()
         if vars(policy_class)["_loop_factory"] is self.factory:
             policy_class._loop_factory = self.stock_factory
         policy = asyncio.events._event_loop_policy  # type: ignore[attr-defined]
         if self.displaced_policy is not None and (policy is None or type(policy) is policy_class):
             _set_policy(self.displaced_policy)
+
+    def _replace_names(self) -> None:
+        """Put hasten's object wherever a module of the asyncio package has asyncio's own under that name."""
+        for module_name, module in list(sys.modules.items()):
+            if module_name == "asyncio" or module_name.startswith("asyncio."):
+                for name, (stock, ours) in self.names.items():
+                    if vars(module).get(name) is stock:
+                        setattr(module, name, ours)
+                        self.places.append((module, name, stock, ours))
 
 
 def install() -> None:
@@ -113,22 +123,18 @@ _installed: _Installation | None = None
 
 
 def _replaceable(package: ModuleType) -> dict[str, tuple[Any, Any]]:
-    """Each name to replace, with asyncio's object and hasten's; only names that this Python's asyncio has."""
+    """Each name to replace, with asyncio's object and hasten's; only names that this Python's asyncio has.
+
+    Where hasten hands on asyncio's own object there is nothing to replace, whatever others may have put there.
+    """
     names: dict[str, tuple[Any, Any]] = {}
     for name in asyncio.__all__:
         stock = getattr(asyncio, name)
         ours = getattr(package, name, stock)
-        if ours is not stock and name not in KEPT:
+        home = getattr(ours, "__module__", None) or ""
+        if name not in KEPT and home.partition(".")[0] == package.__name__:
             names[name] = stock, ours
     return names
-
-
-def _swap(name: str, old: object, new: object) -> None:
-    """Put `new` wherever a module of the asyncio package has `old` under `name`, and nowhere else."""
-    for module_name, module in list(sys.modules.items()):
-        if module_name == "asyncio" or module_name.startswith("asyncio."):
-            if vars(module).get(name) is old:
-                setattr(module, name, new)
 
 
 def _default_policy_class() -> Any:

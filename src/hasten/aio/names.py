@@ -15,11 +15,12 @@ from typing import Any
 _TOPICS = {
     # hasten's own
     "hasten.aio.running": "run Runner",
-    "hasten.aio.waiting": (
-        "sleep gather wait wait_for as_completed shield ensure_future run_coroutine_threadsafe wrap_future"
-        " create_task isfuture iscoroutine iscoroutinefunction"
-    ),
-    "hasten.core.task": "Task current_task all_tasks",
+    "hasten.aio.sleeping": "sleep",
+    "hasten.aio.spawning": "create_task ensure_future",
+    "hasten.aio.gathering": "gather",
+    "hasten.aio.waiting": "wait wait_for as_completed shield",
+    "hasten.core.task": "Task",
+    "hasten.core.registry": "current_task all_tasks",
     "hasten.core.future": "Future",
     "hasten.core.handle": "Handle TimerHandle",
     "hasten.loop": "new_event_loop EventLoop",
@@ -46,6 +47,7 @@ _TOPICS = {
         " BaseTransport DatagramTransport ReadTransport SubprocessTransport Transport WriteTransport"
         # the running loop, the thread's loop, and what loops and tasks of any make tell asyncio
         " get_running_loop get_event_loop set_event_loop get_event_loop_policy set_event_loop_policy"
+        " run_coroutine_threadsafe wrap_future isfuture iscoroutine iscoroutinefunction"
         " _get_running_loop _set_running_loop _enter_task _leave_task _register_task _unregister_task"
     ),
 }

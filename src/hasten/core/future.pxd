@@ -16,10 +16,11 @@ cdef class Future:
     cdef object error               # the exception, once FINISHED with one; of a cancelled task, until raised once
     cdef object error_tb            # its traceback when it was set: each raise starts from there
     cdef object waiter              # the first task parked here, when it came before any callback
+    cdef unsigned char collected    # waiter is not a task but a future that collects: child_done() is called
     cdef list callbacks             # None | [(callback, context) | task], in the order they came
     cdef readonly object _cancel_message
     cdef readonly object _source_traceback      # where it was made; debug mode only
-    cdef public object _asyncio_awaited_by      # set | None: who waits, for the call graph
+    cdef public object _asyncio_awaited_by      # set | None: who waits without being parked here, for the call graph
     cdef dict __dict__
     cdef object __weakref__
 
@@ -32,6 +33,10 @@ cdef class Future:
     cdef int schedule_foreign(self) except -1
     cdef int call_back(self, object fn, object context) except -1
     cdef int park(self, object task) except -1
+    cdef int tell_collector(self) except -1
+    @cython.locals(f=Future)
+    cdef int collect(self, object child) except -1
+    cdef int child_done(self, object child) except -1
     cdef list entries(self)
 
 @cython.final

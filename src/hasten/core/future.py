@@ -41,11 +41,12 @@ class Future:
     callbacks: list[Any] | None
     _cancel_message: Any
     _source_traceback: Any
+    collected: bool
     _asyncio_awaited_by: set[Any] | None
     if not cython.compiled:
         _loop = queue = None
         status = state.PENDING
-        blocking = log_tb = False
+        blocking = log_tb = collected = False
         outcome = error = error_tb = waiter = callbacks = _cancel_message = _source_traceback = None
         _asyncio_awaited_by = None
 
@@ -227,12 +228,47 @@ class Future:
             self.callbacks = [task]
         return 0
 
+    def collect(self, child: Any) -> int:
+        """Has child_done(child) called on this future, in its turn among the child's callbacks."""
+        if isinstance(child, Future):
+            f = cython.cast(Future, child)
+            if f.status == state.PENDING and f.waiter is None and f.callbacks is None and f.queue is not None:
+                f.waiter = self
+                f.collected = True
+                return 0
+        child.add_done_callback(self._wakeup)
+        return 0
+
+    def tell_collector(self) -> int:
+        """The ready queue's turn for a child that is done."""
+        collector = self.waiter
+        if collector is not None:
+            self.waiter = None
+            self.collected = False
+            cython.cast(Future, collector).child_done(self)
+        return 0
+
+    def child_done(self, child: Any) -> int:
+        """For collectors."""
+        return 0
+
+    def _wakeup(self, future: Any) -> None:
+        """A collector's callback for a child that is not ours, or that has callbacks already."""
+        self.child_done(future)
+
+    def get_context(self) -> Context:
+        """The context in which a collector looks at its children: any."""
+        return step.copy_context()
+
     def schedule(self) -> int:
         """Wakes who waits."""
         task = self.waiter
         if task is not None and self.queue is not None:
-            self.waiter = None
-            self.queue.push(task, ready.TASK)
+            if self.collected:
+                self.queue.push(self, ready.CHILD)
+            else:
+                self.waiter = None
+                self.queue.push(task, ready.TASK)
         if self.callbacks is not None or self.queue is None:
             self.schedule_rest()
         return 0
@@ -255,6 +291,7 @@ class Future:
         loop = self.get_loop()
         waiting = self.entries()
         self.waiter = self.callbacks = None
+        self.collected = False
         for fn, context in waiting:
             loop.call_soon(fn, self, context=context)
         return 0
@@ -296,6 +333,7 @@ class Future:
             return 0
         if self.waiter is not None and any(self.waiter is entry for entry in matching):
             self.waiter = None
+            self.collected = False
         if self.callbacks is not None:
             kept = [entry for entry in self.callbacks if not any(entry is gone for gone in matching)]
             self.callbacks = kept or None

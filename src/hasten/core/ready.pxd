@@ -9,6 +9,7 @@ cdef enum Tag:
     HANDLE = 0      # a Handle: run it
     TASK = 1        # a Task: step it
     WATCH = 2       # a poller's Watch: dispatch what fired
+    CHILD = 3       # a Future that is done: tell the one that collects it
 
 @cython.final
 cdef class Ready:

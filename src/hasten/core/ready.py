@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-HANDLE, TASK, WATCH = 0, 1, 2
+HANDLE, TASK, WATCH, CHILD = 0, 1, 2, 3
 
 
 class Ready:

@@ -70,7 +70,6 @@ def call(loop: Any, handler: Handler | None, context: dict[str, Any]) -> None:
             raise
         except BaseException:
             logger.error(
-                "Exception in default exception handler while handling an unexpected error "
-                "in custom exception handler",
+                "Exception in default exception handler while handling an unexpected error in custom exception handler",
                 exc_info=True,
             )

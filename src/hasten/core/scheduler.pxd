@@ -22,6 +22,7 @@ cdef class Scheduler:
     cdef public bint _stopping
     cdef readonly bint _closed
     cdef bint debug
+    cdef bint plain                 # create_task() is not overridden by a subclass
     cdef readonly unsigned long long _thread_id     # of the thread that runs the loop, 0: none
     cdef public double slow_callback_duration       # seconds; debug mode tells of longer ones
     cdef object task_factory

@@ -46,6 +46,7 @@ class Scheduler:
     _stopping: bool
     _closed: bool
     debug: bool
+    plain: bool
     _thread_id: int
     slow_callback_duration: float
     task_factory: Any
@@ -66,6 +67,7 @@ class Scheduler:
         self._timers = Timers()
         self._poller = poller
         self.slow_callback_duration = 0.1
+        self.plain = type(self).create_task is Scheduler.create_task
         registry.add(self._roster)
 
     # ---- scheduling -----------------------------------------------------------------------
@@ -335,6 +337,8 @@ class Scheduler:
                 st.leave()
                 if queue.tag == ready.HANDLE:
                     cython.cast(Handle, item).run(st)
+                elif queue.tag == ready.CHILD:
+                    cython.cast(Future, item).tell_collector()
                 else:
                     cython.cast(Watch, item).dispatch()
         st.leave()
@@ -361,6 +365,8 @@ class Scheduler:
         self._step.leave()
         if tag == ready.HANDLE:
             return cython.cast(Handle, item).run(self._step)
+        if tag == ready.CHILD:
+            return cython.cast(Future, item).tell_collector()
         return cython.cast(Watch, item).dispatch()
 
     def _timer_handle_cancelled(self, h: Any) -> None:

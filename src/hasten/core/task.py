@@ -303,9 +303,7 @@ class Task(Future):
         if loop is not self._loop:
             return self.step_again(RuntimeError(f"Task {self!r} got Future {y!r} attached to a different loop"))
         if not blocking:
-            return self.step_again(
-                RuntimeError(f"yield was used instead of yield from in task {self!r} with {y!r}")
-            )
+            return self.step_again(RuntimeError(f"yield was used instead of yield from in task {self!r} with {y!r}"))
         if y is self:
             return self.step_again(RuntimeError(f"Task cannot await on itself: {self!r}"))
         y._asyncio_future_blocking = False

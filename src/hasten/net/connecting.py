@@ -166,7 +166,7 @@ async def _open(
     server_side: bool = False,
 ) -> tuple[asyncio.Transport, _P]:
     """Put a transport and a protocol on the connected *sock*; close it if that fails."""
-    transport: asyncio.Transport
+    transport: Any  # an asyncio.Transport to isinstance, though not by its layout
     loop._ensure_fd_no_transport(sock)
     try:
         sock.setblocking(False)

@@ -568,7 +568,7 @@ class SocketTransport(Watch):
         self.bind_protocol(protocol)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """"socket", "sockname", "peername", or what the connection's maker added."""
+        """ "socket", "sockname", "peername", or what the connection's maker added."""
         value = self._extra.get(name)
         if value is not None:
             return value

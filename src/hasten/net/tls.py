@@ -33,6 +33,16 @@ class TlsOptions(NamedTuple):
     shutdown_timeout: float | None = None
 
 
+class Engine(sslproto.SSLProtocol):
+    """asyncio's engine, which takes a connection closed under its handshake for a handshake that succeeded."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell whoever waits for the handshake that it will not complete, then do the rest."""
+        if exc is None:
+            self._wakeup_waiter(ConnectionAbortedError("The connection was closed before the TLS handshake completed"))
+        super().connection_lost(exc)
+
+
 def options(
     context: Any, server_hostname: str | None, handshake_timeout: float | None, shutdown_timeout: float | None
 ) -> TlsOptions | None:
@@ -147,9 +157,6 @@ async def start_tls(
         resumed.cancel()
         waiter = None  # it holds the exception, whose traceback holds this frame
         raise
-    if engine._app_transport is None:
-        # The transport was closed under the handshake, which the engine takes for a good end.
-        raise ConnectionAbortedError("The connection was closed before the TLS handshake completed")
     return app_transport
 
 
@@ -162,7 +169,7 @@ def _engine(
     *,
     call_connection_made: bool,
 ) -> Any:
-    make: Any = sslproto.SSLProtocol
+    make: Any = Engine
     return make(
         loop,
         protocol,

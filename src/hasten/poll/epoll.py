@@ -13,7 +13,6 @@ from typing import Any
 import cython
 
 from hasten.kernel.epoll import Epoll
-from hasten.poll import events as ev
 from hasten.poll.contract import Poller, Watch
 
 

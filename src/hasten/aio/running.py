@@ -1,0 +1,190 @@
+"""run() and Runner: from ordinary code into the event loop and back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, TypeVar
+
+from hasten.aio.gathering import gather
+from hasten.aio.spawning import await_it
+from hasten.core.registry import all_tasks
+from hasten.loop import new_event_loop
+
+_T = TypeVar("_T")
+_CREATED, _OPEN, _CLOSED = range(3)
+# seconds that threads of the default executor get to end
+THREAD_JOIN_TIMEOUT = 300
+
+
+class Runner:
+    """Runs coroutines one after the other on one event loop, and ends it properly.
+
+    Used as a context manager. `debug`: debug mode on or off (None: as the interpreter's options say).
+    `loop_factory`: makes the event loop (None: hasten's).
+    """
+
+    def __init__(self, *, debug: bool | None = None, loop_factory: Callable[[], Any] | None = None) -> None:
+        if loop_factory is not None and not callable(loop_factory):
+            raise TypeError(f"loop_factory must be a callable that makes an event loop, or None, not {loop_factory!r}")
+        self._state = _CREATED
+        self._debug = debug
+        self._loop_factory = loop_factory
+        self._loop: Any = None
+        self._context: contextvars.Context | None = None
+        self._interrupts = 0
+        self._set_event_loop = False
+
+    def __enter__(self) -> Runner:
+        self._open()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def get_loop(self) -> Any:
+        """The event loop."""
+        self._open()
+        return self._loop
+
+    def close(self) -> None:
+        """Cancels what still runs, closes asynchronous generators and the default executor, then the loop."""
+        if self._state != _OPEN:
+            return
+        loop = self._loop
+        try:
+            _cancel_all(loop)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor(THREAD_JOIN_TIMEOUT))
+        finally:
+            if self._set_event_loop:
+                asyncio.set_event_loop(None)
+            loop.close()
+            self._loop = None
+            self._state = _CLOSED
+
+    def run(self, coro: Any, *, context: contextvars.Context | None = None) -> Any:
+        """Runs a coroutine (or another awaitable) to its end; returns its result or raises its exception.
+
+        `context`: the contextvars to run in (None: the runner's own, which lasts from one run to the next).
+        """
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError(
+                "Runner.run() cannot be called from a running event loop: inside a coroutine, await the other one"
+            )
+        coro = as_coroutine(coro)
+        try:
+            self._open()
+        except BaseException:
+            coro.close()  # the error says it; a warning that nobody awaited it would not help
+            raise
+        task = self._loop.create_task(coro, context=self._context if context is None else context)
+        handler = self._take_sigint(task)
+        self._interrupts = 0
+        try:
+            return self._loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            if self._interrupts > 0 and getattr(task, "uncancel", int)() == 0:
+                raise KeyboardInterrupt()
+            raise
+        finally:
+            if handler is not None and signal.getsignal(signal.SIGINT) is handler:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _open(self) -> None:
+        if self._state == _CLOSED:
+            raise RuntimeError("Runner is closed: make a new one")
+        if self._state == _OPEN:
+            return
+        if self._loop_factory is None:
+            self._loop = new_event_loop()
+            if not self._set_event_loop:
+                asyncio.set_event_loop(self._loop)
+                self._set_event_loop = True
+        else:
+            self._loop = self._loop_factory()
+        if self._debug is not None:
+            self._loop.set_debug(self._debug)
+        self._context = contextvars.copy_context()
+        self._state = _OPEN
+
+    def _take_sigint(self, task: Any) -> Any:
+        """The first Ctrl-C cancels the task, so that it can clean up; a second one ends at once."""
+        if (
+            threading.current_thread() is not threading.main_thread()
+            or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        ):
+            return None
+        handler = functools.partial(self._on_sigint, task)
+        try:
+            signal.signal(signal.SIGINT, handler)
+        except ValueError:  # an embedded interpreter without signals
+            return None
+        return handler
+
+    def _on_sigint(self, task: Any, signum: int, frame: FrameType | None) -> None:
+        self._interrupts += 1
+        if self._interrupts == 1 and not task.done():
+            task.cancel()
+            # a loop that sleeps has to look at it
+            self._loop.call_soon_threadsafe(_nothing)
+            return
+        raise KeyboardInterrupt()
+
+
+def run(main: Any, *, debug: bool | None = None, loop_factory: Callable[[], Any] | None = None) -> Any:
+    """Runs a coroutine on a new event loop, closes the loop, and returns the result: a program's entry point.
+
+    For `debug` and `loop_factory` see Runner. Raises RuntimeError when a loop runs in this thread already.
+    """
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError(
+            "asyncio.run() cannot be called from a running event loop: inside a coroutine, await the other one "
+            "or use create_task()"
+        )
+    with Runner(debug=debug, loop_factory=loop_factory) as runner:
+        return runner.run(main)
+
+
+def as_coroutine(obj: Any) -> Any:
+    """A coroutine of any awaitable; TypeError for anything else."""
+    if asyncio.iscoroutine(obj):
+        return obj
+    if inspect.isawaitable(obj):
+        return await_it(obj)
+    if inspect.iscoroutinefunction(obj):
+        name = getattr(obj, "__name__", "main")
+        raise TypeError(
+            f"An asyncio.Future, a coroutine or an awaitable is required: {obj!r} is a function, call it: {name}()"
+        )
+    raise TypeError(f"An asyncio.Future, a coroutine or an awaitable is required, not {obj!r}")
+
+
+def _nothing() -> None:
+    pass
+
+
+def _cancel_all(loop: Any) -> None:
+    """Cancels the tasks that are left, and waits until they have ended."""
+    left = all_tasks(loop)
+    if not left:
+        return
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(gather(*left, return_exceptions=True))
+    for task in left:
+        if task.cancelled():
+            continue
+        exc = task.exception()
+        if exc is not None:
+            loop.call_exception_handler(
+                {"message": "unhandled exception during asyncio.run() shutdown", "exception": exc, "task": task}
+            )

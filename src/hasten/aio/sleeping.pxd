@@ -1,0 +1,25 @@
+cimport cython
+cimport hasten.core.future as futures
+cimport hasten.core.handle as handle
+cimport hasten.core.state as state
+cimport hasten.kernel.step as step
+from hasten.core.future cimport Future
+from hasten.core.handle cimport TimerHandle
+from hasten.core.scheduler cimport Scheduler
+from hasten.kernel.step cimport Awaitable
+
+@cython.final
+cdef class Sleep(Awaitable):
+    cdef object delay           # as given
+    cdef object result
+    cdef int stage              # see the class
+    cdef Future future          # what is waited for on a loop of ours
+    cdef TimerHandle timer
+    cdef object elsewhere       # a coroutine, on a loop that is not ours
+    cdef object __weakref__
+
+    cdef int start(self) except -2
+    @cython.locals(loop=Scheduler, seconds=double)
+    cdef int start_timer(self, object running, double seconds) except -2
+    cdef int delegate(self, object exc) except -2
+    cdef int fail(self, object exc) except -2

@@ -1,0 +1,172 @@
+"""sleep(): a native awaitable, without a Python frame of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc
+import math
+import warnings
+from typing import Any, TypeVar
+
+import cython
+
+from hasten.core import future as futures
+from hasten.core import handle, state
+from hasten.core.future import Future
+from hasten.core.handle import TimerHandle
+from hasten.core.scheduler import Scheduler
+from hasten.kernel import step
+from hasten.kernel.step import Awaitable
+
+_T = TypeVar("_T")
+FRESH, YIELDED_ONCE, WAITING, ELSEWHERE, ENDED = 0, 1, 2, 3, 4
+
+
+@cython.cclass
+class Sleep(Awaitable):
+    """The coroutine that sleep() gives.
+
+    stage 0: nobody awaits it yet; 1: gave way once; 2: waits for its timer; 3: runs on another loop; 4: ended.
+    """
+
+    delay: Any
+    result: Any
+    stage: int
+    future: Future | None
+    timer: TimerHandle | None
+    elsewhere: Any
+    __name__ = __qualname__ = "sleep"
+    if not cython.compiled:
+        delay = result = future = timer = elsewhere = None
+        stage = 0
+
+    def resume(self) -> int:
+        if self.stage == 0:
+            return self.start()
+        if self.stage == 1:
+            self.stage = 4
+            self.value = self.result
+            return step.RETURNED
+        if self.stage == 2:
+            f = self.future
+            if f.status == state.PENDING:  # type: ignore[union-attr]
+                return self.fail(RuntimeError("await wasn't used with future"))
+            self.stage = 4
+            self.timer.cancel()  # type: ignore[union-attr]
+            self.timer = self.future = None
+            if f.status == state.FINISHED and f.error is None:  # type: ignore[union-attr]
+                self.value = self.result
+                return step.RETURNED
+            return self.fail(f.failure())  # type: ignore[union-attr]
+        if self.stage == 3:
+            return self.delegate(None)
+        return self.fail(RuntimeError("cannot reuse already awaited coroutine"))
+
+    def start(self) -> int:
+        """The first send."""
+        delay = self.delay
+        try:
+            if delay <= 0:
+                self.stage = 1
+                self.value = None
+                return step.YIELDED
+            seconds = float(delay)
+        except Exception as exc:
+            return self.fail(exc)
+        if math.isnan(seconds):
+            return self.fail(ValueError("Invalid delay: NaN (not a number)"))
+        running = step.running_loop()
+        if isinstance(running, Scheduler):
+            return self.start_timer(running, seconds)
+        self.elsewhere = _sleep_elsewhere(delay, self.result)
+        self.stage = 3
+        return self.delegate(None)
+
+    def start_timer(self, running: Any, seconds: float) -> int:
+        loop = cython.cast(Scheduler, running)
+        if loop.debug:
+            self.future = loop.create_future()
+            self.timer = loop.call_later(seconds, _wake, self.future, None)
+        else:
+            self.future = futures.new_future(loop, loop._ready)
+            self.timer = handle.post_at(
+                loop, loop._timers, step.monotonic() + seconds, _wake, (self.future, None), None
+            )
+        self.stage = 2
+        self.future.blocking = True
+        self.value = self.future
+        return step.YIELDED
+
+    def delegate(self, exc: BaseException | None) -> int:
+        """Sends or throws into the coroutine for another loop."""
+        try:
+            self.value = self.elsewhere.send(None) if exc is None else self.elsewhere.throw(exc)
+        except StopIteration as stop:
+            self.stage = 4
+            self.elsewhere = None
+            self.value = stop.value
+            return step.RETURNED
+        except BaseException as raised:
+            return self.fail(raised)
+        return step.YIELDED
+
+    def resume_throw(self, exc: BaseException) -> int:
+        if self.stage == 3:
+            return self.delegate(exc)
+        return self.fail(exc)
+
+    def fail(self, exc: BaseException) -> int:
+        self.close()
+        self.value = exc
+        return step.RAISED
+
+    def close(self) -> None:
+        """Ends it: the timer is cancelled."""
+        self.stage = 4
+        if self.timer is not None:
+            self.timer.cancel()
+        elsewhere = self.elsewhere
+        self.timer = self.future = self.elsewhere = None
+        if elsewhere is not None:
+            elsewhere.close()
+
+    def __repr__(self) -> str:
+        return f"<coroutine object sleep at {id(self):#x}>"
+
+    def __del__(self) -> None:
+        if self.stage == 0:
+            warnings.warn("coroutine 'sleep' was never awaited", RuntimeWarning, stacklevel=1, source=self)
+        elif self.stage != 4:
+            self.close()
+
+
+step.native(Sleep)
+# asyncio.iscoroutine() goes by this; so sleep() can be given to create_task(), gather(), wait_for()...
+collections.abc.Coroutine.register(Sleep)
+
+
+def _wake(fut: Any, result: Any) -> None:
+    futures.set_unless_done(fut, result)
+
+
+async def _sleep_elsewhere(delay: float, result: Any) -> Any:
+    """sleep() on a loop that is not ours, through its public interface."""
+    loop = asyncio.get_running_loop()
+    fut = loop.create_future()
+    timer = loop.call_later(delay, _wake, fut, result)
+    try:
+        return await fut
+    finally:
+        timer.cancel()
+
+
+def sleep(delay: float, result: Any = None) -> Any:
+    """A coroutine that ends after `delay` seconds (never earlier) and returns `result`.
+
+    With a delay of 0 or less it gives way once to everything else that is ready.
+    Raises ValueError for NaN, TypeError for what is not a number, when it is awaited.
+    """
+    s = cython.cast(Sleep, Sleep.__new__(Sleep))
+    s.delay = delay
+    s.result = result
+    return s

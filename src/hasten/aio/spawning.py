@@ -1,0 +1,71 @@
+"""create_task(), ensure_future(): a coroutine becomes a task."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from contextvars import Context
+from typing import Any
+
+import cython
+
+from hasten.core import task as tasks
+from hasten.core.scheduler import Scheduler
+from hasten.kernel import step
+
+
+def create_task(coro: Any, *, name: object = None, context: Context | None = None, **kwargs: Any) -> Any:
+    """Runs a coroutine as a Task of the running loop. The loop holds the task until it is done.
+
+    `name`: default "Task-<number>". `context`: default a copy of the current one. Other keyword arguments
+    (`eager_start`) go to the loop's create_task().
+    """
+    running = step.running_loop()
+    if running is not None and not kwargs and isinstance(running, Scheduler):
+        return start(running, coro, name, context)
+    loop = asyncio.get_running_loop()
+    if context is not None:
+        kwargs["context"] = context
+    return loop.create_task(coro, name=name, **kwargs)
+
+
+def start(running: Any, coro: Any, name: object, context: Context | None) -> Any:
+    loop = cython.cast(Scheduler, running)
+    if loop.task_factory is None and not loop.debug and not loop._closed and loop.plain:
+        return tasks.spawn(loop, loop._ready, loop._roster, loop._step, coro, name, context)
+    if context is None:
+        return running.create_task(coro, name=name)
+    return running.create_task(coro, name=name, context=context)
+
+
+def ensure_future(coro_or_future: Any, *, loop: Any = None) -> Any:
+    """A coroutine or another awaitable becomes a task of `loop` (default: the running one); a future stays itself.
+
+    Raises ValueError for a future of another loop, TypeError for what cannot be awaited.
+    """
+    if asyncio.isfuture(coro_or_future):
+        if loop is not None and loop is not coro_or_future.get_loop():
+            raise ValueError("The future belongs to a different loop than the one specified as the loop argument")
+        return coro_or_future
+    close = False
+    if not asyncio.iscoroutine(coro_or_future):
+        if not inspect.isawaitable(coro_or_future):
+            raise TypeError(
+                f"An asyncio.Future, a coroutine or an awaitable is required, not {coro_or_future!r}: "
+                "did you forget to call the coroutine function?"
+            )
+        coro_or_future = await_it(coro_or_future)
+        close = True
+    if loop is None:
+        loop = asyncio.get_event_loop()
+    try:
+        return loop.create_task(coro_or_future)
+    except RuntimeError:
+        if close:
+            coro_or_future.close()
+        raise
+
+
+async def await_it(awaitable: Any) -> Any:
+    """Any awaitable as a coroutine."""
+    return await awaitable

@@ -1,0 +1,33 @@
+"""Every test of the Python version or build in one place (those of the C code are in kernel/*.h)."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from types import ModuleType
+from typing import Any
+
+
+def compiled() -> bool:
+    """Whether the extension modules are there; else everything runs as plain Python, slower."""
+    spec = importlib.util.find_spec("hasten.kernel.step")
+    return spec is not None and spec.origin is not None and not spec.origin.endswith((".py", ".pyc"))
+
+
+class cython_stand_in:
+    """For uncompiled runs without Cython: what the sources use of the `cython` module, while they are imported."""
+
+    def __enter__(self) -> None:
+        self._module: ModuleType | None = None
+        if compiled() or importlib.util.find_spec("cython") is not None:
+            return
+        module: Any = ModuleType("cython")
+        module.compiled = False
+        module.cclass = lambda cls: cls
+        module.freelist = lambda size: lambda cls: cls
+        module.cast = lambda kind, value: value
+        self._module = sys.modules["cython"] = module
+
+    def __exit__(self, *exc: object) -> None:
+        if self._module is not None and sys.modules.get("cython") is self._module:
+            del sys.modules["cython"]
