@@ -11,7 +11,6 @@ import cython
 from hasten.aio import spawning
 from hasten.core import state
 from hasten.core.future import Future
-from hasten.kernel import step
 
 
 @cython.cclass
@@ -88,21 +87,17 @@ def gather(*coros_or_futures: Any, return_exceptions: bool = False) -> Any:
         outer = asyncio.get_event_loop().create_future()
         outer.set_result([])
         return outer
-    loop: Any = step.running_loop()
+    loop: Any = None
     children: list[Any] = []
     made: dict[Any, Any] = {}
     for arg in coros_or_futures:
         child = made.get(arg)
         if child is None:
-            if loop is not None and step.is_coroutine(arg):
-                child = loop.create_task(arg)
-                child._log_destroy_pending = False
-            else:
-                child = spawning.ensure_future(arg, loop=None if loop is None or asyncio.isfuture(arg) else loop)
-                if child is not arg:
-                    child._log_destroy_pending = False
+            child = spawning.ensure_future(arg, loop=loop)
             if loop is None:
                 loop = child.get_loop()
+            if child is not arg:
+                child._log_destroy_pending = False
             made[arg] = child
         children.append(child)
     return collect(loop, children, list(made.values()), return_exceptions)

@@ -4,8 +4,8 @@ An edge leads from a future to a task that waits for it, and comes from one of t
 
 - the future itself, for hasten's futures (`_asyncio_awaited_by`) and, from Python 3.14, for the interpreter's own;
 - `_edges`, where the future has no room for it: an interpreter's future before 3.14, or one awaited by hasten's task;
-- the future's callbacks: a task that awaits a future directly has its wake-up among them. Nothing is recorded for this
-  most frequent case, so that an await costs nothing more.
+- the future's callbacks: a task that awaits it, directly or through hasten's gather(), has its wake-up among them.
+  Nothing is recorded for these most frequent cases, so that they cost nothing more.
 
 This module works on the frames of its callers and stays plain Python.
 """
@@ -91,7 +91,7 @@ def future_discard_from_awaited_by(fut: Any, waiter: Any, /) -> None:
             fut._asyncio_awaited_by.discard(waiter)
     elif _std_discard is not None and _keeps_edge(fut, waiter):
         _std_discard(fut, waiter)
-    elif asyncio.isfuture(fut):
+    elif asyncio.isfuture(fut) and asyncio.isfuture(waiter):
         waiters = _edges.get(fut)
         if waiters is not None:
             waiters.discard(waiter)
@@ -105,10 +105,16 @@ def _awaited_by(fut: Any) -> list[Any]:
     for waiter in _edges.get(fut) or ():
         found[id(waiter)] = waiter
     for callback, *_ in getattr(fut, "_callbacks", None) or ():
-        waiter = getattr(callback, "__self__", None)
-        # A task's wake-up, as opposed to some other method of a task that somebody made a callback.
-        if asyncio.isfuture(waiter) and getattr(waiter, "_fut_waiter", None) is fut:
-            found[id(waiter)] = waiter
+        owner = getattr(callback, "__self__", None)
+        if not asyncio.isfuture(owner):
+            continue
+        if getattr(owner, "_fut_waiter", None) is fut:
+            # A task's wake-up, as opposed to some other method of a task that somebody made a callback.
+            found[id(owner)] = owner
+        elif _is_ours(owner) and not isinstance(owner, asyncio.Task) and callback.__name__ == "_wakeup":
+            # A gather()'s future: who waits for it waits for its children.
+            for waiter in _awaited_by(owner):
+                found[id(waiter)] = waiter
     return list(found.values())
 
 

@@ -66,21 +66,19 @@ class _Installation:
         self.stock_factory = vars(policy_class)["_loop_factory"]
         policy_class._loop_factory = self.factory
         # A policy that was set earlier would go on making its own loops; the later choice wins, which is this one.
-        policy = asyncio.events._event_loop_policy  # type: ignore[attr-defined]
-        if policy is not None and not isinstance(policy, policy_class):
-            self.displaced_policy = policy
+        self.displaced_policy = chosen_policy()
+        if self.displaced_policy is not None:
             _set_policy(None)
 
     def take_back(self) -> None:
+        if self.displaced_policy is not None and chosen_policy() is None:  # nobody has set another since
+            _set_policy(self.displaced_policy)
         for module, name, stock, ours in self.places:
             if vars(module).get(name) is ours:
                 setattr(module, name, stock)
         policy_class = _default_policy_class()
         if vars(policy_class)["_loop_factory"] is self.factory:
             policy_class._loop_factory = self.stock_factory
-        policy = asyncio.events._event_loop_policy  # type: ignore[attr-defined]
-        if self.displaced_policy is not None and (policy is None or type(policy) is policy_class):
-            _set_policy(self.displaced_policy)
 
     def _replace_names(self) -> None:
         """Put hasten's object wherever a module of the asyncio package has asyncio's own under that name."""
@@ -120,6 +118,19 @@ def uninstall() -> None:
 
 
 _installed: _Installation | None = None
+
+
+def chosen_policy() -> Any:
+    """The event loop policy that the program has set because it makes other loops than asyncio's default; or None.
+
+    What makes a loop when nobody says which (`Runner` without a `loop_factory`) has to obey such a policy.
+    """
+    policy: Any = getattr(asyncio.events, "_event_loop_policy", None)
+    if policy is None:
+        return None
+    default, kind = _default_policy_class(), type(policy)
+    same_factory = getattr(kind, "_loop_factory", None) is default._loop_factory
+    return None if same_factory and kind.new_event_loop is default.new_event_loop else policy
 
 
 def _replaceable(package: ModuleType) -> dict[str, tuple[Any, Any]]:

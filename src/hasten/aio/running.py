@@ -12,8 +12,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
+from hasten.aio.coroutines import await_it
 from hasten.aio.gathering import gather
-from hasten.aio.spawning import await_it
 from hasten.core.registry import all_tasks
 from hasten.loop import new_event_loop
 
@@ -105,7 +105,8 @@ class Runner:
         if self._state == _OPEN:
             return
         if self._loop_factory is None:
-            self._loop = new_event_loop()
+            policy = chosen_policy()
+            self._loop = new_event_loop() if policy is None else policy.new_event_loop()
             if not self._set_event_loop:
                 asyncio.set_event_loop(self._loop)
                 self._set_event_loop = True
@@ -166,6 +167,14 @@ def as_coroutine(obj: Any) -> Any:
             f"An asyncio.Future, a coroutine or an awaitable is required: {obj!r} is a function, call it: {name}()"
         )
     raise TypeError(f"An asyncio.Future, a coroutine or an awaitable is required, not {obj!r}")
+
+
+def chosen_policy() -> Any:
+    """The event loop policy that the program has set, or None: then loops are hasten's."""
+    policy = getattr(asyncio.events, "_event_loop_policy", None)
+    if policy is None or type(policy).__module__.startswith("asyncio."):
+        return None
+    return policy
 
 
 def _nothing() -> None:

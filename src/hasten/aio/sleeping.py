@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import collections.abc
 import math
 import warnings
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 import cython
 
+from hasten.aio.coroutines import sleep_elsewhere
 from hasten.core import future as futures
 from hasten.core import handle, state
 from hasten.core.future import Future
@@ -78,7 +78,7 @@ class Sleep(Awaitable):
         running = step.running_loop()
         if isinstance(running, Scheduler):
             return self.start_timer(running, seconds)
-        self.elsewhere = _sleep_elsewhere(delay, self.result)
+        self.elsewhere = sleep_elsewhere(delay, self.result, _wake)
         self.stage = 3
         return self.delegate(None)
 
@@ -147,17 +147,6 @@ collections.abc.Coroutine.register(Sleep)
 
 def _wake(fut: Any, result: Any) -> None:
     futures.set_unless_done(fut, result)
-
-
-async def _sleep_elsewhere(delay: float, result: Any) -> Any:
-    """sleep() on a loop that is not ours, through its public interface."""
-    loop = asyncio.get_running_loop()
-    fut = loop.create_future()
-    timer = loop.call_later(delay, _wake, fut, result)
-    try:
-        return await fut
-    finally:
-        timer.cancel()
 
 
 def sleep(delay: float, result: Any = None) -> Any:

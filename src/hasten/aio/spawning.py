@@ -9,6 +9,7 @@ from typing import Any
 
 import cython
 
+from hasten.aio.coroutines import await_it
 from hasten.core import task as tasks
 from hasten.core.scheduler import Scheduler
 from hasten.kernel import step
@@ -47,7 +48,6 @@ def ensure_future(coro_or_future: Any, *, loop: Any = None) -> Any:
         if loop is not None and loop is not coro_or_future.get_loop():
             raise ValueError("The future belongs to a different loop than the one specified as the loop argument")
         return coro_or_future
-    close = False
     if not asyncio.iscoroutine(coro_or_future):
         if not inspect.isawaitable(coro_or_future):
             raise TypeError(
@@ -55,17 +55,10 @@ def ensure_future(coro_or_future: Any, *, loop: Any = None) -> Any:
                 "did you forget to call the coroutine function?"
             )
         coro_or_future = await_it(coro_or_future)
-        close = True
     if loop is None:
         loop = asyncio.get_event_loop()
     try:
         return loop.create_task(coro_or_future)
     except RuntimeError:
-        if close:
-            coro_or_future.close()
+        coro_or_future.close()  # the error says it; a warning that nobody awaited it would not help
         raise
-
-
-async def await_it(awaitable: Any) -> Any:
-    """Any awaitable as a coroutine."""
-    return await awaitable

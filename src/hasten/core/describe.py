@@ -39,24 +39,28 @@ def _source(func: Any) -> tuple[str, int] | None:
     return None
 
 
-def _arguments(args: tuple[Any, ...] | None, kwargs: dict[str, Any] | None) -> str:
+def _arguments(args: tuple[Any, ...] | None, kwargs: dict[str, Any] | None, debug: bool) -> str:
+    if not debug:  # they may be long, or secret
+        return "()"
     items = [reprlib.repr(arg) for arg in args] if args else []
     if kwargs:
         items.extend(f"{name}={reprlib.repr(value)}" for name, value in kwargs.items())
     return f"({', '.join(items)})"
 
 
-def callback(func: Any, args: tuple[Any, ...] | None, kwargs: dict[str, Any] | None, suffix: str = "") -> str:
-    """A call as it would be written: `name(args)`."""
+def callback(
+    func: Any, args: tuple[Any, ...] | None, kwargs: dict[str, Any] | None, debug: bool = False, suffix: str = ""
+) -> str:
+    """A call as it would be written: `name()`, in debug mode with its arguments."""
     if isinstance(func, functools.partial):
-        return callback(func.func, func.args, func.keywords, _arguments(args, kwargs) + suffix)
+        return callback(func.func, func.args, func.keywords, debug, _arguments(args, kwargs, debug) + suffix)
     name = getattr(func, "__qualname__", None) or getattr(func, "__name__", None) or repr(func)
-    return f"{name}{_arguments(args, kwargs)}{suffix}"
+    return f"{name}{_arguments(args, kwargs, debug)}{suffix}"
 
 
-def callback_source(func: Any, args: tuple[Any, ...] | None) -> str:
-    """A call, and where its function stands: `name(args) at file:line`."""
-    text = callback(func, args, None)
+def callback_source(func: Any, args: tuple[Any, ...] | None, debug: bool = False) -> str:
+    """A call, and where its function stands: `name() at file:line`."""
+    text = callback(func, args, None, debug)
     try:
         source = _source(func)
     except ValueError:  # inspect.unwrap met a cycle

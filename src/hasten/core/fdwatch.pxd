@@ -11,7 +11,6 @@ cdef class FdWatch(Watch):
     cdef Handle reader              # None: not asked for
     cdef Handle writer
 
-@cython.locals(watch=FdWatch)
 cdef FdWatch obtain(Scheduler loop, int fd)
 @cython.locals(events=int)
 cdef int settle(FdWatch watch) except -1

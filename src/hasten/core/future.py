@@ -21,7 +21,7 @@ _Stdlib = asyncio.Future
 _NAMES = ("PENDING", "CANCELLED", "FINISHED")
 
 
-@cython.freelist(256)
+# No freelist: a recycled object keeps the garbage collector's mark that its finalizer ran, and the next one is lost.
 @cython.cclass
 class Future:
     """A result to come. `loop` is the event loop it belongs to (default: the current one).
@@ -123,7 +123,7 @@ class Future:
     def get_loop(self) -> Any:
         """The event loop that the future belongs to."""
         if self._loop is None:
-            raise RuntimeError(f"{type(self).__name__} object is not initialized: call super().__init__() first")
+            raise RuntimeError("Future object is not initialized. Call super().__init__() in its class first")
         return self._loop
 
     def done(self) -> bool:

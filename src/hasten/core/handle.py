@@ -92,7 +92,7 @@ class Handle:
     def failed(self, exc: BaseException) -> int:
         if isinstance(exc, (SystemExit, KeyboardInterrupt)):
             raise exc
-        source = describe.callback_source(self._callback, self._args)
+        source = describe.callback_source(self._callback, self._args, self._loop.get_debug())
         context = {"message": f"Exception in callback {source}", "exception": exc, "handle": self}
         if self._source_traceback:
             context["source_traceback"] = self._source_traceback
@@ -109,7 +109,7 @@ class Handle:
         if self._cancelled:
             info.append("cancelled")
         if self._callback is not None:
-            info.append(describe.callback_source(self._callback, self._args))
+            info.append(describe.callback_source(self._callback, self._args, self._loop.get_debug()))
         if self._source_traceback:
             frame = self._source_traceback[-1]
             info.append(f"created at {frame[0]}:{frame[1]}")
@@ -158,7 +158,7 @@ class TimerHandle(Handle):
 
     def _repr_info(self) -> list[str]:
         info = Handle._repr_info(self)
-        info.insert(2 if self._cancelled else 1, f"when={self._when}")
+        info.insert(2 if self._cancelled else 1, f"when={repr(self._when).removesuffix('.0')}")
         return info
 
     def __hash__(self) -> int:

@@ -31,6 +31,9 @@ class Ready:
         while self._items:
             self._items.popleft()
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     def items(self) -> list[tuple[Any, int]]:
         """[(item, tag)], oldest first: for tests and diagnosis."""
         return list(self._items)

@@ -36,6 +36,9 @@ cdef class Ready:
         while self.head != self.tail:
             self.take()
 
+    def __len__(self):
+        return self.tail - self.head
+
     def items(self):
         """[(item, tag)], oldest first: for tests and diagnosis."""
         cdef size_t i

@@ -389,5 +389,4 @@ def spawn(
     return t
 
 
-step.skip_origin(asyncio.create_task, asyncio.ensure_future, getattr(asyncio.tasks, "_ensure_future", None))
-step.skip_origin(asyncio.gather, asyncio.wait, asyncio.wait_for, asyncio.shield, asyncio.TaskGroup.create_task)
+step.skip_origin(asyncio.create_task, asyncio.TaskGroup.create_task, asyncio.Runner.run, asyncio.to_thread)

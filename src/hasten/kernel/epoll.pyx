@@ -166,7 +166,7 @@ cdef class Epoll:
         if mask & (EPOLLHUP | EPOLLERR):
             events |= READ | WRITE | HANGUP
         self.events = events
-        self.fd = <int>(data & 0xffffffff)
+        self.fd = <int><unsigned int>data
         self.generation = <unsigned int>(data >> 32)
         return 0
 

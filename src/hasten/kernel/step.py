@@ -85,22 +85,22 @@ class Step:
         return before
 
 
-_skip: set[CodeType] = set()
+_skip: set[str] = set()
 
 
 def skip_origin(*functions: Any) -> None:
-    """Functions that only hand a coroutine on: the place of creation is their caller."""
+    """Functions that only hand a coroutine on, with all of their modules: the place of creation is their caller."""
     for f in functions:
         code = getattr(f, "__code__", None)
         if isinstance(code, CodeType):
-            _skip.add(code)
+            _skip.add(code.co_filename)
 
 
 def origin(lasti: Any) -> Any:
     """The innermost Python frame outside hasten and outside skip_origin's functions: its code and line."""
     frame = sys._getframe(1)
     for _ in range(16):
-        if frame.f_code not in _skip and not frame.f_globals.get("__name__", "").startswith("hasten.core"):
+        if frame.f_code.co_filename not in _skip and not frame.f_globals.get("__name__", "").startswith("hasten.core"):
             return frame.f_code, frame.f_lineno
         if frame.f_back is None:
             break
@@ -136,6 +136,14 @@ def set_running_loop(loop: Any) -> Any:
     else:
         _running[threading.get_ident()] = loop
     return before
+
+
+def context_enter(context: Context) -> None:
+    """Nothing can enter a context without a call: what is called from here runs in the caller's."""
+
+
+def context_exit(context: Context) -> None:
+    """See context_enter()."""
 
 
 def is_coroutine(obj: object) -> bool:

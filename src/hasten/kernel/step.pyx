@@ -4,13 +4,16 @@ The plain twin is step.py. Sources: CPython's Objects/genobject.c (PyIter_Send),
 (where each version keeps the current task).
 """
 import asyncio
+import sys
+import warnings
 import _asyncio
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from types import CodeType
 
 cdef extern from "internals.h":
     PyObject **hasten_task_slot() noexcept
-    PyObject *_origin "hasten_origin"(object skip, int *lasti) noexcept
+    PyObject *_origin "hasten_origin"(int *lasti) noexcept
+    void hasten_skip(object filename) noexcept
 
 cdef extern from *:
     """
@@ -121,20 +124,17 @@ cdef class Step:
 
 # ---- where something was made ---------------------------------------------------------------
 
-cdef set _skip = set()
-
-
 def skip_origin(*functions):
-    """Functions that only hand a coroutine on: the place of creation is their caller."""
+    """Functions that only hand a coroutine on, with all of their modules: the place of creation is their caller."""
     for f in functions:
         code = getattr(f, "__code__", None)
         if isinstance(code, CodeType):
-            _skip.add(code)
+            hasten_skip(code.co_filename)
 
 
 cdef object origin(int *lasti):
     """The code object of the innermost Python frame that is not one of skip_origin's, or None."""
-    cdef PyObject *code = _origin(_skip, lasti)
+    cdef PyObject *code = _origin(lasti)
     if code == NULL:
         return None
     res = <object>code
@@ -215,12 +215,18 @@ cdef object _as_exception(object args):
         raise TypeError(f"throw() takes 1 to 3 arguments, got {n}")
     exc = args[0]
     value = args[1] if n > 1 else None
+    if n > 1 and sys.version_info >= (3, 12):
+        warnings.warn("the (type, exc, tb) signature of throw() is deprecated, "
+                      "use the single-arg signature instead.", DeprecationWarning, stacklevel=1)
     if isinstance(exc, type) and issubclass(exc, BaseException):
         if isinstance(value, BaseException):
             exc = value
         else:
             exc = exc() if value is None else exc(value)
-    elif not isinstance(exc, BaseException):
+    elif isinstance(exc, BaseException):
+        if value is not None:
+            raise TypeError("instance exception may not have a separate value")
+    else:
         raise TypeError("exceptions must be classes or instances deriving from BaseException, "
                         f"not {type(exc).__name__}")
     if n > 2 and args[2] is not None:

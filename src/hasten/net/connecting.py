@@ -365,7 +365,7 @@ class _Race:
                     self.winner = task.result()
                 else:
                     task.result().close()
-            elif not isinstance(error, OSError):
+            elif self.winner is None and not isinstance(error, OSError):
                 try:
                     raise error
                 finally:

@@ -126,8 +126,6 @@ class SocketTransport(Watch):
 
     def _begin(self, waiter: Any) -> None:
         """The first callback: connection_made(), then reading, then who waits for the connection."""
-        if self._sock is None or self._conn_lost:
-            return  # aborted meanwhile
         self.started = True
         try:
             self._protocol.connection_made(self)
@@ -602,6 +600,7 @@ def open_stream(
     connection_made() is scheduled, then reading starts, then `waiter` gets its result. `server` has _attach() and
     _detach(). The protocol's methods run in `context` (None: a copy of the current one).
     """
+    protocol.connection_made  # noqa: B018 - what is no protocol fails here
     transport = SocketTransport(loop, sock, protocol, extra, server, context)
     loop.call_soon(transport._begin, waiter, context=transport.context)
     return transport

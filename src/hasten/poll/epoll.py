@@ -81,7 +81,7 @@ class EpollPoller(Poller):
         return 0
 
     def harvest_one(self, fd: int, generation: int, events: int) -> int:
-        if fd >= len(self.table):
+        if fd < 0 or fd >= len(self.table):  # below 0: the eventfd
             return 0
         item = self.table[fd]
         if item is None:

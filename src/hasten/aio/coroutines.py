@@ -1,0 +1,23 @@
+"""Coroutines that hasten's compiled functions need: real ones of Python's, which debuggers and inspect know."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+
+async def await_it(awaitable: Any) -> Any:
+    """Any awaitable as a coroutine."""
+    return await awaitable
+
+
+async def sleep_elsewhere(delay: float, result: Any, wake: Callable[[Any, Any], object]) -> Any:
+    """sleep() on a loop that is not ours, through its public interface."""
+    loop = asyncio.get_running_loop()
+    fut = loop.create_future()
+    timer = loop.call_later(delay, wake, fut, result)
+    try:
+        return await fut
+    finally:
+        timer.cancel()
