@@ -467,7 +467,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
 
 def _not_yet(method: str) -> NoReturn:
     raise NotImplementedError(
-        f"hasten's event loop has no {method}() yet: run this part of the program on asyncio.new_event_loop()"
+        f"hasten's event loop has no {method}() yet: run this part of the program on asyncio.SelectorEventLoop()"
     )
 
 

@@ -4,8 +4,9 @@ An edge leads from a future to a task that waits for it, and comes from one of t
 
 - the future itself, for hasten's futures (`_asyncio_awaited_by`) and, from Python 3.14, for the interpreter's own;
 - `_edges`, where the future has no room for it: an interpreter's future before 3.14, or one awaited by hasten's task;
-- the future's callbacks: a task that awaits it, directly or through hasten's gather(), has its wake-up among them.
-  Nothing is recorded for these most frequent cases, so that they cost nothing more.
+- the future's callbacks: a task that awaits it, directly or through hasten's gather(), has its wake-up among them,
+  and a task group a method that knows the parent. Nothing is recorded for these most frequent cases, so that they cost
+  nothing more.
 
 This module works on the frames of its callers and stays plain Python.
 """
@@ -107,8 +108,11 @@ def _awaited_by(fut: Any) -> list[Any]:
     for callback, *_ in getattr(fut, "_callbacks", None) or ():
         owner = getattr(callback, "__self__", None)
         if not asyncio.isfuture(owner):
-            continue
-        if getattr(owner, "_fut_waiter", None) is fut:
+            # A task group's, hasten's or asyncio's: its parent waits for the group's tasks.
+            waiter = getattr(owner, "_parent_task", None)
+            if waiter is not None and callback.__name__ == "_on_task_done":
+                found[id(waiter)] = waiter
+        elif getattr(owner, "_fut_waiter", None) is fut:
             # A task's wake-up, as opposed to some other method of a task that somebody made a callback.
             found[id(owner)] = owner
         elif _is_ours(owner) and not isinstance(owner, asyncio.Task) and callback.__name__ == "_wakeup":
@@ -116,6 +120,18 @@ def _awaited_by(fut: Any) -> list[Any]:
             for waiter in _awaited_by(owner):
                 found[id(waiter)] = waiter
     return list(found.values())
+
+
+def record_child(task: _AnyFuture, parent: _AnyFuture) -> None:
+    """Records a task group's task where the interpreter's own tools look; _awaited_by() finds it without."""
+    if _std_add is not None:
+        _std_add(task, parent)
+
+
+def forget_child(task: _AnyFuture, parent: _AnyFuture) -> None:
+    """Takes back what record_child() recorded."""
+    if _std_discard is not None:
+        _std_discard(task, parent)
 
 
 def _is_suspendable(frame: FrameType) -> bool:

@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 
 from hasten.aio.coroutines import await_it
 from hasten.aio.gathering import gather
+from hasten.aio.install import chosen_policy
 from hasten.core.registry import all_tasks
+from hasten.core.scheduler import Scheduler
 from hasten.loop import new_event_loop
 
 _T = TypeVar("_T")
@@ -63,7 +65,7 @@ class Runner:
         try:
             _cancel_all(loop)
             loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(loop.shutdown_default_executor(THREAD_JOIN_TIMEOUT))
+            loop.run_until_complete(_join_executor(loop))
         finally:
             if self._set_event_loop:
                 asyncio.set_event_loop(None)
@@ -169,12 +171,11 @@ def as_coroutine(obj: Any) -> Any:
     raise TypeError(f"An asyncio.Future, a coroutine or an awaitable is required, not {obj!r}")
 
 
-def chosen_policy() -> Any:
-    """The event loop policy that the program has set, or None: then loops are hasten's."""
-    policy = getattr(asyncio.events, "_event_loop_policy", None)
-    if policy is None or type(policy).__module__.startswith("asyncio."):
-        return None
-    return policy
+def _join_executor(loop: Any) -> Any:
+    """shutdown_default_executor(), with a timeout where the loop takes one (Python 3.11's own do not)."""
+    method = loop.shutdown_default_executor
+    takes_timeout = isinstance(loop, Scheduler) or "timeout" in inspect.signature(method).parameters
+    return method(THREAD_JOIN_TIMEOUT) if takes_timeout else method()
 
 
 def _nothing() -> None:

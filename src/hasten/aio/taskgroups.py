@@ -16,7 +16,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
-from hasten.aio.graph import future_add_to_awaited_by, future_discard_from_awaited_by
+from hasten.aio.graph import forget_child, record_child
 
 T = TypeVar("T")
 
@@ -173,7 +173,7 @@ class TaskGroup:
         task = _loop_of(self).create_task(coro, **kwargs)
         try:
             if self._parent_task is not None:
-                future_add_to_awaited_by(task, self._parent_task)
+                record_child(task, self._parent_task)
             # Also if it is done already (started eagerly): its exception must not cancel the parent, who is running
             # right now, but at the next await.
             self._tasks.add(task)
@@ -211,7 +211,7 @@ class TaskGroup:
         parent = self._parent_task
         self._tasks.discard(task)
         if parent is not None:
-            future_discard_from_awaited_by(task, parent)
+            forget_child(task, parent)
         waiting = self._on_completed_fut
         if waiting is not None and not self._tasks and not waiting.done():
             waiting.set_result(True)

@@ -6,11 +6,11 @@ import asyncio
 import functools
 import inspect
 from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
-from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 from hasten.aio.graph import future_add_to_awaited_by, future_discard_from_awaited_by
+from hasten.aio.queues import Queue
 from hasten.aio.spawning import ensure_future
 from hasten.aio.timeouts import timeout as timeout_context
 from hasten.core.registry import current_task
@@ -115,9 +115,7 @@ class _AsCompleted(AsyncIterator[Any], Iterator[Any]):
     def __init__(self, aws: Iterable[Any], timeout: float | None) -> None:
         loop = asyncio.get_event_loop()
         self._me = _task_or_none()
-        self._finished: deque[Any] = deque()  # None: the time is over
-        self._getters: deque[Any] = deque()
-        self._loop = loop
+        self._finished: Queue[Any] = Queue()  # None: the time is over
         self._timer: Any = None
         self._todo = {ensure_future(aw, loop=loop) for aw in set(aws)}
         self._left = len(self._todo)
@@ -137,28 +135,20 @@ class _AsCompleted(AsyncIterator[Any], Iterator[Any]):
         if not self._left:
             raise StopIteration
         self._left -= 1
-        return self._next(True)
+        return self._wait_for_one(True)
 
     async def __anext__(self) -> Any:
         if not self._left:
             raise StopAsyncIteration
         self._left -= 1
-        return await self._next(False)
-
-    def _put(self, f: Any) -> None:
-        self._finished.append(f)
-        while self._getters:
-            getter = self._getters.popleft()
-            if not getter.done():
-                getter.set_result(None)
-                break
+        return await self._wait_for_one(False)
 
     def _on_done(self, f: Any) -> None:
         if not self._todo:
             return  # the time was over first
         self._todo.remove(f)
         future_discard_from_awaited_by(f, self._me)
-        self._put(f)
+        self._finished.put_nowait(f)
         if not self._todo and self._timer is not None:
             self._timer.cancel()
 
@@ -166,38 +156,19 @@ class _AsCompleted(AsyncIterator[Any], Iterator[Any]):
         for f in self._todo:
             f.remove_done_callback(self._on_done)
             future_discard_from_awaited_by(f, self._me)
-            self._put(None)
+            self._finished.put_nowait(None)
         self._todo.clear()
 
-    async def _next(self, resolve: bool) -> Any:
+    async def _wait_for_one(self, resolve: bool) -> Any:
         """The next future that is done, or with `resolve` its result."""
         try:
-            while not self._finished:
-                getter = self._loop.create_future()
-                self._getters.append(getter)
-                try:
-                    await getter
-                except BaseException:
-                    getter.cancel()
-                    if getter in self._getters:
-                        self._getters.remove(getter)
-                    elif self._finished and not getter.cancelled():
-                        self._pass_on()
-                    raise
+            f = await self._finished.get()
         except BaseException:
             self._left += 1
             raise
-        f = self._finished.popleft()
         if f is None:
             raise TimeoutError
         return f.result() if resolve else f
-
-    def _pass_on(self) -> None:
-        """A wake-up that its getter could not use goes to the next one."""
-        for getter in self._getters:
-            if not getter.done():
-                getter.set_result(None)
-                break
 
 
 def _task_or_none() -> Any:

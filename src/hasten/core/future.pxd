@@ -18,7 +18,7 @@ cdef class Future:
     cdef object waiter              # the first task parked here, when it came before any callback
     cdef unsigned char collected    # waiter is not a task but a future that collects: child_done() is called
     cdef list callbacks             # None | [(callback, context) | task], in the order they came
-    cdef public object _cancel_message
+    cdef object cancel_message
     cdef readonly object _source_traceback      # where it was made; debug mode only
     cdef public object _asyncio_awaited_by      # set | None: who waits without being parked here, for the call graph
     cdef dict __dict__

@@ -39,7 +39,7 @@ class Future:
     error_tb: Any
     waiter: Any
     callbacks: list[Any] | None
-    _cancel_message: Any
+    cancel_message: Any
     _source_traceback: Any
     collected: bool
     _asyncio_awaited_by: set[Any] | None
@@ -47,7 +47,7 @@ class Future:
         _loop = queue = None
         status = state.PENDING
         blocking = log_tb = collected = False
-        outcome = error = error_tb = waiter = callbacks = _cancel_message = _source_traceback = None
+        outcome = error = error_tb = waiter = callbacks = cancel_message = _source_traceback = None
         _asyncio_awaited_by = None
 
     def __init__(self, *, loop: Any = None) -> None:
@@ -108,6 +108,14 @@ class Future:
             raise ValueError("_log_traceback can only be set to False")
         self.log_tb = False
 
+    @property
+    def _cancel_message(self) -> Any:
+        return self.cancel_message
+
+    @_cancel_message.setter
+    def _cancel_message(self, value: Any) -> None:
+        self.cancel_message = value
+
     def entries(self) -> list[Any]:
         """Who waits, as asyncio lists it: (callback, context)."""
         waiting = []
@@ -165,7 +173,7 @@ class Future:
         if exc is not None:
             self.error = None
             return exc
-        return CancelledError() if self._cancel_message is None else CancelledError(self._cancel_message)
+        return CancelledError() if self.cancel_message is None else CancelledError(self.cancel_message)
 
     def _make_cancelled_error(self) -> BaseException:
         return self.make_cancelled()
@@ -212,7 +220,7 @@ class Future:
         if self.status != state.PENDING:
             return False
         self.status = state.CANCELLED
-        self._cancel_message = msg
+        self.cancel_message = msg
         self.schedule()
         return True
 
@@ -305,8 +313,6 @@ class Future:
 
     def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Context | None = None) -> None:
         """Calls fn(future) soon after it is done, in `context` (None: a copy of the current one)."""
-        if not step.is_callable(fn):
-            raise TypeError(f"a callable object was expected by add_done_callback(), got {fn!r}")
         if self.status != state.PENDING:
             self.call_back(fn, context)
             return

@@ -7,6 +7,7 @@ cost more than the rest of a task, so the set is given a class that also walks t
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Iterator
 from typing import Any
 from weakref import WeakSet
@@ -14,6 +15,8 @@ from weakref import WeakSet
 from hasten.core.roster import Roster
 
 _rosters: WeakSet[Roster] = WeakSet()
+# as they are now: install() puts ours under their names
+_stdlib_all_tasks, _stdlib_current_task = asyncio.all_tasks, asyncio.current_task
 
 
 def add(roster: Roster) -> None:
@@ -42,10 +45,29 @@ class _TasksOfOthers(WeakSet[Any]):
         yield from members()
 
 
+class _Probe:
+    """Stands for a task, to find the set that tasks of others are registered in."""
+
+
+def _set_of_others() -> Any:
+    """asyncio's WeakSet of tasks that are not its own C tasks. Where no name leads to it (3.14), a reference does:
+    the callback of a weak reference that the set holds knows the set.
+    """
+    probe: Any = _Probe()
+    asyncio._register_task(probe)
+    try:
+        for ref in weakref.getweakrefs(probe):
+            for value in getattr(ref.__callback__, "__defaults__", None) or ():
+                found = value() if isinstance(value, weakref.ref) else None
+                if isinstance(found, WeakSet):
+                    return found
+    finally:
+        asyncio._unregister_task(probe)
+    return None
+
+
 def _join_asyncio() -> None:
-    tasks = getattr(asyncio.tasks, "_scheduled_tasks", None)  # 3.12 and newer
-    if tasks is None:
-        tasks = getattr(asyncio.tasks, "_all_tasks", None)  # 3.11
+    tasks = _set_of_others()
     if type(tasks) is WeakSet:
         tasks.__class__ = _TasksOfOthers
 
@@ -55,9 +77,13 @@ _join_asyncio()
 
 def all_tasks(loop: Any = None) -> set[Any]:
     """The unfinished tasks of `loop` (default: the running one), hasten's and stock ones."""
-    return asyncio.all_tasks(loop)
+    if loop is None:
+        loop = asyncio.get_running_loop()
+    found: set[Any] = _stdlib_all_tasks(loop)
+    found.update(task for task in members() if task.get_loop() is loop and not task.done())
+    return found
 
 
 def current_task(loop: Any = None) -> Any:
     """The task that runs in `loop` (default: the running one) now, or None."""
-    return asyncio.current_task(loop)
+    return _stdlib_current_task(loop)

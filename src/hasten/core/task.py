@@ -74,6 +74,8 @@ class Task(Future):
             raise TypeError(f"a coroutine was expected, got {coro!r}")
         if self.roster is not None and self.status == state.PENDING:
             raise RuntimeError(f"__init__() was called on {self!r}, which runs already")
+        if name is not None:
+            name = str(name)
         Future.__init__(self, loop=loop)
         stepper = getattr(self._loop, "_step", None)
         if self.queue is not None and type(stepper) is Step:
@@ -184,7 +186,7 @@ class Task(Future):
             elif waiter.cancel(msg=msg):
                 return True
         self.must_cancel = True
-        self._cancel_message = msg
+        self.cancel_message = msg
         return True
 
     def cancelling(self) -> int:
@@ -285,7 +287,7 @@ class Task(Future):
                 f.call_back(self._wakeup, self._context) if self.foreign else self.restep()
                 return 0
             f.park(self)
-            if self.must_cancel and f.do_cancel(self._cancel_message):
+            if self.must_cancel and f.do_cancel(self.cancel_message):
                 self.must_cancel = False
             return 0
         return self.wait_for_other(y)
@@ -309,7 +311,7 @@ class Task(Future):
         y._asyncio_future_blocking = False
         y.add_done_callback(self._wakeup, context=self._context)
         self._fut_waiter = y
-        if self.must_cancel and y.cancel(msg=self._cancel_message):
+        if self.must_cancel and y.cancel(msg=self.cancel_message):
             self.must_cancel = False
         return 0
 

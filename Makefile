@@ -1,0 +1,91 @@
+# hasten: set up, build, test. Needs python3 with its headers, gcc and make; the rest is fetched into .venv/<version>.
+#
+#   make demo                 sets everything up, then fetches many pages: one after the other, then concurrently
+#   make test                 sets everything up, then runs all tests
+#   make test T=tests/core/test_timers.py PYTHON=python3.13       one file, on another interpreter
+#   make dev                  builds what changed, for use through .venv/<version>/bin/python
+#   make bench                compares with asyncio and uvloop
+#   make lint                 ruff and mypy
+#   make conformance          CPython's own asyncio tests, as tables
+#   make clean                removes builds; make distclean removes the environments too
+#
+# ARGS=... goes to the program that is run (demo, bench, conformance) or to pytest.
+
+PYTHON ?= python3
+T ?= tests
+ARGS ?=
+
+found := $(shell tools/find-python $(PYTHON))
+ifeq ($(found),)
+$(error no usable Python: see the line above)
+endif
+INTERPRETER := $(word 1,$(found))
+VENV := .venv/$(word 2,$(found))
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet
+
+# A single file runs faster without worker processes.
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+JOBS ?= $(if $(filter %.py,$(firstword $(subst ::, ,$(T)))),0,$(CORES))
+
+# What is compiled: leaves (.pyx), modules with a .pxd beside them, headers.
+pxd := $(shell find src -name '*.pxd')
+compiled := setup.py $(pxd) $(wildcard $(pxd:.pxd=.py)) $(shell find src -name '*.pyx' -o -name '*.h')
+
+.PHONY: dev demo test bench lint format conformance clean distclean
+.DELETE_ON_ERROR:
+
+dev: $(VENV)/.built
+
+demo: $(VENV)/.built $(VENV)/.has-demo
+	$(PY) -m hasten run examples/fetch.py $(ARGS)
+
+test: $(VENV)/.built $(VENV)/.has-test
+	$(PY) -m pytest -n $(JOBS) $(ARGS) $(T)
+
+bench: $(VENV)/.built $(VENV)/.has-bench
+	$(PY) -m bench $(ARGS)
+
+lint: $(VENV)/.has-lint
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(VENV)/.has-lint
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+conformance: $(VENV)/.built
+	$(PY) tests/cpython/run.py $(ARGS)
+
+# Only the build requirements are needed to compile. The link (an editable install without extensions, so that pip does
+# not compile what the next rule compiles anyway) brings the `hasten` command.
+$(VENV)/.built: $(VENV)/.linked $(compiled)
+	$(PY) setup.py --quiet build_ext --inplace
+	@touch $@
+
+$(VENV)/.linked: pyproject.toml | $(VENV)/.has-build
+	HASTEN_NO_EXTENSIONS=1 $(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/.has-build: pyproject.toml tools/requirements.py | $(VENV)/.made
+	$(PY) tools/requirements.py > $(VENV)/build.txt
+	$(PIP) install -r $(VENV)/build.txt
+	@touch $@
+
+$(VENV)/.has-%: pyproject.toml tools/requirements.py | $(VENV)/.made
+	$(PY) tools/requirements.py $* > $(VENV)/$*.txt
+	$(PIP) install -r $(VENV)/$*.txt
+	@touch $@
+
+$(VENV)/.made: tools/make_venv.py
+	$(INTERPRETER) tools/make_venv.py $(VENV)
+	@touch $@
+
+clean:
+	rm -rf build dist src/*.egg-info
+	find src -name '*.so' -delete
+	rm -f .venv/*/.built .venv/*/.linked
+
+distclean: clean
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,47 @@
+# Handles as a type checker sees them: isinstance(handle, asyncio.Handle) holds, so here it is a subclass.
+# What handle.pxd declares has its C type there.
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from hasten.core.ready import Ready
+from hasten.core.timers import Timers
+from hasten.kernel.step import Step
+
+class Handle(asyncio.Handle):
+    _callback: Callable[..., object] | None
+    _args: tuple[Any, ...]
+    _context: Context
+    _loop: Any
+    _source_traceback: Any
+    description: str | None
+    def __init__(
+        self, callback: Callable[..., object], args: Any, loop: Any, context: Context | None = None
+    ) -> None: ...
+    def get_context(self) -> Context: ...
+    def run(self, st: Step) -> int: ...
+    def failed(self, exc: BaseException) -> int: ...
+    def _repr_info(self) -> list[str]: ...
+
+class TimerHandle(Handle, asyncio.TimerHandle):
+    _when: float
+    _scheduled: bool
+    timers: Timers | None
+    def __init__(
+        self, when: float, callback: Callable[..., object], args: Any, loop: Any, context: Context | None = None
+    ) -> None: ...
+
+def post(
+    loop: Any, queue: Ready, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+) -> Handle: ...
+def post_at(
+    loop: Any,
+    timers: Timers,
+    when: float,
+    callback: Callable[..., object],
+    args: tuple[Any, ...],
+    context: Context | None,
+) -> TimerHandle: ...
+def sweep(timers: Timers) -> int: ...

@@ -1,0 +1,171 @@
+"""Streams: what hasten adds to those of older Pythons."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+
+def reader_with(world, data, eof=True, limit=2**16):
+    reader = world.ns.StreamReader(limit=limit)
+    reader.feed_data(data)
+    if eof:
+        reader.feed_eof()
+    return reader
+
+
+@pytest.mark.stdlib_since(3, 13)
+@pytest.mark.parametrize(
+    ("data", "separators", "expected"),
+    [
+        (b"one;two,", (b";", b","), [b"one;", b"two,"]),
+        (b"a\r\nb\n", (b"\n", b"\r\n"), [b"a\r\n", b"b\n"]),
+        (b"xABCy", (b"ABC", b"AB"), [b"xAB"]),
+        (b"..ENDING", (b"ENDING", b"END"), [b"..END"]),
+    ],
+)
+def test_readuntil_a_tuple(world, data, separators, expected):
+    async def main():
+        reader = reader_with(world, data)
+        assert [await reader.readuntil(separators) for _ in expected] == expected
+
+    world.run(main())
+
+
+@pytest.mark.stdlib_since(3, 13)
+def test_readuntil_a_tuple_in_pieces(world, settle):
+    async def main():
+        reader = world.ns.StreamReader()
+        task = asyncio.get_running_loop().create_task(reader.readuntil((b"--end", b"stop")))
+        for piece in (b"data-", b"-e"):
+            reader.feed_data(piece)
+            await settle()
+            assert not task.done()
+        reader.feed_data(b"nd")
+        reader.feed_data(b"rest")
+        assert await task == b"data--end"
+        reader.feed_eof()
+        assert await reader.read() == b"rest"
+
+    world.run(main())
+
+
+@pytest.mark.stdlib_since(3, 13)
+def test_readuntil_a_tuple_errors(world):
+    async def main():
+        with pytest.raises(asyncio.IncompleteReadError) as incomplete:
+            await reader_with(world, b"no end").readuntil((b";", b","))
+        assert incomplete.value.partial == b"no end"
+        with pytest.raises(ValueError, match="at least one element"):
+            await reader_with(world, b"x").readuntil(())
+        with pytest.raises(ValueError, match="at least one-byte"):
+            await reader_with(world, b"x").readuntil((b"", b"x"))
+        with pytest.raises(asyncio.LimitOverrunError) as overrun:
+            await reader_with(world, b"0123456789;", limit=4).readuntil((b";", b","))
+        assert overrun.value.consumed == 10
+        with pytest.raises(asyncio.LimitOverrunError):
+            await reader_with(world, b"0123456789", eof=False, limit=4).readuntil((b";", b","))
+        failed = reader_with(world, b"x;")
+        failed.set_exception(ZeroDivisionError())
+        with pytest.raises(ZeroDivisionError):
+            await failed.readuntil((b";",))
+
+    world.run(main())
+
+
+def test_readuntil_one_separator(world):
+    async def main():
+        reader = reader_with(world, b"one\ntwo;")
+        assert await reader.readuntil() == b"one\n"
+        assert await reader.readuntil(b";") == b"two;"
+
+    world.run(main())
+
+
+def test_there_and_back(world):
+    async def main():
+        async def upper(reader, writer):
+            assert isinstance(reader, asyncio.StreamReader)
+            assert isinstance(writer, asyncio.StreamWriter)
+            while line := await reader.readline():
+                writer.write(line.upper())
+            writer.close()
+            await writer.wait_closed()
+
+        server = await world.ns.start_server(upper, "127.0.0.1", 0)
+        async with server:
+            reader, writer = await world.ns.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"hello\nthere\n")
+            writer.write_eof()
+            assert await reader.read() == b"HELLO\nTHERE\n"
+            writer.close()
+            await writer.wait_closed()
+
+    world.run(main())
+
+
+def test_there_and_back_on_a_unix_socket(world, tmp_path):
+    async def main():
+        async def echo(reader, writer):
+            writer.write(await reader.read())
+            writer.close()
+
+        path = str(tmp_path / "s")
+        server = await world.ns.start_unix_server(echo, path, limit=10)
+        async with server:
+            reader, writer = await world.ns.open_unix_connection(path)
+            writer.write(b"hello")
+            writer.write_eof()
+            assert await reader.read() == b"hello"
+            writer.close()
+            await writer.wait_closed()
+
+    world.run(main())
+
+
+@pytest.mark.stdlib_since(3, 14)
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+def test_handler_that_fails_is_reported_and_its_connection_closed(world, kind):
+    async def main():
+        reports = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: reports.append(context))
+
+        def function(reader, writer):
+            raise ZeroDivisionError
+
+        async def coroutine(reader, writer):
+            raise ZeroDivisionError
+
+        server = await world.ns.start_server(function if kind == "function" else coroutine, "127.0.0.1", 0)
+        async with server:
+            reader, writer = await world.ns.open_connection(*server.sockets[0].getsockname())
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+        (report,) = reports
+        assert report["message"] == "Unhandled exception in client_connected_cb"
+        assert isinstance(report["exception"], ZeroDivisionError)
+
+    world.run(main())
+
+
+@pytest.mark.stdlib_since(3, 13)
+def test_handler_that_is_cancelled_closes_its_connection(world):
+    async def main():
+        reports = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: reports.append(context))
+
+        async def handler(reader, writer):
+            asyncio.current_task().cancel()
+            await asyncio.sleep(0)
+
+        server = await world.ns.start_server(handler, "127.0.0.1", 0)
+        async with server:
+            reader, writer = await world.ns.open_connection(*server.sockets[0].getsockname())
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+        assert reports == []
+
+    world.run(main())

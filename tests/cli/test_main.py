@@ -1,0 +1,64 @@
+"""The `hasten` command itself: help, version, and what it says to a wrong command line."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from importlib import metadata
+
+import pytest
+
+from hasten.cli.main import main
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["run", "--help"], ["run", "-h"]])
+def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("usage: hasten")
+    assert "hasten run" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_version(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word]) == 0
+    name, version = capsys.readouterr().out.split(maxsplit=1)
+    assert name == "hasten"
+    assert version.strip() == metadata.version("hasten")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "a verb is missing: one of run; see 'hasten --help'"),
+        (["fly"], "there is no verb 'fly': it is one of run ('hasten run PROGRAM.py')"),
+        (["program.py"], "there is no verb 'program.py': it is one of run ('hasten run PROGRAM.py')"),
+        (["run"], "run needs a program: 'hasten run PROGRAM.py', 'hasten run -m MODULE' or 'hasten run -c CODE'"),
+        (["run", "-m"], "run -m needs an argument: 'hasten run -m MODULE'"),
+        (["run", "-c"], "run -c needs an argument: 'hasten run -c CODE'"),
+        (
+            ["run", "-X", "dev", "program.py"],
+            "run has no option '-X': options of python stand before hasten, 'python -X -m hasten run …', and those of "
+            "the program after the program",
+        ),
+    ],
+)
+def test_wrong_command_line(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert capsys.readouterr() == ("", f"hasten: {told}\n")
+
+
+def test_status_of_the_process() -> None:
+    """`python -m hasten` and the installed command hand the status on."""
+    installed = shutil.which("hasten", path=sysconfig.get_path("scripts"))
+    assert installed, "the project is not installed: its `hasten` command is missing"
+    for command in ([sys.executable, "-m", "hasten"], [installed]):
+        done = subprocess.run([*command, "fly"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2
+        assert done.stderr.startswith("hasten: there is no verb 'fly'")
+        done = subprocess.run([*command, "run", "-c", "1 / 0"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[1].startswith('  File "<string>", line 1')
