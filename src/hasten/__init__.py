@@ -120,8 +120,8 @@ if hasattr(_streams, "open_unix_connection"):
     from hasten.aio.streams import open_unix_connection as open_unix_connection
     from hasten.aio.streams import start_unix_server as start_unix_server
 if _sys.platform == "win32":
-    from asyncio import IocpProactor as IocpProactor
-    from asyncio import ProactorEventLoop as ProactorEventLoop
+    from asyncio import IocpProactor as IocpProactor  # type: ignore[attr-defined]
+    from asyncio import ProactorEventLoop as ProactorEventLoop  # type: ignore[attr-defined]
 
 __version__ = "0.1.0"
 __all__ = [*_names.PUBLIC, "Loop", "install", "uninstall"]

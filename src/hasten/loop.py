@@ -9,8 +9,9 @@ import ssl as ssl_module
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from concurrent.futures import Executor
+from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
 from hasten.core import fdwatch, report
 from hasten.core.asyncgens import AsyncGenerators
@@ -23,6 +24,8 @@ from hasten.poll import choice
 from hasten.poll import events as ev
 
 _T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+_P = TypeVar("_P", bound=asyncio.BaseProtocol)
 _Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _ssl = ssl_module.SSLContext | None
 
@@ -73,27 +76,27 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
             self._track_origins(False)
             sys.set_asyncgen_hooks(*hooks)
 
-    def run_until_complete(self, future: Any) -> Any:
+    def run_until_complete(self, future: Generator[Any, None, _T] | Awaitable[_T]) -> _T:
         """Runs until `future` (a coroutine becomes a task) is done; gives its result or raises its exception."""
         self._check_closed()
         self._check_running()
         new = not asyncio.isfuture(future)
-        future = asyncio.ensure_future(future, loop=self)
+        fut: Any = asyncio.ensure_future(future, loop=self)  # type: ignore[arg-type]
         if new:
             # an exception that ends the loop is what the caller sees, not a task that was left
-            future._log_destroy_pending = False
-        future.add_done_callback(_stop_loop_of)
+            fut._log_destroy_pending = False
+        fut.add_done_callback(_stop_loop_of)
         try:
             self.run_forever()
         except BaseException:
-            if new and future.done() and not future.cancelled():
-                future.exception()  # raised already: nobody has to be told
+            if new and fut.done() and not fut.cancelled():
+                fut.exception()  # raised already: nobody has to be told
             raise
         finally:
-            future.remove_done_callback(_stop_loop_of)
-        if not future.done():
+            fut.remove_done_callback(_stop_loop_of)
+        if not fut.done():
             raise RuntimeError("Event loop stopped before Future completed.")
-        return future.result()
+        return fut.result()  # type: ignore[no-any-return]
 
     def _check_running(self) -> None:
         if self.is_running():
@@ -169,7 +172,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
 
     # ---- threads --------------------------------------------------------------------------
 
-    def run_in_executor(self, executor: Any, func: Callable[..., _T], *args: Any) -> Any:
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts) -> asyncio.Future[_T]:
         """Calls func(*args) in an executor (None: the loop's own threads); gives a Future."""
         return self._executors.run(executor, func, args)
 
@@ -191,7 +194,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
 
     # ---- file descriptors and signals -----------------------------------------------------
 
-    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+    def add_reader(self, fd: Any, callback: Callable[[*_Ts], Any], *args: *_Ts) -> None:
         """Calls callback(*args) whenever `fd` can be read from."""
         fdwatch.add(self, fdwatch.fileno(fd), ev.READ, callback, args)
 
@@ -199,7 +202,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         """Ends add_reader(); False if there was none."""
         return fdwatch.remove(self, fdwatch.fileno(fd), ev.READ)
 
-    def add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+    def add_writer(self, fd: Any, callback: Callable[[*_Ts], Any], *args: *_Ts) -> None:
         """Calls callback(*args) whenever `fd` can be written to."""
         fdwatch.add(self, fdwatch.fileno(fd), ev.WRITE, callback, args)
 
@@ -222,7 +225,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
     def _ensure_fd_no_transport(self, fd: Any) -> None:
         fdwatch.check_free(self, fdwatch.fileno(fd))
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
         """Calls callback(*args) in the loop when the signal comes; from the main thread only."""
         self._signals.add(sig, callback, args)
 
@@ -234,7 +237,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
 
     async def create_connection(  # type: ignore[override]
         self,
-        protocol_factory: Callable[[], Any],
+        protocol_factory: Callable[[], _P],
         host: Any = None,
         port: Any = None,
         *,
@@ -250,7 +253,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         happy_eyeballs_delay: float | None = None,
         interleave: int | None = None,
         all_errors: bool = False,
-    ) -> tuple[asyncio.Transport, Any]:
+    ) -> tuple[asyncio.Transport, _P]:
         """Connects to host:port (or takes the connected `sock`); gives (transport, protocol)."""
         return await connecting.create_connection(
             self,
@@ -273,7 +276,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
 
     async def create_unix_connection(  # type: ignore[override]
         self,
-        protocol_factory: Callable[[], Any],
+        protocol_factory: Callable[[], _P],
         path: _Path | None = None,
         *,
         ssl: bool | _ssl = None,
@@ -281,7 +284,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-    ) -> tuple[asyncio.Transport, Any]:
+    ) -> tuple[asyncio.Transport, _P]:
         """Connects to a unix socket; gives (transport, protocol)."""
         return await connecting.create_unix_connection(
             self,
@@ -296,13 +299,13 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
 
     async def connect_accepted_socket(  # type: ignore[override]
         self,
-        protocol_factory: Callable[[], Any],
+        protocol_factory: Callable[[], _P],
         sock: socket.socket,
         *,
         ssl: _ssl = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-    ) -> tuple[asyncio.Transport, Any]:
+    ) -> tuple[asyncio.Transport, _P]:
         """Serves a socket that was accepted elsewhere; gives (transport, protocol)."""
         return await connecting.connect_accepted_socket(
             self,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 
-async def await_it(awaitable: Any) -> Any:
+async def await_it(awaitable: Awaitable[_T]) -> _T:
     """Any awaitable as a coroutine."""
     return await awaitable
 

@@ -8,7 +8,7 @@ import functools
 import inspect
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
@@ -32,7 +32,9 @@ class Runner:
     `loop_factory`: makes the event loop (None: hasten's).
     """
 
-    def __init__(self, *, debug: bool | None = None, loop_factory: Callable[[], Any] | None = None) -> None:
+    def __init__(
+        self, *, debug: bool | None = None, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    ) -> None:
         if loop_factory is not None and not callable(loop_factory):
             raise TypeError(f"loop_factory must be a callable that makes an event loop, or None, not {loop_factory!r}")
         self._state = _CREATED
@@ -52,10 +54,10 @@ class Runner:
     ) -> None:
         self.close()
 
-    def get_loop(self) -> Any:
+    def get_loop(self) -> asyncio.AbstractEventLoop:
         """The event loop."""
         self._open()
-        return self._loop
+        return self._loop  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Cancels what still runs, closes asynchronous generators and the default executor, then the loop."""
@@ -73,7 +75,7 @@ class Runner:
             self._loop = None
             self._state = _CLOSED
 
-    def run(self, coro: Any, *, context: contextvars.Context | None = None) -> Any:
+    def run(self, coro: Awaitable[_T], *, context: contextvars.Context | None = None) -> _T:
         """Runs a coroutine (or another awaitable) to its end; returns its result or raises its exception.
 
         `context`: the contextvars to run in (None: the runner's own, which lasts from one run to the next).
@@ -92,7 +94,7 @@ class Runner:
         handler = self._take_sigint(task)
         self._interrupts = 0
         try:
-            return self._loop.run_until_complete(task)
+            return self._loop.run_until_complete(task)  # type: ignore[no-any-return]
         except asyncio.CancelledError:
             if self._interrupts > 0 and getattr(task, "uncancel", int)() == 0:
                 raise KeyboardInterrupt()
@@ -143,7 +145,12 @@ class Runner:
         raise KeyboardInterrupt()
 
 
-def run(main: Any, *, debug: bool | None = None, loop_factory: Callable[[], Any] | None = None) -> Any:
+def run(
+    main: Awaitable[_T],
+    *,
+    debug: bool | None = None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> _T:
     """Runs a coroutine on a new event loop, closes the loop, and returns the result: a program's entry point.
 
     For `debug` and `loop_factory` see Runner. Raises RuntimeError when a loop runs in this thread already.
@@ -157,7 +164,7 @@ def run(main: Any, *, debug: bool | None = None, loop_factory: Callable[[], Any]
         return runner.run(main)
 
 
-def as_coroutine(obj: Any) -> Any:
+def as_coroutine(obj: Awaitable[_T]) -> Coroutine[Any, Any, _T]:
     """A coroutine of any awaitable; TypeError for anything else."""
     if asyncio.iscoroutine(obj):
         return obj

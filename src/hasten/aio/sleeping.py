@@ -5,7 +5,8 @@ from __future__ import annotations
 import collections.abc
 import math
 import warnings
-from typing import Any, TypeVar
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import cython
 
@@ -32,7 +33,7 @@ class Sleep(Awaitable):
     delay: Any
     result: Any
     stage: int
-    future: Future | None
+    future: Future[Any] | None
     timer: TimerHandle | None
     elsewhere: Any
     __name__ = __qualname__ = "sleep"
@@ -147,6 +148,14 @@ collections.abc.Coroutine.register(Sleep)
 
 def _wake(fut: Any, result: Any) -> None:
     futures.set_unless_done(fut, result)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def sleep(delay: float) -> Coroutine[Any, Any, None]: ...
+    @overload
+    def sleep(delay: float, result: _T) -> Coroutine[Any, Any, _T]: ...
 
 
 def sleep(delay: float, result: Any = None) -> Any:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Awaitable, Coroutine
 from contextvars import Context
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import cython
 
 from hasten.aio.coroutines import await_it
 from hasten.core import task as tasks
 from hasten.core.scheduler import Scheduler
+from hasten.core.task import Task
 from hasten.kernel import step
 
+_T = TypeVar("_T")
+_F = TypeVar("_F", bound="asyncio.Future[Any]")
 
-def create_task(coro: Any, *, name: object = None, context: Context | None = None, **kwargs: Any) -> Any:
+
+def create_task(
+    coro: Coroutine[Any, Any, _T], *, name: object = None, context: Context | None = None, **kwargs: Any
+) -> Task[_T]:
     """Runs a coroutine as a Task of the running loop. The loop holds the task until it is done.
 
     `name`: default "Task-<number>". `context`: default a copy of the current one. Other keyword arguments
@@ -23,11 +30,11 @@ def create_task(coro: Any, *, name: object = None, context: Context | None = Non
     """
     running = step.running_loop()
     if running is not None and not kwargs and isinstance(running, Scheduler):
-        return start(running, coro, name, context)
-    loop = asyncio.get_running_loop()
+        return start(running, coro, name, context)  # type: ignore[no-any-return]
+    loop: Any = asyncio.get_running_loop()
     if context is not None:
         kwargs["context"] = context
-    return loop.create_task(coro, name=name, **kwargs)
+    return loop.create_task(coro, name=name, **kwargs)  # type: ignore[no-any-return]
 
 
 def start(running: Any, coro: Any, name: object, context: Context | None) -> Any:
@@ -37,6 +44,16 @@ def start(running: Any, coro: Any, name: object, context: Context | None) -> Any
     if context is None:
         return running.create_task(coro, name=name)
     return running.create_task(coro, name=name, context=context)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def ensure_future(coro_or_future: _F, *, loop: asyncio.AbstractEventLoop | None = None) -> _F: ...
+    @overload
+    def ensure_future(
+        coro_or_future: Awaitable[_T], *, loop: asyncio.AbstractEventLoop | None = None
+    ) -> asyncio.Task[_T]: ...
 
 
 def ensure_future(coro_or_future: Any, *, loop: Any = None) -> Any:

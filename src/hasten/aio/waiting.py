@@ -6,14 +6,17 @@ import asyncio
 import functools
 import inspect
 from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
-from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Iterator
+from typing import Any, TypeVar
 
 from hasten.aio.graph import future_add_to_awaited_by, future_discard_from_awaited_by
 from hasten.aio.queues import Queue
 from hasten.aio.spawning import ensure_future
 from hasten.aio.timeouts import timeout as timeout_context
 from hasten.core.registry import current_task
+
+_T = TypeVar("_T")
+_F = TypeVar("_F", bound="asyncio.Future[Any]")
 
 
 def _release(waiter: Any, *_: Any) -> None:
@@ -22,8 +25,8 @@ def _release(waiter: Any, *_: Any) -> None:
 
 
 async def wait(
-    fs: Iterable[Any], *, timeout: float | None = None, return_when: str = ALL_COMPLETED
-) -> tuple[set[Any], set[Any]]:
+    fs: Iterable[_F], *, timeout: float | None = None, return_when: str = ALL_COMPLETED
+) -> tuple[set[_F], set[_F]]:
     """Waits for tasks or futures; returns (done, pending). It raises nothing of theirs and cancels none.
 
     `timeout`: seconds at most (None: no limit). `return_when`: FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED.
@@ -74,7 +77,7 @@ async def _wait(futures: set[Any], timeout: float | None, return_when: str, loop
     return done, futures - done
 
 
-async def wait_for(fut: Any, timeout: float | None) -> Any:
+async def wait_for(fut: Awaitable[_T], timeout: float | None) -> _T:
     """Waits for an awaitable at most `timeout` seconds (None: no limit), then cancels it and raises TimeoutError.
 
     With a timeout of 0 or less it only looks whether a result is there.
@@ -109,10 +112,10 @@ async def _cancel_and_wait(fut: Any) -> None:
         future_discard_from_awaited_by(fut, me)
 
 
-class _AsCompleted(AsyncIterator[Any], Iterator[Any]):
+class _AsCompleted(AsyncIterator["asyncio.Future[_T]"], Iterator[Coroutine[Any, Any, _T]]):
     """What as_completed() gives: an iterator and an asynchronous iterator."""
 
-    def __init__(self, aws: Iterable[Any], timeout: float | None) -> None:
+    def __init__(self, aws: Iterable[Awaitable[_T]], timeout: float | None) -> None:
         loop = asyncio.get_event_loop()
         self._me = _task_or_none()
         self._finished: Queue[Any] = Queue()  # None: the time is over
@@ -125,23 +128,23 @@ class _AsCompleted(AsyncIterator[Any], Iterator[Any]):
         if self._todo and timeout is not None:
             self._timer = loop.call_later(timeout, self._on_timeout)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> _AsCompleted[_T]:
         return self
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> _AsCompleted[_T]:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Coroutine[Any, Any, _T]:
         if not self._left:
             raise StopIteration
         self._left -= 1
         return self._wait_for_one(True)
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> asyncio.Future[_T]:
         if not self._left:
             raise StopAsyncIteration
         self._left -= 1
-        return await self._wait_for_one(False)
+        return await self._wait_for_one(False)  # type: ignore[no-any-return]
 
     def _on_done(self, f: Any) -> None:
         if not self._todo:
@@ -175,7 +178,7 @@ def _task_or_none() -> Any:
     return None if asyncio._get_running_loop() is None else current_task()
 
 
-def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any:
+def as_completed(fs: Iterable[Awaitable[_T]], *, timeout: float | None = None) -> _AsCompleted[_T]:
     """Iterates over awaitables as they complete.
 
     `async for` gives the tasks and futures themselves, done; `for` gives coroutines, each of which returns the next
@@ -186,7 +189,7 @@ def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any:
     return _AsCompleted(fs, timeout)
 
 
-def shield(arg: Any) -> Any:
+def shield(arg: Awaitable[_T]) -> asyncio.Future[_T]:
     """Waits for an awaitable without cancelling it when the waiter is cancelled.
 
     Keep a reference to what is shielded where it must be awaited later.

@@ -8,7 +8,9 @@ import inspect
 import threading
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 
 class Executors:
@@ -19,7 +21,9 @@ class Executors:
         self._default: concurrent.futures.ThreadPoolExecutor | None = None
         self._shut_down = False
 
-    def run(self, executor: Any, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    def run(
+        self, executor: concurrent.futures.Executor | None, func: Callable[..., _T], args: tuple[Any, ...]
+    ) -> asyncio.Future[_T]:
         """Calls func(*args) in `executor` (None: the default one); gives a Future of the loop."""
         self._loop._check_closed()
         if self._loop.get_debug() or not callable(func):

@@ -34,9 +34,9 @@ class FdWatch(Watch):
         fired = self.fired
         self.fired = 0
         self.queued = False
-        if fired & (ev.READ | ev.HANGUP) and self.reader is not None:
+        if fired & ev.READ and self.reader is not None:
             self.reader.run(self.loop._step)
-        if fired & (ev.WRITE | ev.HANGUP) and self.writer is not None:
+        if fired & ev.WRITE and self.writer is not None:
             self.writer.run(self.loop._step)
         return 0
 
@@ -134,4 +134,5 @@ def remove(loop: Scheduler, fd: int, event: int) -> bool:
 
 def check_free(loop: Scheduler, fd: int) -> None:
     """RuntimeError if a transport has the fd."""
+    loop._check_closed()
     obtain(loop, fd)

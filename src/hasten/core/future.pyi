@@ -1,5 +1,5 @@
 # Futures as a type checker sees them: generic, and a subclass of asyncio's, as isinstance() says, so that they can be
-# given to whatever takes an asyncio.Future[T]. The public methods are inherited. Fields have their C types in future.pxd.
+# given to whatever takes an asyncio.Future[T]. The public methods are inherited. The fields' C types are in future.pxd.
 
 import asyncio
 from contextvars import Context
@@ -21,12 +21,16 @@ class Future(asyncio.Future[_T]):
     waiter: Any
     collected: bool
     callbacks: list[Any] | None
-    _cancel_message: Any
+    cancel_message: Any
     _source_traceback: Any
     _asyncio_awaited_by: set[Any] | None
     def __init__(self, *, loop: Any = None) -> None: ...
     @property
     def _result(self) -> Any: ...
+    @property
+    def _cancel_message(self) -> Any: ...
+    @_cancel_message.setter
+    def _cancel_message(self, value: Any) -> None: ...
     def _make_cancelled_error(self) -> BaseException: ...
     def _wakeup(self, future: Any) -> None: ...
     def get_context(self) -> Context: ...

@@ -17,7 +17,7 @@ from hasten.kernel import step
 from hasten.kernel.step import Step
 
 _StdlibHandle = asyncio.Handle
-_StdlibTimerHandle = asyncio.TimerHandle
+_StdlibTimerHandle: Any = asyncio.TimerHandle  # what is an instance of it has our fields, or the same in Python
 
 
 @cython.freelist(256)
@@ -137,7 +137,7 @@ class TimerHandle(Handle):
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        return _StdlibTimerHandle
+        return _StdlibTimerHandle  # type: ignore[no-any-return]
 
     def when(self) -> float:
         """The deadline in seconds on the clock of loop.time()."""
@@ -222,9 +222,12 @@ def post_at(
 
 def sweep(timers: Timers) -> int:
     """Takes the cancelled timers out of the heap."""
+    # Made before the heap is looked at, and dropped after all is in order: either may run anything, also a timer's
+    # destructor that sets the next one.
+    dead: list[Any] = []
     n = timers.count()
     for i in range(n):
         if not cython.cast(TimerHandle, timers.at(i))._cancelled:
             timers.retain(i)
-    timers.end_sweep()
+    timers.end_sweep(dead)
     return 0

@@ -75,7 +75,7 @@ def _join_asyncio() -> None:
 _join_asyncio()
 
 
-def all_tasks(loop: Any = None) -> set[Any]:
+def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Task[Any]]:
     """The unfinished tasks of `loop` (default: the running one), hasten's and stock ones."""
     if loop is None:
         loop = asyncio.get_running_loop()
@@ -84,6 +84,6 @@ def all_tasks(loop: Any = None) -> set[Any]:
     return found
 
 
-def current_task(loop: Any = None) -> Any:
+def current_task(loop: asyncio.AbstractEventLoop | None = None) -> asyncio.Task[Any] | None:
     """The task that runs in `loop` (default: the running one) now, or None."""
     return _stdlib_current_task(loop)

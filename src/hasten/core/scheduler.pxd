@@ -30,7 +30,9 @@ cdef class Scheduler:
     cdef unsigned int quiet             # ticks since then
     cdef readonly unsigned long long _ticks, _polls
 
+    cdef int assemble(self) except -1
     cdef int _fire(self, Watch watch, int events) except -1
+    @cython.locals(timeout=double)
     cdef int tick(self) except -1
     @cython.locals(now=double)
     cdef int look(self) except -1

@@ -6,9 +6,9 @@ import inspect
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 import cython
 
@@ -26,6 +26,8 @@ from hasten.kernel.step import Step
 from hasten.poll.contract import Poller, Watch
 
 logger = logging.getLogger("asyncio")
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")  # Unpack[_Ts] below: Cython warns of *_Ts
 
 # Since 3.13.3 a task factory gets every keyword argument that the caller gave, `name` among them.
 FACTORY_TAKES_NAME = sys.version_info >= (3, 13, 3)
@@ -60,11 +62,23 @@ class Scheduler:
         polled = 0.0
         task_factory = None
 
-    def __init__(self, poller: Poller) -> None:
+    def __cinit__(self) -> None:
+        # a loop whose __init__() was not called (yet) has all parts, or its methods would follow null pointers
+        self.assemble()
+
+    def assemble(self) -> int:
         self._ready = Ready()
         self._step = Step(self)
         self._roster = Roster()
         self._timers = Timers()
+        self._poller = Poller()
+        return 0
+
+    def __init__(self, poller: Poller) -> None:
+        if not isinstance(poller, Poller):
+            raise TypeError(f"a poller is needed, not {poller!r}: see poll/choice.py")
+        if not cython.compiled:
+            self.assemble()
         self._poller = poller
         self.slow_callback_duration = 0.1
         self.plain = type(self).create_task is Scheduler.create_task
@@ -72,7 +86,12 @@ class Scheduler:
 
     # ---- scheduling -----------------------------------------------------------------------
 
-    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Handle:
+    def call_soon(
+        self,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: Unpack[_Ts],  # noqa: UP044
+        context: Context | None = None,
+    ) -> Handle:
         """Runs callback(*args) in the next batch, in `context` (None: a copy of the current one)."""
         if self.debug or self._closed or not step.is_callable(callback):
             self.check_ready(callback, "call_soon")
@@ -80,7 +99,12 @@ class Scheduler:
                 return self.post_traced(callback, args, context)
         return handle.post(self, self._ready, callback, args, context)
 
-    def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Handle:
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: Unpack[_Ts],  # noqa: UP044
+        context: Context | None = None,
+    ) -> Handle:
         """call_soon() from another thread or from a signal handler: also wakes the loop."""
         if self._closed or not step.is_callable(callback):
             self._check_closed()
@@ -94,14 +118,22 @@ class Scheduler:
         return h
 
     def call_later(
-        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+        self,
+        delay: float,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: Unpack[_Ts],  # noqa: UP044
+        context: Context | None = None,
     ) -> TimerHandle:
         """Runs callback(*args) `delay` seconds from now, never earlier."""
         when = step.monotonic() + seconds(delay, "call_later", "delay")
         return self._call_at(when, callback, args, context, "call_later")
 
     def call_at(
-        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+        self,
+        when: float,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: Unpack[_Ts],  # noqa: UP044
+        context: Context | None = None,
     ) -> TimerHandle:
         """Runs callback(*args) when the clock of time() shows `when` seconds, never earlier."""
         return self._call_at(seconds(when, "call_at", "when"), callback, args, context, "call_at")
@@ -120,7 +152,7 @@ class Scheduler:
         """The loop's clock: time.monotonic(), in seconds."""
         return step.monotonic()
 
-    def create_future(self) -> Future:
+    def create_future(self) -> Future[Any]:
         """A Future of this loop."""
         if self.debug:
             return Future(loop=self)
@@ -128,13 +160,13 @@ class Scheduler:
 
     def create_task(
         self,
-        coro: Any,
+        coro: Coroutine[Any, Any, _T],
         *,
         name: object = None,
         context: Context | None = None,
         eager_start: bool | None = None,
         **more: Any,
-    ) -> Task:
+    ) -> Task[_T]:
         """Schedules a coroutine as a Task; the keyword arguments are those of Task (or of the task factory)."""
         if self._closed:
             self._check_closed()
@@ -241,6 +273,8 @@ class Scheduler:
 
     def _post(self, h: Handle) -> None:
         """Runs a handle that exists already in the next batch."""
+        if not isinstance(h, Handle):
+            raise TypeError(f"a hasten.Handle was expected, got {h!r}")
         self._ready.push(h, ready.HANDLE)
 
     def _fire(self, watch: Watch, events: int) -> int:
@@ -274,7 +308,9 @@ class Scheduler:
         if self._ready.count() or self._stopping:
             self.look()
         else:
-            self.poll(self.until_timer())
+            timeout = self.until_timer()
+            # to drop a cancelled timer may run anything, which may make work, or let another thread make some
+            self.poll(0.0 if self._ready.count() else timeout)
         return self.run_batch_slowly() if self.debug else self.run_batch()
 
     def look(self) -> int:
@@ -293,8 +329,8 @@ class Scheduler:
         while self._timers.count():
             h = cython.cast(TimerHandle, self._timers.at(0))
             if h._cancelled:
-                self._timers.pop()
                 self._timers.cancelled -= 1
+                self._timers.pop()
                 continue
             left = h._when - step.monotonic()
             return left if left > 0.0 else 0.0
@@ -328,7 +364,7 @@ class Scheduler:
         queue = self._ready
         st = self._step
         left = queue.count()
-        while left > 0:
+        while left > 0 and queue.count() > 0:  # a callback may run the queue itself, by _run_once()
             left -= 1
             item = queue.take()
             if queue.tag == ready.TASK:
@@ -341,6 +377,8 @@ class Scheduler:
                     cython.cast(Future, item).tell_collector()
                 else:
                     cython.cast(Watch, item).dispatch()
+            if not cython.compiled:
+                item = None  # this frame may outlive the batch in an exception's traceback
         st.leave()
         return 0
 

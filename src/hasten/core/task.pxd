@@ -37,6 +37,8 @@ cdef class Task(Future):
     @cython.locals(f=Future)
     cdef int wait_for(self, object y) except -1
     cdef int wait_for_other(self, object y) except -1
+    cdef object park_on(self, object y)
+    cdef int cancel_waiter(self) except -1
     cdef int step_again(self, object error) except -1
     cdef int end(self, int kind, object value) except -1
     cdef int restep(self) except -1

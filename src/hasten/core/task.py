@@ -48,7 +48,8 @@ class Task(Future):
     roster: Roster
     number: int
     if not cython.compiled:
-        _coro = _context = _fut_waiter = name = pending_error = origin = None
+        _coro = _fut_waiter = name = pending_error = origin = None
+        _context = stepper = roster = None  # type: ignore[assignment]
         origin_at = _num_cancels_requested = number = 0
         must_cancel = foreign = _log_destroy_pending = False
 
@@ -78,9 +79,10 @@ class Task(Future):
             name = str(name)
         Future.__init__(self, loop=loop)
         stepper = getattr(self._loop, "_step", None)
-        if self.queue is not None and type(stepper) is Step:
+        roster = getattr(self._loop, "_roster", None)
+        if self.queue is not None and type(stepper) is Step and type(roster) is Roster:
             self.stepper = stepper
-            self.roster = self._loop._roster
+            self.roster = roster
             self.foreign = False
         else:
             self.stepper = Step(self._loop)
@@ -213,7 +215,7 @@ class Task(Future):
 
     def _wakeup(self, future: Any) -> None:
         """A callback of a future or a loop that is not ours, which runs it in the task's context: steps right away."""
-        if self.status != state.PENDING:
+        if self.status != state.PENDING or self._coro is None:  # None: __init__() was not called
             return
         if self.foreign:
             before = self.stepper.swap(self)
@@ -287,32 +289,47 @@ class Task(Future):
                 f.call_back(self._wakeup, self._context) if self.foreign else self.restep()
                 return 0
             f.park(self)
-            if self.must_cancel and f.do_cancel(self.cancel_message):
-                self.must_cancel = False
+            if self.must_cancel:
+                self.cancel_waiter()
             return 0
         return self.wait_for_other(y)
 
     def wait_for_other(self, y: Any) -> int:
-        """A future that is not quite ours, or a mistake."""
+        """A future that is not quite ours, or a mistake, which the coroutine is told of."""
+        try:
+            error = self.park_on(y)
+        except Exception as exc:  # its methods may be anybody's code
+            error = exc
+        return 0 if error is None else self.step_again(error)
+
+    def park_on(self, y: Any) -> BaseException | None:
         blocking = getattr(y, "_asyncio_future_blocking", None)
         if blocking is None:
             if hasattr(y, "gi_frame"):
-                return self.step_again(
-                    RuntimeError(f"yield was used instead of yield from for generator in task {self!r} with {y!r}")
-                )
-            return self.step_again(RuntimeError(f"Task got bad yield: {y!r}"))
+                return RuntimeError(f"yield was used instead of yield from for generator in task {self!r} with {y!r}")
+            return RuntimeError(f"Task got bad yield: {y!r}")
         loop = y.get_loop() if hasattr(y, "get_loop") else y._loop
         if loop is not self._loop:
-            return self.step_again(RuntimeError(f"Task {self!r} got Future {y!r} attached to a different loop"))
+            return RuntimeError(f"Task {self!r} got Future {y!r} attached to a different loop")
         if not blocking:
-            return self.step_again(RuntimeError(f"yield was used instead of yield from in task {self!r} with {y!r}"))
+            return RuntimeError(f"yield was used instead of yield from in task {self!r} with {y!r}")
         if y is self:
-            return self.step_again(RuntimeError(f"Task cannot await on itself: {self!r}"))
+            return RuntimeError(f"Task cannot await on itself: {self!r}")
         y._asyncio_future_blocking = False
         y.add_done_callback(self._wakeup, context=self._context)
         self._fut_waiter = y
-        if self.must_cancel and y.cancel(msg=self.cancel_message):
-            self.must_cancel = False
+        if self.must_cancel:
+            self.cancel_waiter()
+        return None
+
+    def cancel_waiter(self) -> int:
+        """It was cancelled while it ran: what it waits for now is."""
+        try:
+            if self._fut_waiter.cancel(msg=self.cancel_message):
+                self.must_cancel = False
+        except Exception as exc:
+            message = f"cancel() failed of what {self!r} waits for"
+            self._loop.call_exception_handler({"message": message, "exception": exc, "task": self})
         return 0
 
     def step_again(self, error: BaseException) -> int:

@@ -29,7 +29,7 @@ cdef class Timers:
         self.entries[i] = entry
         self.kept += 1
         return 0
-    cdef int end_sweep(self) except -1
+    cdef int end_sweep(self, list dead) except -1
     cdef inline size_t count(self) noexcept:
         return self.used
     cdef inline double first(self) noexcept:

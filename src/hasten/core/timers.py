@@ -32,8 +32,9 @@ class Timers:
     def retain(self, i: int) -> None:
         self._kept.append(self._heap[i])
 
-    def end_sweep(self) -> None:
-        """Takes out the entries that retain() was not called for since the last sweep."""
+    def end_sweep(self, dead: list[Any]) -> None:
+        """Moves the entries that retain() was not called for since the last sweep to `dead`."""
+        dead.extend(self._heap)
         self._heap, self._kept = self._kept, []
         heapq.heapify(self._heap)
         self.cancelled = 0

@@ -81,14 +81,13 @@ cdef class Timers:
             sift_down(self.entries, self.used, 0)
         return steal(top)
 
-    cdef int end_sweep(self) except -1:
-        """Takes out the entries that retain() was not called for since the last sweep."""
+    cdef int end_sweep(self, list dead) except -1:
+        """Moves the entries that retain() was not called for since the last sweep to `dead`."""
         cdef size_t i, kept = self.kept, n = self.used
         cdef Entry *e = self.entries
         self.kept = 0
-        dead = []
         self.used = kept
-        for i in range(kept, n):            # dropped at the end: that may run anything
+        for i in range(kept, n):
             dead.append(steal(e[i].handle))
         self.cancelled = 0
         if kept > 1:

@@ -8,17 +8,28 @@ from collections.abc import Iterable
 from typing import Any
 
 CHUNK = 262144  # how much one recv takes at most, and what a transport reads at once
+capacity = CHUNK  # what the latest recv() could have taken: one that gave as much has not drained the socket
+lent = 0  # room of the object that give_back() wants; 0: an ordinary one
+full = False  # the latest recv() filled its room: there may be more
 _MANY = 64  # pieces in one sendmsg
 
 _AGAIN = (BlockingIOError, InterruptedError)
 
 
-def recv(sock: socket.socket, fd: int) -> bytes | None:
+def recv(sock: socket.socket, fd: int, expected: int) -> bytes | None:
     """What there is, at most CHUNK bytes; b"" at the end; None if it would block. Raises OSError."""
+    global full
+    full = False
     try:
-        return sock.recv(CHUNK)
+        data = sock.recv(CHUNK)
     except _AGAIN:
         return None
+    full = len(data) == CHUNK
+    return data
+
+
+def give_back(data: bytes, room: int) -> None:
+    """The protocol has seen what recv() gave."""
 
 
 def recv_into(sock: socket.socket, fd: int, buf: Any) -> int:

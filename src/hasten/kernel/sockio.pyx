@@ -6,6 +6,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.mem cimport PyMem_RawMalloc
+from cpython.ref cimport Py_INCREF, PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
 
 cdef extern from *:
@@ -41,18 +42,120 @@ cdef enum:
     MANY = 64           # pieces in one sendmsg
 
 
+cdef extern from *:
+    """
+    #include <errno.h>
+    static inline void hasten_errno_set(int e) { errno = e; }
+    """
+    void errno_set "hasten_errno_set"(int e) noexcept
+    Py_ssize_t Py_REFCNT(object) noexcept
+
+
 cdef inline bint would_block() noexcept:
     return errno == EAGAIN or errno == EINTR    # EWOULDBLOCK is EAGAIN wherever this is compiled
 
 
-cdef object recv(object sock, int fd):
-    """What there is, at most CHUNK bytes; b"" at the end; None if it would block. Raises OSError."""
-    cdef Py_ssize_t n = c_recv(fd, _scratch, CHUNK, 0)
+cdef enum:
+    LARGE = 16384       # from here on one more copy, or fresh memory for each recv, is what costs
+
+
+cdef extern from *:
+    """
+    /* A large bytes object that was received into directly. While it is out with a protocol its size is that of the
+     * data; when it comes back and nobody has kept it, it serves again. */
+    static PyObject *hasten_spare;          /* owned, or NULL */
+    static Py_ssize_t hasten_spare_room;
+
+    static PyObject *hasten_take_spare(Py_ssize_t *room) {      /* new */
+        PyObject *b = hasten_spare;
+        if (b != NULL && hasten_spare_room >= *room && hasten_spare_room <= 4 * *room) {
+            hasten_spare = NULL;
+            *room = hasten_spare_room;
+            return b;
+        }
+        return PyBytes_FromStringAndSize(NULL, *room);
+    }
+    static void hasten_resize(PyObject *b, Py_ssize_t n) {
+        Py_SET_SIZE((PyVarObject *)b, n);
+        PyBytes_AS_STRING(b)[n] = 0;
+        _Py_COMP_DIAG_PUSH
+        _Py_COMP_DIAG_IGNORE_DEPR_DECLS
+        ((PyBytesObject *)b)->ob_shash = -1;
+        _Py_COMP_DIAG_POP
+    }
+    static void hasten_keep_spare(PyObject *b, Py_ssize_t room) {   /* steals */
+        PyObject *old = hasten_spare;
+        hasten_resize(b, room);
+        hasten_spare = b;
+        hasten_spare_room = room;
+        Py_XDECREF(old);
+    }
+    """
+    object hasten_take_spare(Py_ssize_t *room)
+    void hasten_resize(object b, Py_ssize_t n) noexcept
+    void hasten_keep_spare(PyObject *b, Py_ssize_t room) noexcept
+
+
+capacity = CHUNK
+lent = 0
+
+
+cdef object recv(object sock, int fd, Py_ssize_t expected):
+    """What there is, at most CHUNK bytes; b"" at the end; None if it would block. Raises OSError.
+
+    `expected` is what the latest recv gave: large ones go straight into the object that the protocol gets, which is
+    used again if give_back() finds that nobody has kept it.
+    """
+    global capacity, lent
+    cdef Py_ssize_t n
+    lent = 0
+    if expected >= LARGE:
+        return recv_large(fd, expected)
+    capacity = CHUNK
+    n = c_recv(fd, _scratch, CHUNK, 0)
+    set_full(n == CHUNK)
     if n >= 0:
         return PyBytes_FromStringAndSize(_scratch, n)
     if would_block():
         return None
     PyErr_SetFromErrno(OSError)
+
+
+cdef inline void set_full(bint value) noexcept:
+    global full
+    full = value
+
+
+cdef object recv_large(int fd, Py_ssize_t expected):
+    global capacity, lent
+    cdef Py_ssize_t n, room = 2 * LARGE
+    while room < CHUNK and room < expected + expected // 4:
+        room *= 2
+    data = hasten_take_spare(&room)
+    capacity = room
+    n = c_recv(fd, PyBytes_AS_STRING(data), room, 0)
+    set_full(n == room)
+    if n >= room // 4:
+        hasten_resize(data, n)
+        lent = room
+        return data
+    # nothing, or so little that the room would be wasted on it
+    cdef int error = errno
+    result = None if n < 0 else PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), n)
+    Py_INCREF(data)
+    hasten_keep_spare(<PyObject *>data, room)
+    errno_set(error)
+    if n < 0 and not would_block():
+        PyErr_SetFromErrno(OSError)
+    return result
+
+
+cdef int give_back(object data, Py_ssize_t room) except -1:
+    """The protocol has seen what recv() gave, with `lent` = room. The caller has the one reference that it knows of."""
+    if Py_REFCNT(data) == 1:
+        Py_INCREF(data)
+        hasten_keep_spare(<PyObject *>data, room)
+    return 0
 
 
 cdef Py_ssize_t recv_into(object sock, int fd, object buf) except -2:

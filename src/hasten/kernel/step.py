@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from contextvars import copy_context as copy_context
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -16,6 +16,16 @@ RAISED, RETURNED, YIELDED = -1, 0, 1
 
 monotonic = time.monotonic
 is_callable = callable
+
+
+_DRIVERS = (__name__, "hasten.core.task", "hasten.core.scheduler")  # whose frames drive a coroutine
+
+
+def _caught(exc: BaseException) -> BaseException:
+    """Takes the frame that caught it off its traceback: C code has none there, and it would hold the exception."""
+    tb = exc.__traceback__
+    exc.__traceback__ = None if tb is None else tb.tb_next
+    return exc
 
 
 class Step:
@@ -27,6 +37,7 @@ class Step:
         self.loop = loop
         self.kind = RETURNED
         self.current: Any = None
+        self._raised: FrameType | None = None  # our innermost frame when an exception came out of a coroutine
 
     def send(self, coro: Coroutine[Any, Any, Any], ctx: Context | None) -> Any:
         return self._drive(ctx, coro.send, None)
@@ -39,7 +50,7 @@ class Step:
             value = ctx.run(cb, *args)  # type: ignore[arg-type]
             self.kind = RETURNED
         except BaseException as exc:
-            value, self.kind = exc, RAISED
+            value, self.kind = _caught(exc), RAISED
         return value
 
     def _drive(self, ctx: Context | None, fn: Callable[[Any], Any], arg: Any) -> Any:
@@ -49,14 +60,31 @@ class Step:
         except StopIteration as exc:
             value, self.kind = exc.value, RETURNED
         except BaseException as exc:
-            value, self.kind = exc, RAISED
+            value, self.kind = _caught(exc), RAISED
+            self._raised = sys._getframe()
         return value
 
+    def _forget_raised(self) -> None:
+        """A coroutine's frame leads to those of ours that drove it. Once they have ended, their variables are let go
+        of, among them the task, or it could not be freed before the garbage collector finds it.
+        """
+        frame, self._raised = self._raised, None
+        while frame is not None and frame.f_globals.get("__name__") in _DRIVERS:
+            try:
+                frame.clear()
+            except RuntimeError:  # it runs
+                break
+            frame = frame.f_back
+
     def enter(self, task: Any) -> None:
+        if self._raised is not None:
+            self._forget_raised()
         if self.current is not task:
             self.publish(task)
 
     def leave(self) -> None:
+        if self._raised is not None:
+            self._forget_raised()
         if self.current is not None:
             self.publish(None)
 
@@ -139,11 +167,13 @@ def set_running_loop(loop: Any) -> Any:
 
 
 def context_enter(context: Context) -> None:
-    """Nothing can enter a context without a call: what is called from here runs in the caller's."""
+    """In C only. In Python a context is entered by a call: under `if not cython.compiled` use context.run()."""
+    raise NotImplementedError("plain Python cannot enter a context: use context.run()")
 
 
 def context_exit(context: Context) -> None:
     """See context_enter()."""
+    raise NotImplementedError("plain Python cannot exit a context: use context.run()")
 
 
 def is_coroutine(obj: object) -> bool:
@@ -174,7 +204,10 @@ class Awaitable:
         if kind == YIELDED:
             return value
         if kind == RAISED:
-            raise value
+            try:
+                raise value
+            finally:
+                value = None  # its traceback holds this frame
         raise StopIteration(value)
 
     def __await__(self) -> Generator[Any, Any, Any]:

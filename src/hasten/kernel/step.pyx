@@ -23,7 +23,12 @@ cdef extern from *:
     #else
     #define HASTEN_TASK_SLOT 0
     static inline int hasten_publish_dict(PyObject *d, PyObject *k, PyObject *v, Py_hash_t h) {
-        if (v == Py_None) return _PyDict_DelItem_KnownHash(d, k, h);
+        if (v == Py_None) {
+            if (_PyDict_DelItem_KnownHash(d, k, h) == 0) return 0;
+            if (!PyErr_ExceptionMatches(PyExc_KeyError)) return -1;
+            PyErr_Clear();      /* somebody called asyncio._leave_task() for us */
+            return 0;
+        }
         return _PyDict_SetItem_KnownHash(d, k, v, h);
     }
     #endif
@@ -32,9 +37,13 @@ cdef extern from *:
         *slot = v == Py_None ? NULL : Py_NewRef(v);
         Py_XDECREF(old);
     }
-    static HASTEN_THREAD PyObject *hasten_running;      /* borrowed: run_forever holds it */
+    static HASTEN_THREAD PyObject *hasten_running;      /* owned, or NULL */
     static inline PyObject *hasten_get_running(void) { return hasten_running; }
-    static inline void hasten_set_running(PyObject *l) { hasten_running = l; }
+    static inline void hasten_set_running(PyObject *l) {
+        PyObject *old = hasten_running;
+        hasten_running = Py_XNewRef(l);
+        Py_XDECREF(old);
+    }
     """
     bint TASK_SLOT "HASTEN_TASK_SLOT"
     int publish_dict "hasten_publish_dict"(object d, object k, object v, Py_hash_t h) except -1
@@ -276,10 +285,12 @@ cdef PyObject *_throw_method(PyObject *me, PyObject *args) except? NULL:
     return _deliver(a, a.resume_throw(_as_exception(<object>args)), False)
 
 
-def native(type):
+def native(cls):
     """Class decorator: gives an Awaitable subclass the C slots."""
-    hasten_patch_awaitable(type, _iternext, _am_send)
-    return type
+    if not (isinstance(cls, type) and issubclass(cls, Awaitable)):
+        raise TypeError(f"a subclass of Awaitable was expected, got {cls!r}")
+    hasten_patch_awaitable(cls, _iternext, _am_send)
+    return cls
 
 
 native(Awaitable)

@@ -20,6 +20,7 @@ cdef class SocketTransport(Watch):
     cdef Py_ssize_t sent                    # of buffer's first piece, already
     cdef Py_ssize_t buffered                # bytes in buffer that were not sent
     cdef Py_ssize_t high, low               # write buffer limits
+    cdef Py_ssize_t latest                  # bytes that the latest recv gave
     cdef unsigned int _conn_lost            # > 0: connection_lost was called or is scheduled; then: writes since
     cdef unsigned char started              # connection_made was called
     cdef unsigned char paused               # pause_reading()
@@ -34,6 +35,8 @@ cdef class SocketTransport(Watch):
     @cython.locals(fired=int)
     cdef int react(self) except -1
     cdef int read_ready(self, bint hangup) except -1
+    @cython.locals(n=Py_ssize_t, full=bint, lent=Py_ssize_t)
+    @cython.locals(more=bint, n=Py_ssize_t)
     cdef int read_chunk(self, bint hangup) except -1
     cdef int read_buffer(self, bint hangup) except -1
     cdef int reached_end(self) except -1

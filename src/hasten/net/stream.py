@@ -51,6 +51,7 @@ class SocketTransport(Watch):
     buffered: int
     high: int
     low: int
+    latest: int
     _conn_lost: int
     started: bool
     paused: bool
@@ -61,8 +62,9 @@ class SocketTransport(Watch):
     protocol_paused: bool
     quiet_writes: bool
     if not cython.compiled:
-        _loop = scheduler = _sock = _protocol = _server = data_received = get_buffer = buffer = None
-        sent = buffered = _conn_lost = readable = 0
+        _loop = _sock = _protocol = _server = data_received = get_buffer = buffer = None
+        scheduler = None  # type: ignore[assignment]
+        sent = buffered = latest = _conn_lost = readable = 0
         started = paused = at_end = eof = closing = protocol_paused = quiet_writes = False
 
     # aiohttp and others ask whether start_tls() takes this transport
@@ -79,6 +81,8 @@ class SocketTransport(Watch):
     ) -> None:
         if self._sock is not None:
             raise RuntimeError("a transport cannot be initialized twice")
+        if not isinstance(loop, Scheduler):
+            raise TypeError(f"a hasten event loop is needed, not {loop!r}")
         self.fd = sock.fileno()
         self._loop = self.scheduler = loop
         self._sock = sock
@@ -173,6 +177,8 @@ class SocketTransport(Watch):
         self.queued = False
         if not self.fired:
             return 0
+        if not cython.compiled:
+            return self.context.run(self.react)
         step.context_enter(self.context)
         try:
             self.react()
@@ -209,7 +215,7 @@ class SocketTransport(Watch):
 
     def read_chunk(self, hangup: bool) -> int:
         try:
-            data = sockio.recv(self._sock, self.fd)
+            data = sockio.recv(self._sock, self.fd, self.latest)
         except OSError as exc:
             return self.fatal(exc, "Fatal read error on socket transport")
         if data is None:
@@ -217,13 +223,19 @@ class SocketTransport(Watch):
         n = len(data)
         if n == 0:
             return self.reached_end()
+        self.latest = n
+        more = sockio.full
+        full = n == sockio.capacity
+        lent = sockio.lent
         try:
             self.data_received(data)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.data_received() call failed.")
-        if hangup or n == sockio.CHUNK:
+        if lent:
+            sockio.give_back(data, lent)
+        if hangup or full:
             return self.again(ev.READ | ev.HANGUP if hangup else ev.READ)
         return self.scheduler._poller.drained(self, ev.READ)
 
@@ -253,7 +265,7 @@ class SocketTransport(Watch):
             raise
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.buffer_updated() call failed.")
-        if hangup or n == room:
+        if hangup or n >= room:  # room counts items, n bytes
             return self.again(ev.READ | ev.HANGUP if hangup else ev.READ)
         return self.scheduler._poller.drained(self, ev.READ)
 

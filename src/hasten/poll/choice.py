@@ -8,6 +8,9 @@ import sys
 from hasten.poll.contract import Poller
 from hasten.poll.selectors import SelectorsPoller
 
+if sys.platform == "linux":
+    from hasten.poll.epoll import EpollPoller
+
 NAMES = ("epoll", "selectors") if sys.platform == "linux" else ("selectors",)
 VARIABLE = "HASTEN_POLLER"
 
@@ -23,8 +26,6 @@ def make(name: str | None = None) -> Poller:
         source = VARIABLE
     if name == "selectors":
         return SelectorsPoller()
-    if name == "epoll" and name in NAMES:
-        from hasten.poll.epoll import EpollPoller
-
+    if sys.platform == "linux" and name == "epoll":
         return EpollPoller()
     raise ValueError(f"{source}={name!r} is not a poller of this platform: choose one of {', '.join(NAMES)}")

@@ -11,7 +11,7 @@ cdef class Watch:
     cdef int dispatch(self) except -1
 
 cdef class Poller:
-    cdef readonly list harvest          # watches that fired in the latest wait(), each once
+    cdef list harvest          # watches that fired in the latest wait(), each once
     cdef bint sleeping                  # in wait() with a timeout, wake() must act
     cdef int register(self, Watch watch, int events) except -1
     cdef int modify(self, Watch watch, int events) except -1

@@ -48,6 +48,9 @@ class Watch:
         events = fired = generation = 0
         queued = False
 
+    def __cinit__(self) -> None:
+        self.fd = -1  # until __init__() says otherwise: 0 is somebody's file
+
     def dispatch(self) -> int:
         """Runs in the tick after the harvest: takes `fired`, sets it to 0, acts."""
         self.fired = 0
@@ -63,6 +66,9 @@ class Poller:
     name = "none"
     if not cython.compiled:
         sleeping = False
+
+    def __cinit__(self) -> None:
+        self.harvest = []
 
     def __init__(self) -> None:
         self.harvest = []

@@ -25,6 +25,10 @@ class EpollPoller(Poller):
     generations: int
     name = "epoll"
 
+    def __cinit__(self) -> None:
+        self.queue = Epoll.__new__(Epoll)  # without an fd, for who forgets __init__(): errors, not null pointers
+        self.table = []
+
     def __init__(self) -> None:
         Poller.__init__(self)
         self.queue = Epoll()
@@ -39,13 +43,13 @@ class EpollPoller(Poller):
         fd = watch.fd
         if fd < 0:
             raise ValueError(f"invalid file descriptor: {fd}")
-        if fd >= len(self.table):
-            self.grow(fd)
-        if self.table[fd] is not None:
+        if fd < len(self.table) and self.table[fd] is not None:
             raise ValueError(f"file descriptor {fd} is watched already")
         self.generations += 1
         watch.generation = self.generations & 0x7FFFFFFF
         self.queue.add(fd, events, watch.generation)
+        if fd >= len(self.table):  # only now: any number may be given as an fd, but not every one is open
+            self.grow(fd)
         watch.events = events
         watch.fired = 0
         self.table[fd] = watch

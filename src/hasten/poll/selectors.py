@@ -56,8 +56,7 @@ class SelectorsPoller(Poller):
         else:
             try:
                 self.selector.modify(fd, events)
-            except FileNotFoundError:  # closed and opened anew: the kernel forgot it
-                self.selector.unregister(fd)
+            except FileNotFoundError:  # closed and opened anew: the kernel forgot it, and so did the selector
                 self.selector.register(fd, events)
         self.armed[fd] = events
         return 0

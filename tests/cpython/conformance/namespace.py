@@ -11,7 +11,9 @@ import contextlib
 import importlib
 import pkgutil
 import sys
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 
 def _stdlib_submodules() -> dict[str, ModuleType]:
@@ -59,6 +61,16 @@ def install(subject: str) -> None:
             module.asyncio = package  # type: ignore[attr-defined]
 
 
+class _Builtin:
+    """A function that does not become a method of a class that holds it, as those of a C module do not."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(*args, **kwargs)
+
+
 def _take_the_accelerators_place(copies: dict[str, ModuleType], theirs: ModuleType) -> None:
     """Points the names of asyncio's C accelerator (`tasks._CTask`, `tasks._c_current_task`…) to the subject.
 
@@ -72,7 +84,7 @@ def _take_the_accelerators_place(copies: dict[str, ModuleType], theirs: ModuleTy
             elif name.startswith("_c_"):
                 for own in (name[3:], f"_{name[3:]}"):  # _c_register_task: _register_task
                     if hasattr(theirs, own):
-                        setattr(copy, name, getattr(theirs, own))
+                        setattr(copy, name, _Builtin(getattr(theirs, own)))
                         break
     for name in ("_register_task", "_unregister_task", "_enter_task", "_leave_task", "_swap_current_task"):
         if hasattr(theirs, name):
