@@ -12,6 +12,7 @@ import asyncio
 import contextvars
 import copy
 import faulthandler
+import functools
 import gc
 import importlib
 import inspect
@@ -151,7 +152,7 @@ class Workshop:
             *("", "x", "\0", "epoll", "é" * 50, b"", b"x", b"\0" * 100, bytearray(b"y"), memoryview(b"z")),
             *([], [1], (), (1, 2), {}, {"a": 1}, set(), frozenset([1])),
             *(object, int, type, Exception, KeyError("x"), StopIteration(1), asyncio.CancelledError()),
-            *(print, len, coroutine, lambda *args: None, Ellipsis, NotImplemented),
+            *(len, coroutine, lambda *args: None, Ellipsis, NotImplemented),
             *(Evil(), Pretender(), Halves(), sys, contextvars.copy_context(), asyncio.Protocol()),
             *(asyncio.BufferedProtocol(), logging.getLogger("x"), threading.Lock(), range(3)),
             *(memoryview(b"abcd")[::2], memoryview(bytearray(8)).cast("I")),
@@ -189,7 +190,7 @@ class Workshop:
             self.task,
             self.transport,
             lambda: self.loop.create_future(),
-            lambda: self.loop.call_later(1e-6, print),
+            lambda: self.loop.call_later(1e-6, len, ()),
             lambda: self.loop.call_soon(len, ()),
             lambda: asyncio.Future(loop=self.stock),
             lambda: hasten.Future.__new__(hasten.Future),
@@ -208,7 +209,7 @@ class Workshop:
         """Runs what the calls have set going: that, too, must not crash."""
         for loop in (self.loop, self.stock):
             if not loop.is_closed() and not loop.is_running():
-                with contextlib_suppress():
+                with suppressed():
                     loop.call_soon(loop.stop)
                     loop.run_forever()
         if self.loop.is_closed() or self.rng.random() < 0.02:
@@ -218,7 +219,7 @@ class Workshop:
         self.sockets.clear()
 
 
-class contextlib_suppress:
+class suppressed:
     """Suppresses whatever is raised, KeyboardInterrupt and SystemExit too."""
 
     def __enter__(self) -> None:
@@ -232,16 +233,17 @@ def interrupt(signum: int, frame: object) -> None:
     raise TimeoutError("enough")
 
 
-class limited(contextlib_suppress):
-    """Also ends what waits, by a signal."""
-
-    def __enter__(self) -> None:
+def limited(fn: Callable[[], Any]) -> None:
+    """Calls, suppresses whatever is raised, and ends what waits by a signal."""
+    try:
         signal.signal(signal.SIGALRM, interrupt)
         signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
-
-    def __exit__(self, *exc: object) -> bool:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        return True
+        with suppressed():
+            fn()
+    except TimeoutError:
+        pass  # the signal came when the call was over
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def names_of(fn: Any) -> list[str]:
@@ -260,15 +262,12 @@ def abuse(shop: Workshop, fn: Callable[..., Any]) -> None:
         chosen = shop.rng.sample(names, min(len(names), shop.rng.choice((0, 0, 1, 2))))
         attempts.append((args, {name: shop.value() for name in chosen}))
     for args, kwargs in attempts:
-        with limited():
-            result = fn(*args, **kwargs)
-            use(shop, result)
-            del result
+        limited(functools.partial(lambda args, kwargs: use(shop, fn(*args, **kwargs)), args, kwargs))
 
 
 def use(shop: Workshop, result: Any) -> None:
     """Awaits, shows and drops what a call gave."""
-    with contextlib_suppress():
+    with suppressed():
         repr(result)
     if inspect.isawaitable(result) and not shop.loop.is_closed() and shop.rng.random() < 0.3:
         shop.loop.run_until_complete(asyncio.wait_for(result, 0.002))
@@ -283,8 +282,8 @@ def states(shop: Workshop, cls: type[Any]) -> Iterator[tuple[str, Callable[[], A
         "Future": lambda: cls(loop=shop.loop),
         "Task": lambda: cls(coroutine(), loop=shop.loop),
         "GatheringFuture": lambda: hasten.aio.gathering.collect(shop.loop, *[[shop.task()]] * 2, False),
-        "Handle": lambda: cls(print, (), shop.loop),
-        "TimerHandle": lambda: shop.loop.call_later(1e-6, print),
+        "Handle": lambda: cls(len, ((),), shop.loop),
+        "TimerHandle": lambda: shop.loop.call_later(1e-6, len, ()),
         "Step": lambda: cls(shop.loop),
         "Sleep": lambda: hasten.sleep(0.001),
         "FutureIter": lambda: hasten.Future(loop=shop.loop).__await__(),
@@ -303,7 +302,7 @@ def states(shop: Workshop, cls: type[Any]) -> Iterator[tuple[str, Callable[[], A
 
 
 def spent(obj: Any, method: str) -> Any:
-    with contextlib_suppress():
+    with suppressed():
         getattr(obj, method)()
     return obj
 
@@ -319,8 +318,7 @@ def abuse_class(shop: Workshop, cls: type[Any], where: str) -> None:
             shop.settle()
         tell(f"copies of {where} that is {state}")
         for fn in (copy.copy, copy.deepcopy, pickle.dumps, hash, len, list, float, str, repr, bool, dir):
-            with limited():
-                fn(make())
+            limited(functools.partial(lambda fn: fn(make()), fn))
         tell(f"several methods of one {where} that is {state}")
         for _ in range(20):
             abuse_one(shop, cls, make)
@@ -328,30 +326,32 @@ def abuse_class(shop: Workshop, cls: type[Any], where: str) -> None:
 
 
 def abuse_attribute(shop: Workshop, make: Callable[[], Any], name: str) -> None:
-    with limited():
-        value = getattr(make(), name)
-        if callable(value):
+    with suppressed():
+        if callable(getattr(make(), name)):
             abuse(shop, lambda *args, **kwargs: getattr(make(), name)(*args, **kwargs))
     for value in itertools.islice(shop.plain, None, None, 3):
-        with limited():
+        with suppressed():
             setattr(make(), name, value)
-    with limited():
+    with suppressed():
         delattr(make(), name)
 
 
 def abuse_one(shop: Workshop, cls: type[Any], make: Callable[[], Any]) -> None:
     """A chance sequence of calls on one and the same object."""
-    with contextlib_suppress():
+    with suppressed():
         obj = make()
         names = [name for name in dir(cls) if not name.startswith("__") or name in ("__init__", "__await__", "__next__")]
+
+        def one_call() -> None:
+            value = getattr(obj, name)
+            if callable(value):
+                use(shop, value(*[shop.value() for _ in range(shop.rng.choice((0, 0, 1, 1, 2)))]))
+            else:
+                setattr(obj, name, shop.value())
+
         for _ in range(30):
-            with limited():
-                name = shop.rng.choice(names)
-                value = getattr(obj, name)
-                if callable(value):
-                    use(shop, value(*[shop.value() for _ in range(shop.rng.choice((0, 0, 1, 1, 2)))]))
-                else:
-                    setattr(obj, name, shop.value())
+            name = shop.rng.choice(names)
+            limited(one_call)
 
 
 def tell(line: str) -> None:
@@ -399,9 +399,7 @@ def main(group: str, seed: int) -> None:
     for fd in (0, 1):
         os.dup2(null, fd)
     sys.stdout = report
-    builtins_print = print
     shop = Workshop(random.Random(seed))
-    shop.plain = [value for value in shop.plain if value is not builtins_print]
     for name, target in groups()[group]:
         if isinstance(target, type):
             abuse_class(shop, target, name)

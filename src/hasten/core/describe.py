@@ -22,6 +22,8 @@ def extract_stack(frame: FrameType | None = None, limit: int = STACK_DEPTH) -> t
     """The stack above `frame` (default: the caller), without source lines until they are asked for."""
     if frame is None:
         frame = sys._getframe(1)
+    while frame.f_globals.get("__name__", "").startswith("hasten.core.") and frame.f_back is not None:
+        frame = frame.f_back  # uncompiled, our own functions have frames
     stack = traceback.StackSummary.extract(traceback.walk_stack(frame), limit=limit, lookup_lines=False)
     stack.reverse()
     return stack

@@ -51,6 +51,8 @@ class Future:
         _asyncio_awaited_by = None
 
     def __init__(self, *, loop: Any = None) -> None:
+        if self._loop is not None:
+            raise RuntimeError(f"{type(self).__name__} object is already initialized")
         if loop is None:
             loop = asyncio.get_event_loop()
         queue = getattr(loop, "_ready", None)
@@ -82,6 +84,10 @@ class Future:
     def _asyncio_future_blocking(self, value: bool) -> None:
         self.blocking = bool(value)
 
+    @_asyncio_future_blocking.deleter
+    def _asyncio_future_blocking(self) -> None:
+        raise AttributeError("cannot delete attribute")
+
     @property
     def _state(self) -> str:
         return _NAMES[self.status]
@@ -108,6 +114,10 @@ class Future:
             raise ValueError("_log_traceback can only be set to False")
         self.log_tb = False
 
+    @_log_traceback.deleter
+    def _log_traceback(self) -> None:
+        raise AttributeError("cannot delete attribute")
+
     @property
     def _cancel_message(self) -> Any:
         return self.cancel_message
@@ -115,6 +125,10 @@ class Future:
     @_cancel_message.setter
     def _cancel_message(self, value: Any) -> None:
         self.cancel_message = value
+
+    @_cancel_message.deleter
+    def _cancel_message(self) -> None:
+        raise AttributeError("cannot delete attribute")
 
     def entries(self) -> list[Any]:
         """Who waits, as asyncio lists it: (callback, context)."""

@@ -7,7 +7,7 @@ from hasten.core.timers cimport Timers
 
 cdef class Handle:
     cdef readonly object _callback          # None once cancelled
-    cdef readonly tuple _args               # () once cancelled
+    cdef readonly tuple _args               # None once cancelled
     cdef readonly object _context
     cdef readonly object _loop
     cdef readonly object _source_traceback  # where it was made; debug mode only

@@ -30,7 +30,7 @@ class Handle:
     """
 
     _callback: Callable[..., Any] | None
-    _args: tuple[Any, ...]
+    _args: tuple[Any, ...] | None
     _context: Context
     _loop: Any
     _source_traceback: Any
@@ -57,11 +57,11 @@ class Handle:
     def cancel(self) -> None:
         """Keeps the callback from running. Cancelling again does nothing."""
         if not self._cancelled:
+            self._cancelled = True
             if self._source_traceback is not None:  # debug mode: what it was can still be told
                 self.description = repr(self)
-            self._cancelled = True
             self._callback = None
-            self._args = ()
+            self._args = None
 
     def cancelled(self) -> bool:
         """True once cancel() was called."""
@@ -82,7 +82,7 @@ class Handle:
 
     def _run(self) -> None:
         """run() for loops that are not ours."""
-        if self._cancelled or self._callback is None:
+        if self._cancelled or self._callback is None or self._args is None:
             return
         try:
             self._context.run(self._callback, *self._args)

@@ -18,7 +18,7 @@ cdef class Task(Future):
     cdef unsigned int _num_cancels_requested
     cdef unsigned char must_cancel  # cancelled while not parked: thrown at the next step
     cdef unsigned char foreign      # on a loop that is not ours
-    cdef public unsigned char _log_destroy_pending
+    cdef unsigned char log_destroy_pending
     cdef Step stepper               # the loop's
     cdef Roster roster              # the loop's: holds the task until it is done
     cdef Node node                  # its place there
@@ -42,6 +42,7 @@ cdef class Task(Future):
     cdef int step_again(self, object error) except -1
     cdef int end(self, int kind, object value) except -1
     cdef int restep(self) except -1
+    cdef int stepped_too_late(self) except -1
     cdef inline int enlist(self) noexcept:
         return self.roster.add(&self.node, self)
     cdef inline int delist(self) noexcept:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from asyncio import CancelledError
+from asyncio import CancelledError, InvalidStateError
 from collections.abc import Coroutine
 from contextvars import Context
 from types import FrameType
@@ -43,7 +43,7 @@ class Task(Future):
     _num_cancels_requested: int
     must_cancel: bool
     foreign: bool
-    _log_destroy_pending: bool
+    log_destroy_pending: bool
     stepper: Step
     roster: Roster
     number: int
@@ -51,7 +51,7 @@ class Task(Future):
         _coro = _fut_waiter = name = pending_error = origin = None
         _context = stepper = roster = None  # type: ignore[assignment]
         origin_at = _num_cancels_requested = number = 0
-        must_cancel = foreign = _log_destroy_pending = False
+        must_cancel = foreign = log_destroy_pending = False
 
         def enlist(self) -> None:
             self.roster.enlist(self)
@@ -107,7 +107,7 @@ class Task(Future):
         if name is not None:
             self.name = str(name)
         self._context = step.copy_context() if context is None else context
-        self._log_destroy_pending = True
+        self.log_destroy_pending = True
         self.note_origin()
         self.enlist()
         return 0
@@ -121,6 +121,8 @@ class Task(Future):
             self.step_once(self._context)
         finally:
             stepper.swap(before)
+            if self.status != state.PENDING:
+                self._coro = None  # as asyncio's eager tasks do
             if not ours:
                 stepper.forget()
         return 0
@@ -128,6 +130,18 @@ class Task(Future):
     @property  # type: ignore[misc]
     def __class__(self) -> type:
         return _Stdlib
+
+    @property
+    def _log_destroy_pending(self) -> bool:
+        return bool(self.log_destroy_pending)
+
+    @_log_destroy_pending.setter
+    def _log_destroy_pending(self, value: bool) -> None:
+        self.log_destroy_pending = bool(value)
+
+    @_log_destroy_pending.deleter
+    def _log_destroy_pending(self) -> None:
+        raise AttributeError("cannot delete attribute")
 
     @property
     def _must_cancel(self) -> bool:
@@ -230,9 +244,18 @@ class Task(Future):
     def run(self) -> int:
         """One step, published as the current task. The next handle or poll takes it back."""
         if self.status != state.PENDING:
-            return 0
+            return self.stepped_too_late()
         self.stepper.enter(self)
         return self.step_once(self._context)
+
+    def stepped_too_late(self) -> int:
+        """Somebody ended the task behind its back, by Future.set_result(task, ...)."""
+        self.delist()
+        exc = InvalidStateError(f"step(): already done: {self!r}")
+        self._loop.call_exception_handler(
+            {"message": f"Exception in callback of {self!r}", "exception": exc, "task": self}
+        )
+        return 0
 
     def step_once(self, context: Context | None) -> int:
         """Sends or throws into the coroutine in `context` (None: as it is), then parks, reschedules or ends."""
@@ -372,7 +395,7 @@ class Task(Future):
         if self._loop is None:
             return
         if self.status == state.PENDING:
-            if self._log_destroy_pending:
+            if self.log_destroy_pending:
                 context = {"task": self, "message": "Task was destroyed but it is pending!"}
                 if self._source_traceback:
                     context["source_traceback"] = self._source_traceback

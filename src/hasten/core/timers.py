@@ -34,7 +34,8 @@ class Timers:
 
     def end_sweep(self, dead: list[Any]) -> None:
         """Moves the entries that retain() was not called for since the last sweep to `dead`."""
-        dead.extend(self._heap)
+        kept = {id(entry) for entry in self._kept}
+        dead.extend(entry[2] for entry in self._heap if id(entry) not in kept)
         self._heap, self._kept = self._kept, []
         heapq.heapify(self._heap)
         self.cancelled = 0

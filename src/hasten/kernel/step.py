@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+import warnings
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from contextvars import copy_context as copy_context
-from types import CodeType, FrameType
+from types import CodeType, CoroutineType, FrameType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -18,7 +19,8 @@ monotonic = time.monotonic
 is_callable = callable
 
 
-_DRIVERS = (__name__, "hasten.core.task", "hasten.core.scheduler")  # whose frames drive a coroutine
+# whose frames drive coroutines and callbacks
+_DRIVERS = (__name__, "hasten.core.handle", "hasten.core.task", "hasten.core.scheduler")
 
 
 def _caught(exc: BaseException) -> BaseException:
@@ -37,7 +39,7 @@ class Step:
         self.loop = loop
         self.kind = RETURNED
         self.current: Any = None
-        self._raised: FrameType | None = None  # our innermost frame when an exception came out of a coroutine
+        self._ended: FrameType | None = None  # our innermost frame of what ended last
 
     def send(self, coro: Coroutine[Any, Any, Any], ctx: Context | None) -> Any:
         return self._drive(ctx, coro.send, None)
@@ -51,6 +53,7 @@ class Step:
             self.kind = RETURNED
         except BaseException as exc:
             value, self.kind = _caught(exc), RAISED
+        self._ended = sys._getframe()
         return value
 
     def _drive(self, ctx: Context | None, fn: Callable[[Any], Any], arg: Any) -> Any:
@@ -59,16 +62,17 @@ class Step:
             self.kind = YIELDED
         except StopIteration as exc:
             value, self.kind = exc.value, RETURNED
+            self._ended = sys._getframe()
         except BaseException as exc:
             value, self.kind = _caught(exc), RAISED
-            self._raised = sys._getframe()
+            self._ended = sys._getframe()
         return value
 
-    def _forget_raised(self) -> None:
-        """A coroutine's frame leads to those of ours that drove it. Once they have ended, their variables are let go
-        of, among them the task, or it could not be freed before the garbage collector finds it.
+    def _forget(self) -> None:
+        """The frame of a coroutine or a callback, which a traceback may keep, leads to those of ours that drove it.
+        Once they have ended, their variables are let go of: a task among them would wait for the garbage collector.
         """
-        frame, self._raised = self._raised, None
+        frame, self._ended = self._ended, None
         while frame is not None and frame.f_globals.get("__name__") in _DRIVERS:
             try:
                 frame.clear()
@@ -77,14 +81,14 @@ class Step:
             frame = frame.f_back
 
     def enter(self, task: Any) -> None:
-        if self._raised is not None:
-            self._forget_raised()
+        if self._ended is not None:
+            self._forget()
         if self.current is not task:
             self.publish(task)
 
     def leave(self) -> None:
-        if self._raised is not None:
-            self._forget_raised()
+        if self._ended is not None:
+            self._forget()
         if self.current is not None:
             self.publish(None)
 
@@ -183,7 +187,34 @@ def is_coroutine(obj: object) -> bool:
 
 def is_native_coroutine(obj: object) -> bool:
     """Is it a coroutine that an `async def` of Python made?"""
-    return type(obj).__name__ == "coroutine"
+    return type(obj) is CoroutineType
+
+
+def _as_exception(args: tuple[Any, ...]) -> BaseException:
+    """The exception that throw(type[, value[, traceback]]) or throw(exception) means."""
+    if not 1 <= len(args) <= 3:
+        raise TypeError(f"throw() takes 1 to 3 arguments, got {len(args)}")
+    typ, value, tb = (*args, None, None)[:3]
+    if len(args) > 1 and sys.version_info >= (3, 12):
+        warnings.warn(
+            "the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+    if isinstance(typ, type) and issubclass(typ, BaseException):
+        if isinstance(value, BaseException):
+            exc = value
+        else:
+            exc = typ() if value is None else typ(value)
+    elif isinstance(typ, BaseException):
+        if value is not None:
+            raise TypeError("instance exception may not have a separate value")
+        exc = typ
+    else:
+        raise TypeError(
+            f"exceptions must be classes or instances deriving from BaseException, not {type(typ).__name__}"
+        )
+    return exc if tb is None else exc.with_traceback(tb)
 
 
 class Awaitable:
@@ -222,18 +253,10 @@ class Awaitable:
     def send(self, value: Any) -> Any:
         return self._deliver(self.resume())
 
-    def throw(self, typ: Any, val: Any = None, tb: Any = None) -> Any:
-        if isinstance(typ, BaseException):
-            exc = typ
-        elif isinstance(typ, type) and issubclass(typ, BaseException):
-            exc = val if isinstance(val, BaseException) else (typ() if val is None else typ(val))
-        else:
-            raise TypeError(
-                f"exceptions must be classes or instances deriving from BaseException, not {type(typ).__name__}"
-            )
-        if tb is not None:
-            exc = exc.with_traceback(tb)
-        return self._deliver(self.resume_throw(exc))
+    def throw(self, *args: Any) -> Any:
+        kind = self.resume_throw(_as_exception(args))
+        args = ()  # a traceback will hold this frame
+        return self._deliver(kind)
 
     def close(self) -> None:
         self.value = None

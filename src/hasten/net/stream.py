@@ -130,6 +130,8 @@ class SocketTransport(Watch):
 
     def _begin(self, waiter: Any) -> None:
         """The first callback: connection_made(), then reading, then who waits for the connection."""
+        if self._sock is None:
+            raise RuntimeError("a transport is made by open_stream()")
         self.started = True
         try:
             self._protocol.connection_made(self)
@@ -287,6 +289,10 @@ class SocketTransport(Watch):
     def is_reading(self) -> bool:
         """True while data is delivered to the protocol."""
         return not self.closing and not self.paused
+
+    @property
+    def _paused(self) -> bool:
+        return bool(self.paused)
 
     def pause_reading(self) -> None:
         """Delivers no data until resume_reading()."""
