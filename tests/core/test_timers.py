@@ -211,7 +211,7 @@ def test_destructors_that_set_timers_while_the_heap_is_swept(loop, tick: Callabl
     start = past(loop, 100)
 
     def again(i: int) -> None:
-        loop.call_at(start + i, out.append, i)
+        loop.call_at(start + i / 10, out.append, i)
 
     for i in range(400):
         timer_with(loop, loop.time() + 50, Meddler(lambda i=i: again(i))).cancel()
