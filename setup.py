@@ -62,6 +62,7 @@ def extensions() -> list[Extension]:
     from Cython.Build import cythonize
 
     compile_args, link_args = flags()
+    sanitized = bool(os.environ.get("HASTEN_SANITIZE"))
     leaves = [name + ".pyx" for name in LEAVES + (LINUX_LEAVES if LINUX else [])]
     modules = [name + ".py" for name in MODULES + (LINUX_MODULES if LINUX else [])]
     headers = [str(p) for p in sorted(Path("src/hasten/kernel").glob("*.h"))]
@@ -73,11 +74,11 @@ def extensions() -> list[Extension]:
             depends=headers,
             extra_compile_args=compile_args,
             extra_link_args=link_args,
-            define_macros=[("CYTHON_CLINE_IN_TRACEBACK", "0")] + ([] if os.environ.get("HASTEN_SANITIZE") else [("NDEBUG", None)]),
+            define_macros=[("CYTHON_CLINE_IN_TRACEBACK", "0")] + ([] if sanitized else [("NDEBUG", None)]),
         )
         for source in leaves + modules
     ]
-    tag = f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}" + ("-san" if os.environ.get("HASTEN_SANITIZE") else "")
+    tag = f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}" + ("-san" if sanitized else "")
     return cythonize(
         exts,
         include_path=["src"],

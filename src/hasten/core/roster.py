@@ -11,11 +11,12 @@ class Roster:
     def __init__(self) -> None:
         self._all: dict[int, Any] = {}
 
-    def enlist(self, task: Any) -> None:
-        self._all[id(task)] = task
+    def add(self, node: Any, owner: Any) -> None:
+        """Lists `owner`; `node` is its place in the list: here the owner itself."""
+        self._all[id(node)] = owner
 
-    def delist(self, task: Any) -> None:
-        self._all.pop(id(task), None)
+    def remove(self, node: Any) -> None:
+        self._all.pop(id(node), None)
 
     def members(self) -> list[Any]:
         """The tasks, oldest first."""

@@ -54,10 +54,10 @@ class Task(Future):
         must_cancel = foreign = log_destroy_pending = False
 
         def enlist(self) -> None:
-            self.roster.enlist(self)
+            self.roster.add(self, self)
 
         def delist(self) -> None:
-            self.roster.delist(self)
+            self.roster.remove(self)
 
         def note_origin(self) -> None:
             self.origin = step.origin(0)
@@ -101,6 +101,8 @@ class Task(Future):
 
     def start(self, name: object, context: Context | None) -> int:
         """What every new task needs but its first step."""
+        if context is not None and type(context) is not Context:
+            raise TypeError(f"a contextvars.Context was expected as context, got {context!r}")
         global _numbers
         _numbers += 1
         self.number = _numbers
@@ -115,11 +117,18 @@ class Task(Future):
     def start_eagerly(self) -> int:
         """The first step, inside the caller's."""
         stepper = self.stepper
+        try:
+            step.context_enter(self._context)
+        except RuntimeError:  # entered already: it will never run
+            self.delist()
+            self.log_destroy_pending = False
+            raise
         ours = stepper.busy()
         before = stepper.swap(self)
         try:
-            self.step_once(self._context)
+            self.step_once(None if cython.compiled else self._context)
         finally:
+            step.context_exit(self._context)
             stepper.swap(before)
             if self.status != state.PENDING:
                 self._coro = None  # as asyncio's eager tasks do

@@ -10,8 +10,8 @@ cdef extern from "<sys/epoll.h>" nogil:
 @cython.final
 cdef class Epoll:
     """An epoll instance with an eventfd to end its waits."""
-    cdef readonly int epfd              # -1 once closed
-    cdef readonly int wakefd
+    cdef int epfd                       # -1 once closed
+    cdef int wakefd
     cdef epoll_event *room
     cdef int size                       # of room, in events
     cdef bint coarse                    # no epoll_pwait2: milliseconds

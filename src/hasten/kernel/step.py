@@ -12,7 +12,7 @@ from contextvars import copy_context as copy_context
 from types import CodeType, CoroutineType, FrameType
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 RAISED, RETURNED, YIELDED = -1, 0, 1
 
 monotonic = time.monotonic
@@ -262,6 +262,6 @@ class Awaitable:
         self.value = None
 
 
-def native(cls: type[T]) -> type[T]:
+def native(cls: type[_T]) -> type[_T]:
     """Class decorator: gives an Awaitable subclass the C slots (nothing to do here)."""
     return cls
