@@ -75,7 +75,7 @@ class Handle:
         """Calls the callback, unless cancelled; its exception goes to the loop's handler."""
         if self._cancelled:
             return 0
-        value = st.call(self._context, self._callback, self._args)
+        value = st.call(self._context, self._callback, self._args)  # type: ignore[arg-type]
         if st.kind == step.RAISED:
             self.failed(value)
         return 0

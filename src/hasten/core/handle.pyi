@@ -12,7 +12,7 @@ from hasten.kernel.step import Step
 
 class Handle(asyncio.Handle):
     _callback: Callable[..., object] | None
-    _args: tuple[Any, ...]
+    _args: tuple[Any, ...] | None  # type: ignore[assignment]
     _context: Context
     _loop: Any
     _source_traceback: Any

@@ -171,13 +171,18 @@ def set_running_loop(loop: Any) -> Any:
 
 
 def context_enter(context: Context) -> None:
-    """In C only. In Python a context is entered by a call: under `if not cython.compiled` use context.run()."""
-    raise NotImplementedError("plain Python cannot enter a context: use context.run()")
+    """Raises RuntimeError if it is entered already. In Python only a call can enter it: what follows here still runs
+    in the caller's context, so what has to run in this one goes through context.run() if not cython.compiled.
+    """
+    context.run(_nothing)
 
 
 def context_exit(context: Context) -> None:
     """See context_enter()."""
-    raise NotImplementedError("plain Python cannot exit a context: use context.run()")
+
+
+def _nothing() -> None:
+    pass
 
 
 def is_coroutine(obj: object) -> bool:
