@@ -26,6 +26,7 @@ MODULES = [
     "core/fdwatch",
     "poll/contract",
     "poll/selectors",
+    "net/endpoint",
     "net/stream",
     "aio/sleeping",
     "aio/spawning",

@@ -340,7 +340,9 @@ def abuse_one(shop: Workshop, cls: type[Any], make: Callable[[], Any]) -> None:
     """A chance sequence of calls on one and the same object."""
     with suppressed():
         obj = make()
-        names = [name for name in dir(cls) if not name.startswith("__") or name in ("__init__", "__await__", "__next__")]
+        names = [
+            name for name in dir(cls) if not name.startswith("__") or name in ("__init__", "__await__", "__next__")
+        ]
 
         def one_call() -> None:
             value = getattr(obj, name)

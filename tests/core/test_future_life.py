@@ -87,18 +87,17 @@ def test_a_subclass_that_forgets_to_initialise(kit: Kit) -> None:
             pass
 
     fut = Mine()
-    with pytest.raises(RuntimeError, match="not initialized"):
+    with pytest.raises(RuntimeError, match=r"not initialized|uninitialized"):
         fut.get_loop()
-    with pytest.raises(RuntimeError, match="not initialized"):
+    with pytest.raises(RuntimeError, match=r"not initialized|uninitialized"):
         fut.add_done_callback(print)
     for act in (lambda: fut.set_result(1), lambda: fut.set_exception(ValueError()), fut.cancel):
         try:
             act()
         except (RuntimeError, asyncio.InvalidStateError):
             pass
-    repr(fut)
-    with pytest.raises(RuntimeError):
-        kit.run(waiting_for(fut))
+    if kit.ours:
+        assert repr(fut).startswith("<Mine ")
 
 
 async def waiting_for(fut: Any) -> Any:
@@ -356,8 +355,10 @@ class Duck:
 
 def test_a_future_by_protocol_alone(kit: Kit) -> None:
     duck = Duck(kit.loop)
-    kit.loop.call_soon(duck.finish, "quack")
-    assert kit.run(waiting_for(duck)) == "quack"
+    task = kit.task(waiting_for(duck))
+    kit.tick()
+    duck.finish("quack")
+    assert kit.loop.run_until_complete(task) == "quack"
 
 
 @pytest.mark.ours("in asyncio the error is logged, and the task never ends")

@@ -24,6 +24,7 @@ cdef class Task(Future):
     cdef Node node                  # its place there
     cdef unsigned long long number
 
+    @cython.locals(cancelled=bint)
     cdef bint do_cancel(self, object msg) except -1
     cdef int run(self) except -1
     @cython.locals(st=Step)

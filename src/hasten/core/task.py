@@ -205,8 +205,17 @@ class Task(Future):
         self._num_cancels_requested += 1
         waiter = self._fut_waiter
         if waiter is not None:
-            if type(waiter) is Future or type(waiter) is Task:
+            if type(waiter) is Future:
                 if cython.cast(Future, waiter).do_cancel(msg):
+                    return True
+            elif type(waiter) is Task:
+                # chains of waiting tasks can be long, and by mistake end in themselves
+                step.recursion_enter(b" while a task was cancelled")
+                try:
+                    cancelled = cython.cast(Future, waiter).do_cancel(msg)
+                finally:
+                    step.recursion_leave()
+                if cancelled:
                     return True
             elif waiter.cancel(msg=msg):
                 return True
@@ -361,7 +370,8 @@ class Task(Future):
                 self.must_cancel = False
         except Exception as exc:
             message = f"cancel() failed of what {self!r} waits for"
-            self._loop.call_exception_handler({"message": message, "exception": exc, "task": self})
+            # not as "task": the handler would have to run in its context, where we may be
+            self._loop.call_exception_handler({"message": message, "exception": exc})
         return 0
 
     def step_again(self, error: BaseException) -> int:

@@ -4,13 +4,11 @@ cimport cython
 cdef enum:
     CHUNK = 262144
 
-cdef bint full          # the latest recv() filled its room: there may be more
-
 cdef object recv(object sock, int fd, Py_ssize_t expected)
-cdef int give_back(object data, Py_ssize_t room) except -1
 # of the latest recv(), to be looked at before anything else is called
 cdef Py_ssize_t capacity    # what it could have taken: a recv that gave as much has not drained the socket
 cdef Py_ssize_t lent        # room of the object that give_back() wants; 0: an ordinary one
+cdef int give_back(object data, Py_ssize_t room) except -1
 cdef Py_ssize_t recv_into(object sock, int fd, object buf) except -2
 cdef Py_ssize_t send(object sock, int fd, object data) except -2
 cdef Py_ssize_t send_from(object sock, int fd, object data, Py_ssize_t offset) except -2

@@ -10,7 +10,6 @@ from typing import Any
 CHUNK = 262144  # how much one recv takes at most, and what a transport reads at once
 capacity = CHUNK  # what the latest recv() could have taken: one that gave as much has not drained the socket
 lent = 0  # room of the object that give_back() wants; 0: an ordinary one
-full = False  # the latest recv() filled its room: there may be more
 _MANY = 64  # pieces in one sendmsg
 
 _AGAIN = (BlockingIOError, InterruptedError)
@@ -18,14 +17,10 @@ _AGAIN = (BlockingIOError, InterruptedError)
 
 def recv(sock: socket.socket, fd: int, expected: int) -> bytes | None:
     """What there is, at most CHUNK bytes; b"" at the end; None if it would block. Raises OSError."""
-    global full
-    full = False
     try:
-        data = sock.recv(CHUNK)
+        return sock.recv(CHUNK)
     except _AGAIN:
         return None
-    full = len(data) == CHUNK
-    return data
 
 
 def give_back(data: bytes, room: int) -> None:

@@ -113,17 +113,11 @@ cdef object recv(object sock, int fd, Py_ssize_t expected):
         return recv_large(fd, expected)
     capacity = CHUNK
     n = c_recv(fd, _scratch, CHUNK, 0)
-    set_full(n == CHUNK)
     if n >= 0:
         return PyBytes_FromStringAndSize(_scratch, n)
     if would_block():
         return None
     PyErr_SetFromErrno(OSError)
-
-
-cdef inline void set_full(bint value) noexcept:
-    global full
-    full = value
 
 
 cdef object recv_large(int fd, Py_ssize_t expected):
@@ -134,7 +128,6 @@ cdef object recv_large(int fd, Py_ssize_t expected):
     data = hasten_take_spare(&room)
     capacity = room
     n = c_recv(fd, PyBytes_AS_STRING(data), room, 0)
-    set_full(n == room)
     if n >= room // 4:
         hasten_resize(data, n)
         lent = room

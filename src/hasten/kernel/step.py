@@ -49,7 +49,7 @@ class Step:
 
     def call(self, ctx: Context, cb: Callable[..., Any] | None, args: tuple[Any, ...]) -> Any:
         try:
-            value = ctx.run(cb, *args)  # type: ignore[arg-type]
+            value = Context.run(ctx, cb, *args)  # type: ignore[arg-type]  # TypeError for what is no context
             self.kind = RETURNED
         except BaseException as exc:
             value, self.kind = _caught(exc), RAISED
@@ -58,7 +58,7 @@ class Step:
 
     def _drive(self, ctx: Context | None, fn: Callable[[Any], Any], arg: Any) -> Any:
         try:
-            value = fn(arg) if ctx is None else ctx.run(fn, arg)
+            value = fn(arg) if ctx is None else Context.run(ctx, fn, arg)
             self.kind = YIELDED
         except StopIteration as exc:
             value, self.kind = exc.value, RETURNED
@@ -183,6 +183,14 @@ def context_exit(context: Context) -> None:
 
 def _nothing() -> None:
     pass
+
+
+def recursion_enter(where: bytes) -> None:
+    """RecursionError when C code calls itself too deep; the interpreter sees to Python's."""
+
+
+def recursion_leave() -> None:
+    """See recursion_enter()."""
 
 
 def is_coroutine(obj: object) -> bool:

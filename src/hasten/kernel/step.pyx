@@ -243,7 +243,9 @@ cdef object _as_exception(object args):
     return exc
 
 
-cdef PyObject *_deliver(Awaitable a, int kind, bint by_next) except? NULL:
+cdef PyObject *_deliver(Awaitable a, int kind, bint by_next) noexcept:
+    # NULL with an exception set is an ordinary ending here: "noexcept" keeps our callers from adding themselves to
+    # its traceback
     value = a.value
     a.value = None
     if kind == YIELDED:

@@ -1,19 +1,9 @@
 cimport cython
 cimport hasten.kernel.sockio as sockio
-cimport hasten.kernel.step as step
 cimport hasten.poll.events as ev
-from hasten.core.scheduler cimport Scheduler
-from hasten.kernel.step cimport Step
-from hasten.poll.contract cimport Poller, Watch
+from hasten.net.endpoint cimport Endpoint
 
-cdef class SocketTransport(Watch):
-    cdef readonly object _loop              # None once the connection is lost
-    cdef Scheduler scheduler                # the same; stays
-    cdef readonly object _sock              # None once closed
-    cdef readonly object _protocol          # None once the connection is lost
-    cdef readonly object _server            # has _attach and _detach, or None
-    cdef public dict _extra
-    cdef object context                     # the protocol's methods run in it
+cdef class SocketTransport(Endpoint):
     cdef object data_received               # of the protocol, bound; of a BufferedProtocol: buffer_updated
     cdef object get_buffer                  # of a BufferedProtocol, bound; None: a plain one
     cdef object buffer                      # deque of bytes that wait to be sent; None: nothing does
@@ -21,26 +11,20 @@ cdef class SocketTransport(Watch):
     cdef Py_ssize_t buffered                # bytes in buffer that were not sent
     cdef Py_ssize_t high, low               # write buffer limits
     cdef Py_ssize_t latest                  # bytes that the latest recv gave
-    cdef unsigned int _conn_lost            # > 0: connection_lost was called or is scheduled; then: writes since
-    cdef unsigned char started              # connection_made was called
     cdef unsigned char paused               # pause_reading()
     cdef unsigned char readable             # it fired while it could not be read: events to look at on resume
     cdef unsigned char at_end               # the peer ended its side and the protocol keeps the transport open
     cdef unsigned char eof                  # write_eof() was called
-    cdef unsigned char closing
     cdef unsigned char protocol_paused      # pause_writing() was called
     cdef unsigned char quiet_writes         # the kernel tells of room only when a send fell short (TCP)
-    cdef dict __dict__                      # methods can be replaced on an instance
 
     @cython.locals(fired=int)
     cdef int react(self) except -1
     cdef int read_ready(self, bint hangup) except -1
     @cython.locals(n=Py_ssize_t, full=bint, lent=Py_ssize_t)
-    @cython.locals(more=bint, n=Py_ssize_t)
     cdef int read_chunk(self, bint hangup) except -1
     cdef int read_buffer(self, bint hangup) except -1
     cdef int reached_end(self) except -1
-    cdef int again(self, int events) except -1
     cdef int write_ready(self) except -1
     cdef int flush(self) except -1
     @cython.locals(first=bytes)
@@ -50,8 +34,5 @@ cdef class SocketTransport(Watch):
     cdef int want_write(self) except -1
     cdef int pause_if_full(self) except -1
     cdef int resume_if_drained(self) except -1
-    cdef int unwatch(self) except -1
     cdef int bind_protocol(self, object protocol) except -1
-    cdef int fatal(self, object exc, str message) except -1
-    cdef int finish(self, object exc) except -1
     cdef int cannot_write(self) except -1

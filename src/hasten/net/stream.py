@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import warnings
-from asyncio.trsock import TransportSocket
 from collections import deque
 from collections.abc import Iterable
 from contextvars import Context
@@ -19,10 +17,9 @@ from typing import Any
 
 import cython
 
-from hasten.core.scheduler import Scheduler
-from hasten.kernel import sockio, step
+from hasten.kernel import sockio
+from hasten.net.endpoint import Endpoint
 from hasten.poll import events as ev
-from hasten.poll.contract import Watch
 
 logger = logging.getLogger("asyncio")
 
@@ -34,16 +31,9 @@ _INTERNET = (socket.AF_INET, getattr(socket, "AF_INET6", socket.AF_INET))
 
 
 @cython.cclass
-class SocketTransport(Watch):
+class SocketTransport(Endpoint):
     """asyncio.Transport for a connected nonblocking stream socket. Made by open_stream()."""
 
-    _loop: Any
-    scheduler: Scheduler
-    _sock: Any
-    _protocol: Any
-    _server: Any
-    _extra: dict[str, Any]
-    context: Context
     data_received: Any
     get_buffer: Any
     buffer: deque[bytes] | None
@@ -52,20 +42,16 @@ class SocketTransport(Watch):
     high: int
     low: int
     latest: int
-    _conn_lost: int
-    started: bool
     paused: bool
     readable: int
     at_end: bool
     eof: bool
-    closing: bool
     protocol_paused: bool
     quiet_writes: bool
     if not cython.compiled:
-        _loop = _sock = _protocol = _server = data_received = get_buffer = buffer = None
-        scheduler = None  # type: ignore[assignment]
-        sent = buffered = latest = _conn_lost = readable = 0
-        started = paused = at_end = eof = closing = protocol_paused = quiet_writes = False
+        data_received = get_buffer = buffer = None
+        sent = buffered = latest = readable = 0
+        paused = at_end = eof = protocol_paused = quiet_writes = False
 
     # aiohttp and others ask whether start_tls() takes this transport
     _start_tls_compatible = True
@@ -79,24 +65,11 @@ class SocketTransport(Watch):
         server: Any = None,
         context: Context | None = None,
     ) -> None:
-        if self._sock is not None:
-            raise RuntimeError("a transport cannot be initialized twice")
-        if not isinstance(loop, Scheduler):
-            raise TypeError(f"a hasten event loop is needed, not {loop!r}")
-        self.fd = sock.fileno()
-        self._loop = self.scheduler = loop
-        self._sock = sock
-        self._extra = {} if extra is None else dict(extra)
-        self.context = step.copy_context() if context is None else context
+        Endpoint.__init__(self, loop, sock, extra, context)
         self.high = HIGH_WATER
         self.low = HIGH_WATER // 4
         self.quiet_writes = sock.family in _INTERNET
         self.bind_protocol(protocol)
-        if "peername" not in self._extra:
-            try:
-                self._extra["peername"] = sock.getpeername()
-            except OSError:
-                self._extra["peername"] = None
         self._server = server
         if server is not None:
             server._attach(self)
@@ -106,25 +79,19 @@ class SocketTransport(Watch):
         # isinstance(transport, asyncio.Transport) holds without its layout
         return _Transport
 
-    def __repr__(self) -> str:
-        info = [type(self).__name__]
-        if self._sock is None:
-            info.append("closed")
-        elif self.closing:
-            info.append("closing")
-        info.append(f"fd={self.fd}")
-        if self._loop is not None and not self._loop.is_closed():
-            info.append("read=polling" if self.is_reading() else "read=idle")
-            state = "polling" if self.buffered else "idle"
-            info.append(f"write=<{state}, bufsize={self.buffered}>")
-        return f"<{' '.join(info)}>"
+    def status(self) -> list[str]:
+        state = "polling" if self.buffered else "idle"
+        reading = "polling" if self.is_reading() else "idle"
+        return [f"read={reading}", f"write=<{state}, bufsize={self.buffered}>"]
 
-    def __del__(self) -> None:
-        if self._sock is not None:
-            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
-            self._sock.close()
-            if self._server is not None:
-                self._server._detach(self)
+    def discard(self) -> int:
+        self.buffer = None
+        self.buffered = self.sent = 0
+        return 0
+
+    def release(self) -> int:
+        self.data_received = self.get_buffer = None
+        return 0
 
     # ---- starting -------------------------------------------------------------------------
 
@@ -175,19 +142,6 @@ class SocketTransport(Watch):
 
     # ---- what fired -----------------------------------------------------------------------
 
-    def dispatch(self) -> int:
-        self.queued = False
-        if not self.fired:
-            return 0
-        if not cython.compiled:
-            return self.context.run(self.react)
-        step.context_enter(self.context)
-        try:
-            self.react()
-        finally:
-            step.context_exit(self.context)
-        return 0
-
     def react(self) -> int:
         fired = self.fired
         self.fired = 0
@@ -195,11 +149,6 @@ class SocketTransport(Watch):
             self.read_ready(fired & ev.HANGUP != 0)
         if fired & ev.WRITE and self.buffered:
             self.write_ready()
-        return 0
-
-    def again(self, events: int) -> int:
-        """Fires in the next tick, though the poller will not say so."""
-        self.scheduler._fire(self, events)
         return 0
 
     # ---- reading --------------------------------------------------------------------------
@@ -226,7 +175,6 @@ class SocketTransport(Watch):
         if n == 0:
             return self.reached_end()
         self.latest = n
-        more = sockio.full
         full = n == sockio.capacity
         lent = sockio.lent
         try:
@@ -509,10 +457,6 @@ class SocketTransport(Watch):
 
     # ---- ending ---------------------------------------------------------------------------
 
-    def is_closing(self) -> bool:
-        """True once it is closed or being closed."""
-        return bool(self.closing)
-
     def close(self) -> None:
         """Sends what is buffered, then closes; no more data is delivered."""
         if self.closing:
@@ -521,86 +465,9 @@ class SocketTransport(Watch):
         if not self.buffered:
             self.finish(None)
 
-    def abort(self) -> None:
-        """Closes at once; what is buffered is lost."""
-        self._force_close(None)
-
-    def _force_close(self, exc: BaseException | None) -> None:
-        if self._conn_lost:
-            return
-        self.buffer = None
-        self.buffered = self.sent = 0
-        self.closing = True
-        self.finish(exc)
-
-    def finish(self, exc: BaseException | None) -> int:
-        """Nothing is left to do but to tell the protocol."""
-        self._conn_lost += 1
-        self.unwatch()
-        self._loop.call_soon(self._call_connection_lost, exc, context=self.context)
-        return 0
-
-    def _call_connection_lost(self, exc: BaseException | None) -> None:
-        try:
-            if self.started:
-                self._protocol.connection_lost(exc)
-        finally:
-            self._sock.close()
-            self._sock = self._protocol = self._loop = None
-            self.data_received = self.get_buffer = None
-            server = self._server
-            if server is not None:
-                self._server = None
-                server._detach(self)
-
-    def unwatch(self) -> int:
-        if self.events:
-            self.scheduler._poller.unregister(self)
-        return 0
-
-    def fatal(self, exc: BaseException, message: str) -> int:
-        """An error that ends the connection. The network's own are not worth a report."""
-        if isinstance(exc, OSError):
-            if self._loop is not None and self._loop.get_debug():
-                logger.debug("%r: %s", self, message, exc_info=True)
-        else:
-            self._tell(message, exc)
-        self._force_close(exc)
-        return 0
-
-    def _tell(self, message: str, exc: BaseException) -> None:
-        self._loop.call_exception_handler(
-            {"message": message, "exception": exc, "transport": self, "protocol": self._protocol}
-        )
-
-    # ---- who is who -----------------------------------------------------------------------
-
-    def get_protocol(self) -> Any:
-        """The protocol."""
-        return self._protocol
-
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Hands the connection over to another protocol."""
         self.bind_protocol(protocol)
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """ "socket", "sockname", "peername", or what the connection's maker added."""
-        value = self._extra.get(name)
-        if value is not None:
-            return value
-        if name == "socket":
-            if self._sock is None:
-                return default
-            self._extra[name] = value = TransportSocket(self._sock)
-            return value
-        if name == "sockname" and self._sock is not None:
-            try:
-                value = self._sock.getsockname()
-            except OSError:
-                return default
-            self._extra[name] = value
-            return value
-        return default
 
 
 def open_stream(

@@ -1,0 +1,25 @@
+cimport cython
+cimport hasten.kernel.step as step
+from hasten.core.scheduler cimport Scheduler
+from hasten.poll.contract cimport Watch
+
+cdef class Endpoint(Watch):
+    cdef readonly object _loop              # None once the connection is lost
+    cdef Scheduler scheduler                # the same; stays
+    cdef readonly object _sock              # None once closed
+    cdef readonly object _protocol          # None once the connection is lost
+    cdef readonly object _server            # has _attach and _detach, or None
+    cdef public dict _extra
+    cdef object context                     # the protocol's methods run in it
+    cdef unsigned int _conn_lost            # > 0: connection_lost was called or is scheduled; then: writes since
+    cdef unsigned char started              # connection_made was called
+    cdef unsigned char closing
+    cdef dict __dict__                      # methods can be replaced on an instance
+
+    cdef int react(self) except -1
+    cdef int again(self, int events) except -1
+    cdef int unwatch(self) except -1
+    cdef int fatal(self, object exc, str message) except -1
+    cdef int finish(self, object exc) except -1
+    cdef int discard(self) except -1
+    cdef int release(self) except -1

@@ -1,0 +1,317 @@
+"""current_task() and all_tasks(): right under both names, for hasten's tasks and asyncio's, whatever the moment."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import hasten
+
+Kit = Any  # see conftest.py
+
+
+def current(loop: Any = None) -> Any:
+    """The current task, the same by all names."""
+    ours, theirs = hasten.current_task(loop), asyncio.current_task(loop)
+    assert ours is theirs
+    return ours
+
+
+def listed(loop: Any = None) -> set[Any]:
+    ours, theirs = hasten.all_tasks(loop), asyncio.all_tasks(loop)
+    assert ours == theirs
+    return ours
+
+
+async def check(out: list[bool], rounds: int = 3) -> None:
+    me: Any = None
+    for _ in range(rounds):
+        now = current()
+        me = now if me is None else me
+        out.append(now is me and now.get_name() == current(asyncio.get_running_loop()).get_name())
+        await asyncio.sleep(0)
+
+
+def test_outside_there_is_none(kit: Kit) -> None:
+    with pytest.raises(RuntimeError):
+        asyncio.current_task()
+    with pytest.raises(RuntimeError):
+        hasten.current_task()
+    with pytest.raises(RuntimeError):
+        hasten.all_tasks()
+    assert current(kit.loop) is None
+    assert listed(kit.loop) == set()
+
+
+def test_inside_a_task(kit: Kit) -> None:
+    async def main() -> Any:
+        first = current()
+        await asyncio.sleep(0)
+        assert current() is first
+        assert current(kit.loop) is first
+        return first
+
+    task = kit.task(main())
+    assert kit.loop.run_until_complete(task) is task
+    assert current(kit.loop) is None
+
+
+def test_tasks_in_turns(kit: Kit) -> None:
+    out: list[bool] = []
+
+    async def main() -> None:
+        await asyncio.gather(*[kit.task(check(out)) for _ in range(10)])
+
+    kit.run(main())
+    assert out == [True] * 30
+
+
+def test_in_callbacks_there_is_none(kit: Kit) -> None:
+    out: list[Any] = []
+
+    async def main() -> None:
+        kit.loop.call_soon(lambda: out.append(current()))
+        kit.loop.call_soon(lambda: out.append(current()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        out.append(current() is not None)
+        kit.loop.call_later(0, lambda: out.append(current()))
+        fut = kit.future()
+        fut.add_done_callback(lambda f: out.append(current()))
+        fut.set_result(None)
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    kit.run(main())
+    assert out[:3] == [None, None, True]
+    assert out[3:] == [None, None]
+
+
+def test_a_callback_between_two_steps_of_the_same_task(kit: Kit) -> None:
+    out: list[Any] = []
+
+    async def main() -> Any:
+        for _ in range(5):
+            kit.loop.call_soon(lambda: out.append(current()))
+            await asyncio.sleep(0)
+            out.append(current() is task)
+
+    task = kit.task(main())
+    kit.loop.run_until_complete(task)
+    assert out == [None, True] * 5
+
+
+def test_stock_tasks_among_ours(loop) -> None:
+    """A stock task refuses to run while another one is current: what ours leave behind must be gone by then."""
+    out: list[bool] = []
+
+    async def main() -> None:
+        tasks = []
+        for i in range(20):
+            kind = asyncio.Task if i % 2 else hasten.Task
+            tasks.append(kind(check(out, 5), loop=loop))
+        await asyncio.gather(*tasks)
+
+    for kind in (hasten.Task, asyncio.Task):
+        loop.run_until_complete(kind(main(), loop=loop))
+    assert out == [True] * 200
+
+
+def test_stock_tasks_and_ours_wake_each_other(loop) -> None:
+    async def one(fut: Any, answer: Any) -> None:
+        me = current()
+        for _ in range(10):
+            await asyncio.sleep(0)
+            assert current() is me
+        answer.set_result(None)
+        await fut
+        assert current() is me
+
+    async def main() -> None:
+        tasks = []
+        for a, b in [(hasten, asyncio), (asyncio, hasten)]:
+            x, y = a.Future(loop=loop), b.Future(loop=loop)
+            tasks += [a.Task(one(x, y), loop=loop), b.Task(one(y, x), loop=loop)]
+        await asyncio.wait(tasks)
+        for task in tasks:
+            task.result()
+
+    loop.run_until_complete(main())
+
+
+def test_after_an_exit_nothing_is_left_current(kit: Kit) -> None:
+    async def main() -> None:
+        raise KeyboardInterrupt
+
+    task = kit.task(main())
+    with pytest.raises(KeyboardInterrupt):
+        kit.loop.run_until_complete(task)
+    assert current(kit.loop) is None
+    task.exception()
+
+    async def again() -> bool:
+        return current() is not None
+
+    assert kit.run(again())
+
+
+def test_a_signal_handlers_exception_leaves_nothing_current(loop) -> None:
+    """What breaks out of a callback."""
+
+    async def main() -> None:
+        loop.call_soon(exit_now)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    def exit_now() -> None:
+        assert current() is None
+        raise SystemExit(3)
+
+    task = loop.create_task(main())
+    with pytest.raises(SystemExit):
+        loop.run_until_complete(task)
+    assert current(loop) is None
+    loop.run_until_complete(task)
+
+
+def test_loops_in_threads_have_their_own(kit: Kit) -> None:
+    seen: list[bool] = []
+
+    async def inner() -> None:
+        me = current()
+        for _ in range(50):
+            await asyncio.sleep(0)
+            seen.append(current() is me and listed() == {me})
+
+    def thread() -> None:
+        loop = hasten.new_event_loop()
+        try:
+            loop.run_until_complete(inner())
+        finally:
+            loop.close()
+
+    async def main() -> None:
+        me = current()
+        threads = [threading.Thread(target=thread) for _ in range(3)]
+        for each in threads:
+            each.start()
+        for _ in range(200):
+            await asyncio.sleep(0)
+            assert current() is me
+            assert listed() == {me}
+        await kit.loop.run_in_executor(None, lambda: [each.join() for each in threads])
+        assert current() is me
+
+    kit.run(main())
+    assert seen == [True] * 150
+
+
+def test_another_threads_loop_can_be_asked(kit: Kit) -> None:
+    """all_tasks(loop) from a thread that runs nothing."""
+    inside, leave = threading.Event(), threading.Event()
+    loop = hasten.new_event_loop()
+
+    async def main() -> None:
+        inside.set()
+        await loop.run_in_executor(None, leave.wait)
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
+    thread.start()
+    try:
+        assert inside.wait(10)
+        assert len(listed(loop)) == 1
+    finally:
+        leave.set()
+        thread.join()
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+    assert listed(loop) == set()
+
+
+def test_all_tasks_has_those_that_are_not_done(kit: Kit) -> None:
+    async def nothing() -> None:
+        pass
+
+    async def main() -> None:
+        me = current()
+        assert listed() == {me}
+        more = [kit.task(nothing()) for _ in range(3)]
+        assert listed() == {me, *more}
+        await more[0]
+        assert more[0] not in listed()
+        await asyncio.gather(*more)
+        assert listed() == {me}
+
+    kit.run(main())
+    assert listed(kit.loop) == set()
+
+
+def test_all_tasks_has_both_kinds(loop) -> None:
+    async def wait(fut: Any) -> None:
+        await fut
+
+    fut = loop.create_future()
+    tasks = {kind(wait(fut), loop=loop) for kind in (hasten.Task, asyncio.Task)}
+    assert listed(loop) == tasks
+    fut.set_result(None)
+    for task in tasks:
+        loop.run_until_complete(task)
+    assert listed(loop) == set()
+
+
+def test_tasks_of_a_loop_that_is_not_ours_are_listed(collect: Callable[[], None]) -> None:
+    stock, ours = asyncio.SelectorEventLoop(), hasten.new_event_loop()
+
+    async def nothing() -> None:
+        pass
+
+    try:
+        task = hasten.Task(nothing(), loop=stock)
+        assert listed(stock) == {task}
+        assert listed(ours) == set()
+        stock.run_until_complete(task)
+        assert listed(stock) == set()
+    finally:
+        stock.close()
+        ours.close()
+
+
+def test_a_nested_run_is_refused_and_changes_nothing(loop) -> None:
+    async def main() -> bool:
+        me = current()
+        other = hasten.new_event_loop()
+        try:
+            for each in (loop, other):
+                with pytest.raises(RuntimeError, match="already running|another loop is running"):
+                    each.run_forever()
+                with pytest.raises(RuntimeError, match="already running|another loop is running"):
+                    each.run_until_complete(other.create_future())
+            coro = check([])
+            with pytest.raises(RuntimeError, match="cannot be called from a running event loop"):
+                hasten.run(coro)
+            coro.close()
+        finally:
+            other.close()
+        assert asyncio.get_running_loop() is loop
+        assert hasten.get_running_loop() is loop
+        return current() is me
+
+    assert loop.run_until_complete(main())
+
+
+def test_somebody_leaves_the_task_by_hand(loop) -> None:
+    """asyncio's private functions are called by libraries that run tasks themselves."""
+
+    async def main() -> str:
+        me = current()
+        asyncio.tasks._leave_task(loop, me)
+        assert current() is None
+        await asyncio.sleep(0)
+        return "went on"
+
+    assert loop.run_until_complete(main()) == "went on"
+    assert current(loop) is None
