@@ -50,6 +50,9 @@ class Future:
         outcome = error = error_tb = waiter = callbacks = cancel_message = _source_traceback = None
         _asyncio_awaited_by = None
 
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
     def __init__(self, *, loop: Any = None) -> None:
         if self._loop is not None:
             raise RuntimeError(f"{type(self).__name__} object is already initialized")

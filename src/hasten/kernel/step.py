@@ -19,14 +19,22 @@ monotonic = time.monotonic
 is_callable = callable
 
 
+_globals = globals()
+_current_task = asyncio.current_task  # as it is now: install() puts ours under its name
 # whose frames drive coroutines and callbacks
 _DRIVERS = (__name__, "hasten.core.handle", "hasten.core.task", "hasten.core.scheduler")
 
 
 def _caught(exc: BaseException) -> BaseException:
-    """Takes the frame that caught it off its traceback: C code has none there, and it would hold the exception."""
+    """Takes the frames of this file off its traceback: C code has none there, and they would hold the exception."""
     tb = exc.__traceback__
-    exc.__traceback__ = None if tb is None else tb.tb_next
+    while tb is not None and tb.tb_frame.f_globals is _globals:
+        tb = tb.tb_next
+    exc.__traceback__ = tb
+    while tb is not None:
+        while tb.tb_next is not None and tb.tb_next.tb_frame.f_globals is _globals:
+            tb.tb_next = tb.tb_next.tb_next
+        tb = tb.tb_next
     return exc
 
 
@@ -101,15 +109,16 @@ class Step:
 
     def publish(self, task: Any) -> None:
         """Makes `task` (or None) the one that current_task() gives."""
-        if self.current is not None:
-            asyncio.tasks._leave_task(self.loop, self.current)
+        before = _current_task(self.loop)  # somebody may have taken ours back by hand
+        if before is not None:
+            asyncio.tasks._leave_task(self.loop, before)
         if task is not None:
             asyncio.tasks._enter_task(self.loop, task)
         self.current = task
 
     def swap(self, task: Any) -> Any:
         """Publishes `task`, gives back what was published before (also by others) or None."""
-        before = asyncio.current_task(self.loop)
+        before: Any = _current_task(self.loop)
         if before is not None and self.current is None:
             self.current = before
         if task is not before:
@@ -118,6 +127,7 @@ class Step:
 
 
 _skip: set[str] = set()
+_OURS = ("hasten.core.", "hasten.aio.")
 
 
 def skip_origin(*functions: Any) -> None:
@@ -132,7 +142,7 @@ def origin(lasti: Any) -> Any:
     """The innermost Python frame outside hasten and outside skip_origin's functions: its code and line."""
     frame = sys._getframe(1)
     for _ in range(16):
-        if frame.f_code.co_filename not in _skip and not frame.f_globals.get("__name__", "").startswith("hasten.core"):
+        if frame.f_code.co_filename not in _skip and not frame.f_globals.get("__name__", "").startswith(_OURS):
             return frame.f_code, frame.f_lineno
         if frame.f_back is None:
             break
