@@ -15,9 +15,11 @@ cdef class Epoll:
     cdef epoll_event *room
     cdef int size                       # of room, in events
     cdef bint coarse                    # no epoll_pwait2: milliseconds
+    cdef unsigned int forks             # when it was made: after a fork the kernel's object is the parent's
     cdef int fd, events                 # of the event loaded last; events are poll.contract's
     cdef unsigned int generation
 
+    cdef int check_process(self) except -1
     cdef int add(self, int fd, int events, unsigned int generation) except -1
     cdef int change(self, int fd, int events, unsigned int generation) except -1
     cdef int remove(self, int fd) except -1

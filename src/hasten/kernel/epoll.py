@@ -13,6 +13,7 @@ class Epoll:
     """An epoll instance with an eventfd to end its waits."""
 
     def __init__(self) -> None:
+        self._pid = os.getpid()  # after a fork the kernel's object is the parent's
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._wake, select.EPOLLIN | select.EPOLLET)
@@ -31,7 +32,13 @@ class Epoll:
             mask |= select.EPOLLOUT
         return mask
 
+    def _check_process(self) -> None:
+        """What a child does to an epoll that it shares with its parent, it does to the parent's."""
+        if self._pid != os.getpid():
+            raise RuntimeError("this event loop was made before a fork: the child process has to make its own")
+
     def add(self, fd: int, events: int, generation: int) -> None:
+        self._check_process()
         self._generations[fd] = generation
         try:
             self._epoll.register(fd, self._wanted(events))
@@ -39,6 +46,7 @@ class Epoll:
             self._epoll.modify(fd, self._wanted(events))
 
     def change(self, fd: int, events: int, generation: int) -> None:
+        self._check_process()
         self._generations[fd] = generation
         try:
             self._epoll.modify(fd, self._wanted(events))
@@ -47,7 +55,7 @@ class Epoll:
 
     def remove(self, fd: int) -> None:
         self._generations.pop(fd, None)
-        if self._epoll.closed:
+        if self._epoll.closed or self._pid != os.getpid():
             return
         try:
             self._epoll.unregister(fd)
@@ -57,6 +65,7 @@ class Epoll:
 
     def wait(self, timeout: float) -> int:
         """How many events there are; load() gives them one by one."""
+        self._check_process()
         found = self._epoll.poll(None if timeout < 0 else min(timeout, 86400.0))
         self._ready = [(fd, mask) for fd, mask in found if fd != self._wake]
         return len(self._ready)

@@ -3,6 +3,7 @@
 Timeouts: epoll_pwait2 (Linux 5.11) takes nanoseconds; where it is missing (ENOSYS, or EPERM from an old seccomp
 profile) they are rounded up to milliseconds, so that no timer is early. Source: epoll_wait(2).
 """
+import os
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.errno cimport EBADF, EEXIST, EINTR, ENOENT, ENOSYS, EPERM, errno
@@ -57,6 +58,17 @@ cdef enum:
     LEVEL = 8
 
 
+cdef unsigned int _forks = 0
+
+
+def _after_fork():
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 cdef inline unsigned int wanted(int events) noexcept:
     cdef unsigned int mask = 0
     if events & READ:
@@ -72,6 +84,7 @@ cdef class Epoll:
     def __cinit__(self):
         self.epfd = self.wakefd = -1
         self.size = 1024
+        self.forks = _forks
         self.room = <epoll_event *>PyMem_RawMalloc(self.size * sizeof(epoll_event))
         if self.room == NULL:
             raise MemoryError()
@@ -91,8 +104,15 @@ cdef class Epoll:
         if epoll_ctl(self.epfd, EPOLL_CTL_ADD, self.wakefd, &ev) < 0:
             PyErr_SetFromErrno(OSError)
 
+    cdef int check_process(self) except -1:
+        """What a child does to an epoll that it shares with its parent, it does to the parent's."""
+        if self.forks != _forks:
+            raise RuntimeError("this event loop was made before a fork: the child process has to make its own")
+        return 0
+
     cdef int add(self, int fd, int events, unsigned int generation) except -1:
         cdef epoll_event ev
+        self.check_process()
         ev.events = wanted(events)
         ev.data.u64 = (<unsigned long long>generation << 32) | <unsigned int>fd
         if epoll_ctl(self.epfd, EPOLL_CTL_ADD, fd, &ev) == 0:
@@ -105,6 +125,7 @@ cdef class Epoll:
 
     cdef int change(self, int fd, int events, unsigned int generation) except -1:
         cdef epoll_event ev
+        self.check_process()
         ev.events = wanted(events)
         ev.data.u64 = (<unsigned long long>generation << 32) | <unsigned int>fd
         if epoll_ctl(self.epfd, EPOLL_CTL_MOD, fd, &ev) == 0:
@@ -117,6 +138,8 @@ cdef class Epoll:
 
     cdef int remove(self, int fd) except -1:
         cdef epoll_event ev
+        if self.forks != _forks:
+            return 0
         if self.epfd >= 0 and epoll_ctl(self.epfd, EPOLL_CTL_DEL, fd, &ev) < 0:
             if errno != ENOENT and errno != EBADF and errno != EPERM:
                 PyErr_SetFromErrno(OSError)
@@ -127,6 +150,7 @@ cdef class Epoll:
         """How many events there are; load() gives them one by one."""
         cdef int n, ep = self.epfd, room = self.size
         cdef epoll_event *ev = self.room
+        self.check_process()
         if timeout == 0.0:      # returns at once: the interpreter's lock need not be given away
             n = epoll_wait(ep, ev, room, 0)
         elif timeout < 0.0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 import warnings
@@ -201,6 +202,15 @@ def recursion_enter(where: bytes) -> None:
 
 def recursion_leave() -> None:
     """See recursion_enter()."""
+
+
+def _after_fork() -> None:
+    """In the child of a fork no loop runs, as asyncio has it."""
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def is_coroutine(obj: object) -> bool:

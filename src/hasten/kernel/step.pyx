@@ -4,6 +4,7 @@ The plain twin is step.py. Sources: CPython's Objects/genobject.c (PyIter_Send),
 (where each version keeps the current task).
 """
 import asyncio
+import os
 import sys
 import warnings
 import _asyncio
@@ -177,6 +178,15 @@ cpdef object set_running_loop(object loop):
     _stdlib_set_running(loop)
     hasten_set_running(NULL if loop is None else <PyObject *>loop)
     return before
+
+
+def _after_fork():
+    """In the child of a fork no loop runs, as asyncio has it."""
+    hasten_set_running(NULL)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def is_coroutine(obj):
