@@ -1,7 +1,5 @@
 """timeout, timeout_at, Timeout."""
 
-# ruff: noqa: PT012 -- what raises here is an `async with` block as a whole
-
 from __future__ import annotations
 
 import asyncio

@@ -401,7 +401,7 @@ def test_closed_sockets_raise(run, name) -> None:
     async def main() -> None:
         sock = socket.socket()
         sock.close()
-        with pytest.raises(OSError):  # noqa: PT011 - the text is the system's
+        with pytest.raises(OSError):
             await getattr(asyncio.get_running_loop(), name)(sock, *CALLS[name])
 
     run(main())

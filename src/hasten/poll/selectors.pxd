@@ -9,6 +9,9 @@ cdef class SelectorsPoller(Poller):
     cdef dict armed                     # fd -> events that the selector looks for now
     cdef object waker, woken            # the two ends of a socket pair; None once closed
 
+    cdef int pid                        # of the process that made it
+
+    cdef int refuse_child(self, int events) except -1
     cdef int arm(self, int fd, int events) except -1
     @cython.locals(watch=Watch)
     cdef int fire(self, int fd, int events) except -1

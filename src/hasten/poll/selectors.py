@@ -6,6 +6,7 @@ again until drained() is called.
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 from typing import Any
@@ -25,6 +26,7 @@ class SelectorsPoller(Poller):
     armed: dict[int, int]
     waker: Any
     woken: Any
+    pid: int
     name = "selectors"
 
     def __init__(self) -> None:
@@ -32,6 +34,7 @@ class SelectorsPoller(Poller):
         self.selector = selectors.DefaultSelector()
         self.watches = {}
         self.armed = {}
+        self.pid = os.getpid()
         self.woken, self.waker = socket.socketpair()
         self.woken.setblocking(False)
         self.waker.setblocking(False)
@@ -41,6 +44,8 @@ class SelectorsPoller(Poller):
         """Makes the selector look for `events` of an fd, and no others."""
         events &= ev.READ | ev.WRITE
         before = self.armed.get(fd, 0)
+        if self.pid != os.getpid():
+            return self.refuse_child(events)
         if events == before:
             return 0
         # READ and WRITE have the values of selectors.EVENT_READ and EVENT_WRITE
@@ -59,6 +64,12 @@ class SelectorsPoller(Poller):
             except FileNotFoundError:  # closed and opened anew: the kernel forgot it, and so did the selector
                 self.selector.register(fd, events)
         self.armed[fd] = events
+        return 0
+
+    def refuse_child(self, events: int) -> int:
+        """After a fork the kernel's object may be the parent's: what a child does to it, it does to the parent's."""
+        if events:
+            raise RuntimeError("this event loop was made before a fork: the child process has to make its own")
         return 0
 
     def register(self, watch: Watch, events: int) -> int:
@@ -93,6 +104,8 @@ class SelectorsPoller(Poller):
         return self.watches.get(fd)
 
     def wait(self, timeout: float) -> int:
+        if self.pid != os.getpid():
+            self.refuse_child(ev.READ)
         self.sleeping = timeout != 0.0
         try:
             found = self.selector.select(None if timeout < 0 else min(timeout, 86400.0))
