@@ -8,7 +8,7 @@ cimport hasten.kernel.step as step
 from hasten.kernel.step cimport Step
 
 cdef class Task(Future):
-    cdef readonly object _coro      # None once done
+    cdef readonly object _coro      # None once it completed eagerly
     cdef readonly object _context
     cdef readonly object _fut_waiter    # what it is parked on
     cdef object name                # None: "Task-<number>" when somebody asks

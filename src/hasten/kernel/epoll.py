@@ -32,13 +32,13 @@ class Epoll:
             mask |= select.EPOLLOUT
         return mask
 
-    def _check_process(self) -> None:
+    def check_process(self) -> None:
         """What a child does to an epoll that it shares with its parent, it does to the parent's."""
         if self._pid != os.getpid():
             raise RuntimeError("this event loop was made before a fork: the child process has to make its own")
 
     def add(self, fd: int, events: int, generation: int) -> None:
-        self._check_process()
+        self.check_process()
         self._generations[fd] = generation
         try:
             self._epoll.register(fd, self._wanted(events))
@@ -46,7 +46,7 @@ class Epoll:
             self._epoll.modify(fd, self._wanted(events))
 
     def change(self, fd: int, events: int, generation: int) -> None:
-        self._check_process()
+        self.check_process()
         self._generations[fd] = generation
         try:
             self._epoll.modify(fd, self._wanted(events))
@@ -65,7 +65,7 @@ class Epoll:
 
     def wait(self, timeout: float) -> int:
         """How many events there are; load() gives them one by one."""
-        self._check_process()
+        self.check_process()
         found = self._epoll.poll(None if timeout < 0 else min(timeout, 86400.0))
         self._ready = [(fd, mask) for fd, mask in found if fd != self._wake]
         return len(self._ready)

@@ -154,7 +154,7 @@ class SocketTransport(Endpoint):
     # ---- reading --------------------------------------------------------------------------
 
     def read_ready(self, hangup: bool) -> int:
-        """Reads until the socket is drained, the protocol pauses, or a turn is over."""
+        """One read, unless the protocol pauses: a socket that has more goes on in the next tick."""
         if self.closing or self.at_end or self._conn_lost:
             return 0
         if self.paused:

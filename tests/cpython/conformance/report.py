@@ -85,35 +85,21 @@ def record(folder: Path, verdicts: list[Verdict]) -> Path:
     return file
 
 
-INTRODUCTION = """# Conformance
-
-CPython's own asyncio tests (`test.test_asyncio`, those that each interpreter brings) run on hasten, in two modes:
-
-- **loop**: the stdlib's asyncio, with loops of `hasten.new_event_loop`.
-- **namespace**: hasten in the place of the asyncio package, and its Task, Future and functions in the place of
-  asyncio's C accelerator, on hasten's loop.
-
-The cells read *passed / failed / excluded*. Tests that the suite itself skips, that are the same test in another class,
-or that pass in loop mode without asking for a loop are not counted. Each exclusion stands with its reason in
-[`tests/cpython/exclusions.toml`](../tests/cpython/exclusions.toml); the sums by reason are at the end.
-`make conformance` runs all this, and `tests/cpython/README.md` says how.
-
-This page is written by `tests/cpython/run.py --report`.
-"""
+BEGIN, END = "<!-- conformance:begin -->", "<!-- conformance:end -->"
 
 
 def write_page(folder: Path, page: Path = PAGE) -> Path:
-    """Writes the page from the records in `folder`. ValueError when there are none."""
+    """Puts the tables of the records in `folder` between the markers of the page. ValueError when either is missing."""
     records = [json.loads(file.read_text()) for file in folder.glob("*.json")]
     if not records:
         raise ValueError(f"no records in {folder}; make some with --record {folder}")
     records.sort(key=lambda each: [int(part) for part in each["python"].split(".")[:2]])
-    text = [INTRODUCTION]
-    for mode in MODES:
-        text.append(_mode_table(mode, records))
-    text.append(_reasons(records))
-    page.parent.mkdir(exist_ok=True)
-    page.write_text("\n".join(text))
+    tables = "\n".join([*(_mode_table(mode, records) for mode in MODES), _reasons(records)])
+    before, begin, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{page} has no {BEGIN} … {END} to put the tables between")
+    page.write_text(f"{before}{BEGIN}\n{tables}{END}{after}")
     return page
 
 
