@@ -50,6 +50,8 @@ lint: $(VENV)/.has-lint
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	# a .pyi hides its .py: those once more by themselves
+	$(PY) -m mypy --follow-imports=silent $(wildcard $(patsubst %.pyi,%.py,$(shell find src -name '*.pyi')))
 
 format: $(VENV)/.has-lint
 	$(PY) -m ruff check --fix .
