@@ -11,11 +11,14 @@ import inspect
 import linecache
 import reprlib
 import sys
+import threading
 import traceback
 from types import CodeType, FrameType
 from typing import Any
 
 STACK_DEPTH = 10  # frames of a source traceback
+CHAIN_DEPTH = 8  # tasks that wait for each other in one repr
+_nesting = threading.local()
 
 
 def extract_stack(frame: FrameType | None = None, limit: int = STACK_DEPTH) -> traceback.StackSummary:
@@ -99,9 +102,23 @@ def future_info(fut: Any) -> list[str]:
     return info
 
 
-@reprlib.recursive_repr()
 def task(t: Any) -> str:
-    """repr of a Task: name, coroutine and what it waits for besides what a Future shows."""
+    """repr of a Task: name, coroutine and what it waits for besides what a Future shows.
+
+    In a long chain of tasks that wait for each other, only the first few are shown.
+    """
+    depth = getattr(_nesting, "depth", 0)
+    if depth >= CHAIN_DEPTH:
+        return f"<{type(t).__name__} {t._state.lower()} name={t.get_name()!r} ...>"
+    _nesting.depth = depth + 1
+    try:
+        return _task(t)
+    finally:
+        _nesting.depth = depth
+
+
+@reprlib.recursive_repr()
+def _task(t: Any) -> str:
     info = future_info(t)
     if t.cancelling() and not t.done():
         info[1] = "cancelling"
