@@ -6,6 +6,7 @@ import asyncio
 import faulthandler
 import gc
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from typing import TextIO
@@ -26,6 +27,9 @@ _known_tasks: set[int] = set()
 
 def pytest_configure(config: pytest.Config) -> None:
     global _stderr
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # a shell's background job inherits that, and so would each program that a test interrupts
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "leaks(reason): the test leaves threads, files or tasks behind, and says why")
     # pytest is not capturing at this point: this is the terminal's stderr, or the worker's
     _stderr = os.fdopen(os.dup(2), "w")

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -472,5 +471,3 @@ def test_close_while_it_runs_is_refused(loop) -> None:
     loop.call_soon(close)
     loop.run_forever()
     assert "Cannot close a running event loop" in errors[0]
-
-

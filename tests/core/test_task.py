@@ -227,7 +227,8 @@ def test_a_context_that_is_given(kit: Kit) -> None:
     context = contextvars.copy_context()
     context.run(var.set, "given")
     task = kit.task(read_and_set("new"), context=context)
-    assert task.get_context() is context
+    if hasattr(task, "get_context"):  # stock tasks have it from 3.12 on
+        assert task.get_context() is context
     assert kit.loop.run_until_complete(task) == ("given", "new")
     assert context[var] == "new"
 

@@ -28,6 +28,8 @@ class Epoll:
         mask = 0 if events & LEVEL else select.EPOLLET
         if events & READ:
             mask |= select.EPOLLIN | select.EPOLLRDHUP
+            if not events & LEVEL:
+                mask |= select.EPOLLPRI  # a read of TCP ends at urgent data, with more behind it
         if events & WRITE:
             mask |= select.EPOLLOUT
         return mask
@@ -79,8 +81,8 @@ class Epoll:
             self.events |= READ
         if mask & select.EPOLLOUT:
             self.events |= WRITE
-        if mask & select.EPOLLRDHUP:
-            self.events |= HANGUP
+        if mask & (select.EPOLLRDHUP | select.EPOLLPRI):
+            self.events |= HANGUP  # a short read is not the last
         if mask & (select.EPOLLHUP | select.EPOLLERR):
             self.events |= READ | WRITE | HANGUP
 

@@ -77,6 +77,8 @@ cdef inline unsigned int wanted(int events) noexcept:
         mask |= EPOLLOUT
     if not events & LEVEL:
         mask |= EPOLLET
+        if events & READ:
+            mask |= EPOLLPRI    # a read of TCP ends at urgent data, with more behind it
     return mask
 
 
@@ -185,8 +187,8 @@ cdef class Epoll:
             events |= READ
         if mask & EPOLLOUT:
             events |= WRITE
-        if mask & EPOLLRDHUP:
-            events |= HANGUP
+        if mask & (EPOLLRDHUP | EPOLLPRI):
+            events |= HANGUP        # a short read is not the last
         if mask & (EPOLLHUP | EPOLLERR):
             events |= READ | WRITE | HANGUP
         self.events = events
