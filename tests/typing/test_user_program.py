@@ -12,7 +12,9 @@ import pytest
 
 import hasten
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed: make lint has it")
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("mypy") is None, reason="mypy is not installed: make lint has it"
+)
 
 PROGRAM = """
 import asyncio as stock
@@ -67,7 +69,16 @@ def check(folder: Path, text: str) -> str:
     program = folder / "program.py"
     program.write_text(text)
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--cache-dir", str(folder / "cache"), str(program)],
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--follow-imports=silent",
+            "--cache-dir",
+            str(folder / "cache"),
+            str(program),
+        ],
         capture_output=True,
         text=True,
         timeout=280,

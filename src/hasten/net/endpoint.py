@@ -145,6 +145,7 @@ class Endpoint(Watch):
             if self.started:
                 self._protocol.connection_lost(exc)
         finally:
+            self.get_extra_info("sockname")  # is asked for after the end too, by who writes logs
             self._sock.close()
             self._sock = self._protocol = self._loop = None
             self.release()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 from collections import deque
 from collections.abc import Iterable
 from contextvars import Context
@@ -103,6 +104,7 @@ class SocketTransport(Endpoint):
         try:
             self._protocol.connection_made(self)
         except (SystemExit, KeyboardInterrupt):
+            self._loop.call_soon(self._begin_reading, waiter, context=self.context)
             raise
         except BaseException as exc:
             self._loop.call_exception_handler(
@@ -113,6 +115,9 @@ class SocketTransport(Endpoint):
                     "protocol": self._protocol,
                 }
             )
+        self._begin_reading(waiter)
+
+    def _begin_reading(self, waiter: Any) -> None:
         if self.closing:
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
@@ -180,6 +185,7 @@ class SocketTransport(Endpoint):
         try:
             self.data_received(data)
         except (SystemExit, KeyboardInterrupt):
+            self.again(ev.READ | ev.HANGUP if hangup else ev.READ)  # for who runs the loop again
             raise
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.data_received() call failed.")
@@ -196,12 +202,14 @@ class SocketTransport(Endpoint):
             if room == 0:
                 raise RuntimeError("get_buffer() returned an empty buffer")
         except (SystemExit, KeyboardInterrupt):
+            self.again(ev.READ | ev.HANGUP if hangup else ev.READ)  # for who runs the loop again
             raise
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.get_buffer() call failed.")
         try:
             n = sockio.recv_into(self._sock, self.fd, buf)
         except (SystemExit, KeyboardInterrupt):
+            self.again(ev.READ | ev.HANGUP if hangup else ev.READ)  # for who runs the loop again
             raise
         except BaseException as exc:
             return self.fatal(exc, "Fatal read error on socket transport")
@@ -212,6 +220,7 @@ class SocketTransport(Endpoint):
         try:
             self.data_received(n)
         except (SystemExit, KeyboardInterrupt):
+            self.again(ev.READ | ev.HANGUP if hangup else ev.READ)  # for who runs the loop again
             raise
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.buffer_updated() call failed.")
@@ -224,6 +233,7 @@ class SocketTransport(Endpoint):
         try:
             keep_open = self._protocol.eof_received()
         except (SystemExit, KeyboardInterrupt):
+            self.again(ev.READ | ev.HANGUP)
             raise
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.eof_received() call failed.")
@@ -427,8 +437,8 @@ class SocketTransport(Endpoint):
             low = high // 4
         if not high >= low >= 0:
             raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self.high = high
-        self.low = low
+        self.high = int(min(high, sys.maxsize))
+        self.low = int(min(low, sys.maxsize))
         self.pause_if_full()
 
     def pause_if_full(self) -> int:

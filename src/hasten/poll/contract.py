@@ -23,7 +23,8 @@ happen under the interpreter's lock.
 
 *Ownership.* The poller holds a watch from register() to unregister(). unregister() comes before the fd is closed;
 afterwards the watch does not fire, even if its event was harvested already. An fd that somebody closed behind the
-poller's back and that was opened anew can be registered again. close() releases everything; it may be called twice.
+poller's back and that was opened anew can be asked for again with modify(). close() releases everything; it may be
+called twice.
 
 register() raises ValueError for an fd that has a watch, OSError for one that cannot be polled (EPERM: a regular
 file; EBADF: closed).

@@ -11,6 +11,7 @@ cdef class SelectorsPoller(Poller):
 
     cdef int pid                        # of the process that made it
 
+    cdef int forget(self, int fd) except -1
     cdef int refuse_child(self, int events) except -1
     cdef int arm(self, int fd, int events) except -1
     @cython.locals(watch=Watch)

@@ -56,19 +56,24 @@ class SelectorsPoller(Poller):
         # READ and WRITE have the values of selectors.EVENT_READ and EVENT_WRITE
         if events == 0:
             del self.armed[fd]
-            try:
-                self.selector.unregister(fd)
-            except (KeyError, ValueError, OSError):  # closed behind our back
-                pass
+            self.forget(fd)
             return 0
         if before == 0:
             self.selector.register(fd, events)
         else:
             try:
                 self.selector.modify(fd, events)
-            except FileNotFoundError:  # closed and opened anew: the kernel forgot it, and so did the selector
+            except (FileNotFoundError, KeyError):  # closed and opened anew: the kernel forgot it, and the selector
                 self.selector.register(fd, events)
         self.armed[fd] = events
+        return 0
+
+    def forget(self, fd: int) -> int:
+        """Takes an fd out of the selector, whatever has become of it."""
+        try:
+            self.selector.unregister(fd)
+        except (KeyError, ValueError, OSError):  # closed behind our back
+            pass
         return 0
 
     def refuse_child(self, events: int) -> int:
@@ -90,8 +95,11 @@ class SelectorsPoller(Poller):
         return 0
 
     def modify(self, watch: Watch, events: int) -> int:
+        if watch.events == events:  # the number may stand for another file by now
+            self.arm(watch.fd, 0)
+        self.arm(watch.fd, events)
         watch.events = events
-        return self.arm(watch.fd, events)
+        return 0
 
     def unregister(self, watch: Watch) -> int:
         watch.events = watch.fired = 0
