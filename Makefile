@@ -6,6 +6,8 @@
 #   make dev                  builds what changed, for use through .venv/<version>/bin/python
 #   make bench                compares with asyncio and uvloop
 #   make lint                 ruff and mypy
+#   make sanitize             the compiled core's tests with AddressSanitizer and UndefinedBehaviorSanitizer
+#   make soak                 five million requests: memory, files and tasks may not grow
 #   make conformance          CPython's own asyncio tests, as tables
 #   make clean                removes builds; make distclean removes the environments too
 #
@@ -32,7 +34,7 @@ JOBS ?= $(if $(filter %.py,$(firstword $(subst ::, ,$(T)))),0,$(CORES))
 pxd := $(shell find src -name '*.pxd')
 compiled := setup.py $(pxd) $(wildcard $(pxd:.pxd=.py)) $(shell find src -name '*.pyx' -o -name '*.h')
 
-.PHONY: dev demo test bench lint format conformance clean distclean
+.PHONY: dev demo test bench lint format sanitize soak conformance clean distclean
 .DELETE_ON_ERROR:
 
 dev: $(VENV)/.built
@@ -56,6 +58,12 @@ lint: $(VENV)/.has-lint
 format: $(VENV)/.has-lint
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+sanitize: $(VENV)/.built $(VENV)/.has-test
+	$(PY) -m pytest -m sanitize -n 0 $(ARGS) tests/sanitize
+
+soak: $(VENV)/.built
+	$(PY) -m bench.soak $(ARGS)
 
 conformance: $(VENV)/.built
 	$(PY) tests/cpython/run.py $(ARGS)

@@ -19,7 +19,7 @@ GROUPS = [
     *("poll.selectors", "poll.epoll", "poll.choice", "net.stream", "aio.sleeping", "aio.spawning", "aio.gathering"),
     *("functions", "classes", "loop"),
 ]
-SEEDS = (1, 2)
+SEEDS = (1, 2, 11)
 LINUX_ONLY = {"kernel.epoll", "poll.epoll"}
 
 

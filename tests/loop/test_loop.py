@@ -134,12 +134,15 @@ def test_coroutines_are_refused_as_callbacks_and_tell_their_origin(debugged: Any
 
 
 def test_debug_mode_comes_and_goes_while_it_runs(loop: Any) -> None:
+    async def nothing() -> None:
+        pass
+
     async def main() -> None:
         for wanted in (True, False, True, False):
             loop.set_debug(wanted)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            coro = asyncio.sleep(0)
+            coro = nothing()
             assert loop.get_debug() is wanted
             assert (coro.cr_origin is not None) is wanted
             await coro

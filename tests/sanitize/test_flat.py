@@ -18,7 +18,7 @@ ROUNDS = {
     "futures": 3000,
     "timers": 600,
     "gathers": 900,
-    "timeouts": 600,
+    "timeouts": 2400,
     "connections": 300,
     "threads": 600,
     "sleepers": 900,

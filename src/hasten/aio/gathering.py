@@ -105,7 +105,7 @@ def gather(*coros_or_futures: Any, return_exceptions: bool = False) -> Any:
 
 def collect(loop: Any, children: list[Any], distinct: list[Any], return_exceptions: bool) -> Any:
     g = cython.cast(GatheringFuture, GatheringFuture.__new__(GatheringFuture))
-    Future.__init__(g, loop=children[0].get_loop())
+    Future.__init__(g, loop=loop)
     g.children = children
     g.return_exceptions = return_exceptions
     g.left = len(distinct)

@@ -118,10 +118,14 @@ class SocketTransport(Endpoint):
         self._begin_reading(waiter)
 
     def _begin_reading(self, waiter: Any) -> None:
+        if self._loop is None:  # not initialized, or over
+            return
         if self.closing:
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
             return
+        if self._sock is None:
+            raise RuntimeError("a transport is made by open_stream()")
         try:
             self.scheduler._poller.register(self, ev.READ)
         except (OSError, ValueError) as exc:
