@@ -281,6 +281,7 @@ def test_write_while_closing_still_goes_out(run: Any, pair: Pair) -> None:
     run(main())
 
 
+@pytest.mark.hasten_only  # asyncio's versions differ
 def test_write_after_close_of_an_idle_transport_is_dropped(run: Any, pair: Pair) -> None:
     async def main() -> None:
         protocol = Recorder()
