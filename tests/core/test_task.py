@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import hasten
+from hasten import compat
 
 Kit = Any  # see conftest.py
 
@@ -333,6 +334,7 @@ def test_get_stack(kit: Kit) -> None:
     assert len(task.get_stack(limit=1)) == 1
 
 
+@pytest.mark.skipif(not compat.compiled(), reason="plain Python is seen in tracebacks")
 def test_tracebacks_show_the_program_and_not_the_machinery(kit: Kit) -> None:
     def shown(exc: BaseException) -> list[str]:
         tb, names = exc.__traceback__, []
