@@ -23,6 +23,7 @@ MODULES = [
     "core/future",
     "core/task",
     "core/scheduler",
+    "core/native",
     "core/fdwatch",
     "poll/contract",
     "poll/selectors",
@@ -31,6 +32,8 @@ MODULES = [
     "aio/sleeping",
     "aio/spawning",
     "aio/gathering",
+    "aio/locks",
+    "aio/queues",
 ]
 LINUX_MODULES = ["poll/epoll"]
 

@@ -7,6 +7,7 @@ import faulthandler
 import gc
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from typing import TextIO
@@ -20,6 +21,15 @@ PATIENCE = 10.0
 # A test that is still running this long (seconds) after its pytest-timeout limit, deaf to the signal because compiled
 # code does not return to the interpreter, ends its process: pytest-xdist then reports the test and goes on.
 GRACE = 30.0
+
+# The public names wherever the asyncio package has them: (namespace, name, what it is there), as programs find them.
+_ASYNCIO = [
+    (vars(module), name, value)
+    for home, module in list(sys.modules.items())
+    if home.partition(".")[0] == "asyncio"
+    for name, value in vars(module).items()
+    if name in asyncio.__all__
+]
 
 _stderr: TextIO | None = None
 _known_tasks: set[int] = set()
@@ -120,6 +130,19 @@ def _nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     _known_tasks.update(id(task) for task in _pending_tasks())
     if left:
         pytest.fail("left behind by the test:\n  " + "\n  ".join(left), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _asyncio_stays() -> Iterator[None]:
+    """Fails a test after which the asyncio package is not what it was: install() without uninstall(), above all."""
+    yield
+    changed = []
+    for names, name, value in _ASYNCIO:
+        if names.get(name) is not value:
+            changed.append(f"{names['__name__']}.{name} is {names.get(name)!r}")
+            names[name] = value
+    if changed:
+        pytest.fail("the test left asyncio changed:\n  " + "\n  ".join(changed), pytrace=False)
 
 
 @pytest.fixture

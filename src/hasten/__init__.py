@@ -11,6 +11,7 @@ from hasten import compat as _compat
 
 with _compat.cython_stand_in():  # all that is compiled
     import hasten.aio.gathering
+    import hasten.aio.queues
     import hasten.aio.sleeping
     import hasten.loop  # noqa: F401
 
@@ -75,9 +76,9 @@ from hasten.aio.graph import future_discard_from_awaited_by as future_discard_fr
 from hasten.aio.graph import print_call_graph as print_call_graph
 from hasten.aio.install import install as install
 from hasten.aio.install import uninstall as uninstall
-from hasten.aio.locks import Barrier as Barrier
+from hasten.aio.conditions import Barrier as Barrier
+from hasten.aio.conditions import Condition as Condition
 from hasten.aio.locks import BoundedSemaphore as BoundedSemaphore
-from hasten.aio.locks import Condition as Condition
 from hasten.aio.locks import Event as Event
 from hasten.aio.locks import Lock as Lock
 from hasten.aio.locks import Semaphore as Semaphore

@@ -115,6 +115,7 @@ class TestNames:
         def early() -> None: ...
 
         monkeypatch.setattr(asyncio, "gather", early)
+        monkeypatch.setattr(asyncio, "sleep", stock_sleep)  # the first value noted is what it gets back in the end
         install()
         assert asyncio.gather is hasten.gather
         assert asyncio.tasks.gather is not hasten.gather  # it was not what asyncio.gather was

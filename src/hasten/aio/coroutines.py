@@ -23,3 +23,14 @@ async def sleep_elsewhere(delay: float, result: Any, wake: Callable[[Any, Any], 
         return await fut
     finally:
         timer.cancel()
+
+
+async def enter_by_acquire(lock: Any) -> None:
+    """The beginning of `async with` for a lock whose class may have its own acquire()."""
+    await lock.acquire()
+
+
+async def wait_until_set(finished: Any, queue: Any) -> None:
+    """Queue.join()."""
+    if queue._unfinished_tasks > 0:
+        await finished.wait()

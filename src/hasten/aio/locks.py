@@ -1,63 +1,99 @@
-"""What tasks wait for each other with: Lock, Event, Condition, Semaphore, BoundedSemaphore, Barrier.
+"""What tasks wait for each other with: Lock, Event, Semaphore, BoundedSemaphore.
 
-One shape throughout. Who must wait appends a future to `_waiters` and awaits it; who hands something over completes
-the future of the first in line. From then until the waiter's next step the thing is *in transit*: the waiter still
-stands in `_waiters`, its future is done and not cancelled, and nobody may overtake it. A waiter that ends in any other
-way than by taking what it was given (cancelled, closed, another exception thrown in) gives it to the next in line; else
-a wake-up would be lost, and with it everybody behind.
+One shape throughout. Who must wait appends a future to `_waiters` and is suspended on it; who hands something over
+completes the future of the first in line. From then until the waiter's next step the thing is *in transit*: the waiter
+still stands in `_waiters`, its future is done and not cancelled, and nobody may overtake it. A waiter that ends in any
+other way than by taking what it was given (cancelled, closed, another exception thrown in) gives it to the next in
+line; else a wake-up would be lost, and with it everybody behind.
+
+`acquire()` and `wait()` give native coroutines. `async with` on what is free takes it without making one.
 """
 
 from __future__ import annotations
 
-import asyncio
+import math
 import threading
-from asyncio import BrokenBarrierError, CancelledError
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
-T = TypeVar("T")
+import cython
+
+from hasten.aio.coroutines import enter_by_acquire
+from hasten.core import native, state
+from hasten.core.future import Future
+from hasten.core.native import NativeCoroutine
+from hasten.kernel import deques, step
 
 _binding = threading.Lock()
 
 
+@cython.cclass
 class LoopBound:
     """Belongs to the first loop that it has to wait on, and to no other from then on."""
 
-    _loop: asyncio.AbstractEventLoop | None = None
+    _loop: Any
+    if not cython.compiled:
+        _loop = None
 
-    def _get_loop(self) -> asyncio.AbstractEventLoop:
+    def _get_loop(self) -> Any:
         """The running loop. RuntimeError if none runs, or if it is not the one that this object belongs to."""
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
+        return self.bound_loop()
+
+    def bound_loop(self) -> Any:
+        loop = native.running()
+        if self._loop is not loop:
             with _binding:  # loops of two threads may come here at once: one gets it, the other is told
                 if self._loop is None:
                     self._loop = loop
-        if self._loop is not loop:
-            raise RuntimeError(f"{self!r} is bound to a different event loop")
+            if self._loop is not loop:
+                raise RuntimeError(f"{self!r} is bound to a different event loop")
         return loop
 
-    def _describe(self, state: str, waiters: deque[asyncio.Future[bool]] | None) -> str:
+    def _describe(self, state: str, waiters: Any) -> str:
         extra = f"{state}, waiters:{len(waiters)}" if waiters else state
         return f"<{object.__repr__(self)[1:-1]} [{extra}]>"
 
 
-def _all_cancelled(waiters: deque[asyncio.Future[bool]]) -> bool:
+# ---- the line of waiters ------------------------------------------------------------------
+
+
+def nobody_waits(waiters: Any) -> bool:
     """Is nobody left in line? Cancelled waiters stay in it until they run."""
-    return all(fut.cancelled() for fut in waiters)
+    if waiters is None or deques.size(waiters) == 0:
+        return True
+    return all(fut.cancelled() for fut in waiters)  # noqa: C419
 
 
-def _wake(waiters: deque[asyncio.Future[bool]], n: int) -> None:
-    """Wakes the first `n` that are not awake yet."""
-    for fut in waiters:
-        if n <= 0:
-            break
-        if not fut.done():
-            n -= 1
-            fut.set_result(True)
+def is_pending(fut: Any) -> bool:
+    """Is it not awake yet?"""
+    if type(fut) is Future:
+        return cython.cast(Future, fut).status == state.PENDING
+    return not fut.done()
 
 
+def wake(fut: Any) -> int:
+    if type(fut) is Future:
+        cython.cast(Future, fut).finish(True)
+    else:
+        fut.set_result(True)
+    return 0
+
+
+def leave(waiters: Any, fut: Future[Any]) -> int:
+    """Takes a waiter out of the line, where it mostly stands first."""
+    if waiters[0] is fut:
+        deques.shift(waiters)
+    else:
+        waiters.remove(fut)
+    return 0
+
+
+# ---- Lock ---------------------------------------------------------------------------------
+
+
+@cython.cclass
 class Lock(LoopBound):
     """A mutual exclusion lock for tasks, used as `async with lock: ...`.
 
@@ -65,7 +101,7 @@ class Lock(LoopBound):
     acquires it twice waits for itself.
     """
 
-    _waiters: deque[asyncio.Future[bool]] | None
+    _waiters: deque[Future[Any]] | None
     _locked: bool
 
     def __init__(self) -> None:
@@ -79,54 +115,104 @@ class Lock(LoopBound):
         """Is the lock held?"""
         return self._locked
 
-    async def acquire(self) -> Literal[True]:
+    def acquire(self) -> Coroutine[Any, Any, Literal[True]]:
         """Waits until the lock is free and this task's turn has come, takes it, and returns True."""
-        waiters = self._waiters
-        if not self._locked and (not waiters or _all_cancelled(waiters)):
-            self._locked = True
-            return True
-        fut: asyncio.Future[bool] = self._get_loop().create_future()
-        if waiters is None:
-            waiters = self._waiters = deque()
-        waiters.append(fut)
-        try:
-            await fut
-        except BaseException:
-            waiters.remove(fut)
-            self._pass_on()
-            raise
-        waiters.remove(fut)
-        self._locked = True
-        return True
+        a = cython.cast(LockAcquire, LockAcquire.__new__(LockAcquire))
+        a.lock = self
+        a.result = True
+        return a  # type: ignore[return-value]
 
     def release(self) -> None:
         """Frees the lock and wakes the first task in line. RuntimeError if the lock is not held."""
+        self.free()
+
+    def try_acquire(self) -> bool:
+        """Takes the lock if it is free and nobody is in line."""
+        if self._locked or not nobody_waits(self._waiters):
+            return False
+        self._locked = True
+        return True
+
+    def free(self) -> int:
         if not self._locked:
             raise RuntimeError("Lock is not acquired.")
         self._locked = False
-        self._pass_on()
+        return self.pass_on()
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> int:
         # The first in line may be awake already (then the lock is in transit to it) or cancelled (then it passes the
         # lock on when it runs): in both cases nobody else may be woken.
-        if not self._locked and self._waiters:
-            fut = self._waiters[0]
-            if not fut.done():
-                fut.set_result(True)
+        waiters = self._waiters
+        if waiters is not None and not self._locked and deques.size(waiters) != 0:
+            fut = waiters[0]
+            if is_pending(fut):
+                wake(fut)
+        return 0
 
-    async def __aenter__(self) -> None:
-        await self.acquire()
+    def __aenter__(self) -> Coroutine[Any, Any, None]:
+        if type(self) is not Lock:  # a subclass may have another acquire()
+            return enter_by_acquire(self)
+        if self.try_acquire():
+            return native.nothing  # type: ignore[return-value]
+        a = cython.cast(LockAcquire, LockAcquire.__new__(LockAcquire))
+        a.lock = self
+        return a  # type: ignore[return-value]
 
-    async def __aexit__(
+    def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.release()
+    ) -> Coroutine[Any, Any, None]:
+        if type(self) is Lock:
+            self.free()
+        else:
+            self.release()
+        return native.nothing  # type: ignore[return-value]
 
 
+@cython.cclass
+class LockAcquire(NativeCoroutine):
+    """Lock.acquire(), and the beginning of `async with`, whose `result` is None."""
+
+    lock: Lock
+    result: Any
+    __name__ = "acquire"
+    __qualname__ = "Lock.acquire"
+    if not cython.compiled:
+        result = None
+
+    def start(self) -> int:
+        lock = self.lock
+        if lock.try_acquire():
+            return self.give(self.result)
+        try:
+            fut = native.new_waiter(lock.bound_loop())
+        except Exception as exc:
+            return self.fail(exc)
+        if lock._waiters is None:
+            lock._waiters = deque()
+        deques.push(lock._waiters, fut)
+        return self.suspend(fut)
+
+    def woken(self) -> int:
+        lock = self.lock
+        leave(lock._waiters, self.future)  # type: ignore[arg-type]
+        lock._locked = True
+        return self.give(self.result)
+
+    def failed(self, exc: BaseException) -> int:
+        lock = self.lock
+        leave(lock._waiters, self.future)  # type: ignore[arg-type]
+        lock.pass_on()
+        return self.fail(exc)
+
+
+# ---- Event --------------------------------------------------------------------------------
+
+
+@cython.cclass
 class Event(LoopBound):
     """A flag that tasks wait for. It is unset at first."""
 
-    _waiters: deque[asyncio.Future[bool]]
+    _waiters: deque[Future[Any]]
     _value: bool
 
     def __init__(self) -> None:
@@ -144,125 +230,53 @@ class Event(LoopBound):
         """Sets the flag and wakes all who wait for it, even if it is cleared again before they run."""
         if not self._value:
             self._value = True
-            _wake(self._waiters, len(self._waiters))
+            for fut in self._waiters:
+                if is_pending(fut):
+                    wake(fut)
 
     def clear(self) -> None:
         """Unsets the flag: who calls wait() from now on waits until the next set()."""
         self._value = False
 
-    async def wait(self) -> Literal[True]:
+    def wait(self) -> Coroutine[Any, Any, Literal[True]]:
         """Returns True, at once if the flag is set, else as soon as it gets set."""
-        if self._value:
-            return True
-        fut: asyncio.Future[bool] = self._get_loop().create_future()
-        self._waiters.append(fut)
+        w = cython.cast(EventWait, EventWait.__new__(EventWait))
+        w.event = self
+        return w  # type: ignore[return-value]
+
+
+@cython.cclass
+class EventWait(NativeCoroutine):
+    """Event.wait()."""
+
+    event: Event
+    __name__ = "wait"
+    __qualname__ = "Event.wait"
+
+    def start(self) -> int:
+        event = self.event
+        if event._value:
+            return self.give(True)
         try:
-            await fut
-        finally:
-            self._waiters.remove(fut)
-        return True
+            fut = native.new_waiter(event.bound_loop())
+        except Exception as exc:
+            return self.fail(exc)
+        deques.push(event._waiters, fut)
+        return self.suspend(fut)
+
+    def woken(self) -> int:
+        leave(self.event._waiters, self.future)  # type: ignore[arg-type]
+        return self.give(True)
+
+    def failed(self, exc: BaseException) -> int:
+        leave(self.event._waiters, self.future)  # type: ignore[arg-type]
+        return self.fail(exc)
 
 
-class _LockLike(Protocol):
-    def locked(self) -> bool: ...
-    def acquire(self) -> Coroutine[Any, Any, Literal[True]]: ...
-    def release(self) -> None: ...
+# ---- Semaphore ----------------------------------------------------------------------------
 
 
-class Condition(LoopBound):
-    """A lock, and a place to wait at until another task says that something has changed.
-
-    Arguments:
-        lock: the lock to use, an asyncio or hasten Lock; a new one if None. Several conditions may share one.
-    """
-
-    _waiters: deque[asyncio.Future[bool]]
-    locked: Callable[[], bool]
-    acquire: Callable[[], Coroutine[Any, Any, Literal[True]]]
-    release: Callable[[], None]
-
-    def __init__(self, lock: _LockLike | None = None) -> None:
-        if lock is None:
-            lock = Lock()
-        self._lock = lock
-        # The lock's own methods: holding the condition is holding the lock.
-        self.locked = lock.locked
-        self.acquire = lock.acquire
-        self.release = lock.release
-        self._waiters = deque()
-
-    def __repr__(self) -> str:
-        return self._describe("locked" if self.locked() else "unlocked", self._waiters)
-
-    async def wait(self) -> Literal[True]:
-        """Frees the lock, waits for a notification, takes the lock again and returns True.
-
-        It may wake up without cause: look at what was waited for again, or use wait_for(). The lock is held again
-        however the wait ends. RuntimeError if the lock is not held.
-        """
-        if not self.locked():
-            raise RuntimeError("cannot wait on un-acquired lock")
-        fut: asyncio.Future[bool] = self._get_loop().create_future()
-        self.release()
-        try:
-            self._waiters.append(fut)
-            try:
-                await fut
-            finally:
-                self._waiters.remove(fut)
-                await self._reacquire()
-        except BaseException:
-            # The notification may have come to us before the exception did. To wake one too many is allowed, to wake
-            # one too few is not.
-            _wake(self._waiters, 1)
-            raise
-        return True
-
-    async def _reacquire(self) -> None:
-        """Takes the lock, come what may; the latest cancellation that arrived meanwhile is raised afterwards."""
-        cancelled: CancelledError | None = None
-        while True:
-            try:
-                await self.acquire()
-                break
-            except CancelledError as exc:
-                cancelled = exc
-        if cancelled is not None:
-            try:
-                raise cancelled
-            finally:
-                cancelled = None  # else the exception's traceback would hold the exception
-
-    async def wait_for(self, predicate: Callable[[], T]) -> T:
-        """Waits until `predicate()` is true, and returns what it gave. The lock must be held."""
-        result = predicate()
-        while not result:
-            await self.wait()
-            result = predicate()
-        return result
-
-    def notify(self, n: int = 1) -> None:
-        """Wakes the first `n` who wait, or all if they are fewer; they go on once they get the lock.
-
-        RuntimeError if the lock is not held.
-        """
-        if not self.locked():
-            raise RuntimeError("cannot notify on un-acquired lock")
-        _wake(self._waiters, n)
-
-    def notify_all(self) -> None:
-        """Wakes all who wait. RuntimeError if the lock is not held."""
-        self.notify(len(self._waiters))
-
-    async def __aenter__(self) -> None:
-        await self.acquire()
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.release()
-
-
+@cython.cclass
 class Semaphore(LoopBound):
     """Lets a number of tasks in at a time, used as `async with semaphore: ...`.
 
@@ -270,14 +284,24 @@ class Semaphore(LoopBound):
         value: how many may enter at first; ValueError if it is negative.
     """
 
-    _waiters: deque[asyncio.Future[bool]] | None
-    _value: int  # places that are free and not in transit to a waiter
+    _waiters: deque[Future[Any]] | None
+    free_places: float  # and not in transit to a waiter
+    bound: float  # of a BoundedSemaphore
 
     def __init__(self, value: int = 1) -> None:
         if value < 0:
             raise ValueError("Semaphore initial value must be >= 0")
         self._waiters = None
-        self._value = value
+        self.free_places = value
+        self.bound = math.inf
+
+    @property
+    def _value(self) -> float:
+        return int(self.free_places) if self.free_places != math.inf else math.inf
+
+    @_value.setter
+    def _value(self, value: float) -> None:
+        self.free_places = value
 
     def __repr__(self) -> str:
         state = "locked" if self.locked() else f"unlocked, value:{self._value}"
@@ -285,55 +309,63 @@ class Semaphore(LoopBound):
 
     def locked(self) -> bool:
         """Would acquire() have to wait? So it does behind others in line even while a place is free."""
-        waiters = self._waiters
-        return self._value == 0 or not (not waiters or _all_cancelled(waiters))
+        return self.free_places <= 0 or not nobody_waits(self._waiters)
 
-    async def acquire(self) -> Literal[True]:
+    def acquire(self) -> Coroutine[Any, Any, Literal[True]]:
         """Waits until a place is free and this task's turn has come, takes it, and returns True."""
-        if not self.locked():
-            self._value -= 1
-            return True
-        fut: asyncio.Future[bool] = self._get_loop().create_future()
-        waiters = self._waiters
-        if waiters is None:
-            waiters = self._waiters = deque()
-        waiters.append(fut)
-        try:
-            await fut
-        except BaseException:
-            if fut.done() and not fut.cancelled():
-                self._value += 1  # given to us, not taken by us
-            raise
-        finally:
-            waiters.remove(fut)
-            # Who came while a place was in transit had to queue even if more places were free.
-            while self._value > 0 and self._grant():
-                pass
-        return True
+        a = cython.cast(SemaphoreAcquire, SemaphoreAcquire.__new__(SemaphoreAcquire))
+        a.semaphore = self
+        a.result = True
+        return a  # type: ignore[return-value]
 
     def release(self) -> None:
         """Frees a place, and gives it to the first in line if there is one."""
-        self._value += 1
-        self._grant()
+        self.free()
 
-    def _grant(self) -> bool:
+    def try_acquire(self) -> bool:
+        """Takes a place if one is free and nobody is in line."""
+        if self.free_places <= 0 or not nobody_waits(self._waiters):
+            return False
+        self.free_places -= 1
+        return True
+
+    def free(self) -> int:
+        if self.free_places >= self.bound:
+            raise ValueError("BoundedSemaphore released too many times")
+        self.free_places += 1
+        self.grant()
+        return 0
+
+    def grant(self) -> bool:
         """Gives a free place to the first that has none yet. False if nobody needs one."""
-        for fut in self._waiters or ():
-            if not fut.done():
-                self._value -= 1
-                fut.set_result(True)
-                return True
+        if self._waiters is not None:
+            for fut in self._waiters:
+                if is_pending(fut):
+                    self.free_places -= 1
+                    wake(fut)
+                    return True
         return False
 
-    async def __aenter__(self) -> None:
-        await self.acquire()
+    def __aenter__(self) -> Coroutine[Any, Any, None]:
+        if type(self) is not Semaphore and type(self) is not BoundedSemaphore:
+            return enter_by_acquire(self)
+        if self.try_acquire():
+            return native.nothing  # type: ignore[return-value]
+        a = cython.cast(SemaphoreAcquire, SemaphoreAcquire.__new__(SemaphoreAcquire))
+        a.semaphore = self
+        return a  # type: ignore[return-value]
 
-    async def __aexit__(
+    def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.release()
+    ) -> Coroutine[Any, Any, None]:
+        if type(self) is Semaphore or type(self) is BoundedSemaphore:
+            self.free()
+        else:
+            self.release()
+        return native.nothing  # type: ignore[return-value]
 
 
+@cython.cclass
 class BoundedSemaphore(Semaphore):
     """A Semaphore that notices when more is released than was acquired.
 
@@ -342,111 +374,61 @@ class BoundedSemaphore(Semaphore):
     """
 
     def __init__(self, value: int = 1) -> None:
-        self._bound_value = value
-        super().__init__(value)
+        Semaphore.__init__(self, value)
+        self.bound = value
+
+    @property
+    def _bound_value(self) -> float:
+        return int(self.bound) if self.bound != math.inf else math.inf
 
     def release(self) -> None:
         """Frees a place. ValueError if there are as many free as there were at first."""
-        if self._value >= self._bound_value:
-            raise ValueError("BoundedSemaphore released too many times")
-        super().release()
+        self.free()
 
 
-# A barrier fills up until `parties` tasks wait at it, then drains until the last of them has left, and fills again.
-# While it drains, or after a reset until those who waited have left, new arrivals wait outside.
-FILLING, DRAINING, RESETTING, BROKEN = "filling", "draining", "resetting", "broken"
+@cython.cclass
+class SemaphoreAcquire(NativeCoroutine):
+    """Semaphore.acquire(), and the beginning of `async with`, whose `result` is None."""
+
+    semaphore: Semaphore
+    result: Any
+    __name__ = "acquire"
+    __qualname__ = "Semaphore.acquire"
+    if not cython.compiled:
+        result = None
+
+    def start(self) -> int:
+        sem = self.semaphore
+        if sem.try_acquire():
+            return self.give(self.result)
+        try:
+            fut = native.new_waiter(sem.bound_loop())
+        except Exception as exc:
+            return self.fail(exc)
+        if sem._waiters is None:
+            sem._waiters = deque()
+        deques.push(sem._waiters, fut)
+        return self.suspend(fut)
+
+    def woken(self) -> int:
+        self.go()
+        return self.give(self.result)
+
+    def failed(self, exc: BaseException) -> int:
+        if self.future.status == state.FINISHED:  # type: ignore[union-attr]
+            self.semaphore.free_places += 1  # given to us, not taken by us
+        self.go()
+        return self.fail(exc)
+
+    def go(self) -> int:
+        sem = self.semaphore
+        leave(sem._waiters, self.future)  # type: ignore[arg-type]
+        # Who came while a place was in transit had to queue even if more places were free.
+        while sem.free_places > 0 and sem.grant():
+            pass
+        return 0
 
 
-class Barrier(LoopBound):
-    """A place where tasks wait until a given number of them has arrived, again and again.
-
-    Arguments:
-        parties: how many; ValueError if it is less than 1.
-    """
-
-    _cond: Condition
-    _parties: int
-    _state: str
-    _count: int  # tasks inside: waiting, or released and not gone yet
-
-    def __init__(self, parties: int) -> None:
-        if parties < 1:
-            raise ValueError("parties must be >= 1")
-        self._cond = Condition()
-        self._parties = parties
-        self._state = FILLING
-        self._count = 0
-
-    def __repr__(self) -> str:
-        state = self._state
-        if state != BROKEN:
-            state += f", waiters:{self.n_waiting}/{self._parties}"
-        return self._describe(state, None)
-
-    @property
-    def parties(self) -> int:
-        """How many tasks it takes to pass."""
-        return self._parties
-
-    @property
-    def n_waiting(self) -> int:
-        """How many tasks wait for others to arrive."""
-        return self._count if self._state == FILLING else 0
-
-    @property
-    def broken(self) -> bool:
-        """Has abort() been called, and no reset() since?"""
-        return self._state == BROKEN
-
-    async def __aenter__(self) -> int:
-        return await self.wait()
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        pass
-
-    async def wait(self) -> int:
-        """Waits for the others; returns this task's number, from 0 for the first to arrive.
-
-        BrokenBarrierError if the barrier is broken, or gets broken or reset meanwhile.
-        """
-        async with self._cond:
-            await self._cond.wait_for(self._open)
-            if self._state == BROKEN:
-                raise BrokenBarrierError("Barrier aborted")
-            index = self._count
-            self._count += 1
-            try:
-                if self._count == self._parties:
-                    self._state = DRAINING
-                    self._cond.notify_all()
-                else:
-                    await self._cond.wait_for(self._full)
-                    if self._state != DRAINING:
-                        raise BrokenBarrierError("Abort or reset of barrier")
-                return index
-            finally:
-                self._count -= 1
-                if self._count == 0:
-                    if self._state != BROKEN:
-                        self._state = FILLING
-                    self._cond.notify_all()
-
-    def _open(self) -> bool:
-        return self._state == FILLING or self._state == BROKEN
-
-    def _full(self) -> bool:
-        return self._state != FILLING
-
-    async def reset(self) -> None:
-        """Makes the barrier as new. Tasks that wait at it get BrokenBarrierError."""
-        async with self._cond:
-            self._state = RESETTING if self._count > 0 else FILLING
-            self._cond.notify_all()
-
-    async def abort(self) -> None:
-        """Breaks the barrier: who waits at it, or comes later, gets BrokenBarrierError, until a reset()."""
-        async with self._cond:
-            self._state = BROKEN
-            self._cond.notify_all()
+for _cls in (LockAcquire, EventWait, SemaphoreAcquire):
+    step.native(_cls)
+    step.pool(_cls, 64)

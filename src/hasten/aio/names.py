@@ -29,7 +29,8 @@ _TOPICS = {
         "FrameCallGraphEntry FutureCallGraph capture_call_graph format_call_graph print_call_graph"
         " future_add_to_awaited_by future_discard_from_awaited_by"
     ),
-    "hasten.aio.locks": "Lock Event Condition Semaphore BoundedSemaphore Barrier",
+    "hasten.aio.locks": "Lock Event Semaphore BoundedSemaphore",
+    "hasten.aio.conditions": "Condition Barrier",
     "hasten.aio.queues": "Queue PriorityQueue LifoQueue QueueShutDown",
     "hasten.aio.streams": "StreamReader StreamReaderProtocol StreamWriter open_connection start_server",
     "hasten.aio.subprocess": "create_subprocess_exec create_subprocess_shell",

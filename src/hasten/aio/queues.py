@@ -2,20 +2,31 @@
 
 A blocked get() or put() parks a future in `_getters` or `_putters`. Whoever adds an item (or frees a slot) takes the
 first of them out and completes it: one item, one wake-up. A woken task that does not take what it was woken for, for
-whatever reason, wakes the next in its place (`_pass_on`).
+whatever reason, wakes the next in its place.
+
+Users derive queues of their own, by `_init`, `_put` and `_get`, or with methods that look after themselves. So what
+happens inside goes through the methods of a derived class, and straight only in our own three (`kind`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import sys
 from asyncio import QueueEmpty, QueueFull
 from collections import deque
+from collections.abc import Coroutine
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any
 
+import cython
+
+from hasten.aio import locks
+from hasten.aio.coroutines import wait_until_set
 from hasten.aio.locks import Event, LoopBound
+from hasten.core import native, state
+from hasten.core.future import Future
+from hasten.core.native import NativeCoroutine
+from hasten.kernel import deques, step
 
 if sys.version_info >= (3, 13):
     from asyncio import QueueShutDown
@@ -25,34 +36,38 @@ else:
         """Raised by put() and get() of a queue that has been shut down."""
 
 
-class _Comparable(Protocol):
-    def __lt__(self, other: Any, /) -> bool: ...
+DERIVED, FIFO, HEAP, LIFO = 0, 1, 2, 3
 
 
-T = TypeVar("T")
-S = TypeVar("S", bound=_Comparable)
-
-
-class Queue(LoopBound, Generic[T]):
+@cython.cclass
+class Queue(LoopBound):
     """Items come out in the order in which they went in. Not safe between threads.
 
     Arguments:
         maxsize: how many items it holds at most before put() waits; unlimited if zero or negative.
     """
 
-    _maxsize: int
-    _getters: deque[asyncio.Future[None]]
-    _putters: deque[asyncio.Future[None]]
-    _unfinished_tasks: int  # items put, and not reported done
-    _finished: Event  # set while there are none of these
+    _maxsize: Any
+    _getters: Any
+    _putters: Any
+    _unfinished_tasks: int
+    _finished: Any
     _is_shutdown: bool
     _queue: Any  # made by _init(); whatever it is, it has a length, and iterates over the items
+    limit: float
+    kind: int
+    if not cython.compiled:
+        _queue = None
 
-    if not TYPE_CHECKING:
-        __class_getitem__ = classmethod(GenericAlias)
-
-    def __init__(self, maxsize: int = 0) -> None:
+    def __init__(self, maxsize: float = 0) -> None:
+        if not isinstance(maxsize, (int, float)) and not hasattr(maxsize, "__float__"):
+            raise TypeError(f"maxsize must be a number of items, got {maxsize!r}")
         self._maxsize = maxsize
+        self.limit = float(maxsize)
+        self.kind = 0
+        for number, cls in enumerate((Queue, PriorityQueue, LifoQueue), 1):
+            if type(self) is cls:
+                self.kind = number
         self._getters = deque()
         self._putters = deque()
         self._unfinished_tasks = 0
@@ -61,17 +76,20 @@ class Queue(LoopBound, Generic[T]):
         self._is_shutdown = False
         self._init(maxsize)
 
+    @classmethod
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        return GenericAlias(cls, item)
+
     # A subclass says by these three in which order items come out.
 
-    def _init(self, maxsize: int) -> None:
+    def _init(self, maxsize: float) -> None:
         self._queue = deque()
 
-    def _put(self, item: T) -> None:
+    def _put(self, item: Any) -> None:
         self._queue.append(item)
 
-    def _get(self) -> T:
-        item: T = self._queue.popleft()
-        return item
+    def _get(self) -> Any:
+        return self._queue.popleft()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {id(self):#x} {self._format()}>"
@@ -93,10 +111,12 @@ class Queue(LoopBound, Generic[T]):
             parts.append("shutdown")
         return " ".join(parts)
 
+    # ---- asking ---------------------------------------------------------------------------
+
     @property
-    def maxsize(self) -> int:
+    def maxsize(self) -> float:
         """How many items the queue holds at most; unlimited if zero or negative."""
-        return self._maxsize
+        return self._maxsize  # type: ignore[no-any-return]
 
     def qsize(self) -> int:
         """How many items are in the queue."""
@@ -110,70 +130,101 @@ class Queue(LoopBound, Generic[T]):
         """Are there `maxsize` items in the queue?"""
         return 0 < self._maxsize <= self.qsize()
 
-    async def put(self, item: T) -> None:
-        """Adds an item, as soon as there is room for it. QueueShutDown if the queue is, or gets, shut down."""
-        while self.full():
-            if self._is_shutdown:
-                raise QueueShutDown
-            putter: asyncio.Future[None] = self._get_loop().create_future()
-            self._putters.append(putter)
-            try:
-                await putter
-            except BaseException:
-                if not _withdraw(putter, self._putters) and not self.full():
-                    self._wakeup_next(self._putters)
-                raise
-        try:
-            self.put_nowait(item)
-        except BaseException:
-            # It is the item that does not fit (into a heap, say): the slot is still there, for the next in line.
-            if not self.full():
-                self._wakeup_next(self._putters)
-            raise
+    def is_empty(self) -> bool:
+        if self.kind != 0:
+            return deques.size(self._queue) == 0
+        return bool(self.empty())
 
-    def put_nowait(self, item: T) -> None:
+    def is_full(self) -> bool:
+        if self.kind != 0:
+            return 0 < self.limit <= deques.size(self._queue)
+        return bool(self.full())
+
+    # ---- putting --------------------------------------------------------------------------
+
+    def put(self, item: Any) -> Coroutine[Any, Any, None]:
+        """Adds an item, as soon as there is room for it. QueueShutDown if the queue is, or gets, shut down."""
+        p = cython.cast(QueuePut, QueuePut.__new__(QueuePut))
+        p.queue = self
+        p.item = item
+        return p  # type: ignore[return-value]
+
+    def put_nowait(self, item: Any) -> None:
         """Adds an item. QueueFull if there is no room for it, QueueShutDown if the queue has been shut down."""
         if self._is_shutdown:
             raise QueueShutDown
-        if self.full():
+        if self.is_full():
             raise QueueFull
-        self._put(item)
-        self._unfinished_tasks += 1
-        self._finished.clear()
-        self._wakeup_next(self._getters)
+        self.add(item)
 
-    async def get(self) -> T:
+    def add(self, item: Any) -> int:
+        """Adds an item where there is room, and wakes who waits for one."""
+        if self.kind == 1:
+            deques.push(self._queue, item)
+        elif self.kind == 3:
+            self._queue.append(item)
+        else:
+            self._put(item)
+        self._unfinished_tasks += 1
+        finished = self._finished
+        if type(finished) is Event:
+            cython.cast(Event, finished)._value = False
+        else:
+            finished.clear()
+        self.wake_next(self._getters)
+        return 0
+
+    def put_or_hand_on(self, item: Any) -> int:
+        """put_nowait() for put()."""
+        try:
+            if self.kind != 0:
+                if self._is_shutdown:
+                    raise QueueShutDown
+                self.add(item)
+            else:
+                self.put_nowait(item)
+        except BaseException:
+            # It is the item that does not fit (into a heap, say): the slot is still there, for the next in line.
+            if not self.is_full():
+                self.wake_next(self._putters)
+            raise
+        return 0
+
+    # ---- getting --------------------------------------------------------------------------
+
+    def get(self) -> Coroutine[Any, Any, Any]:
         """Removes and returns the next item, as soon as there is one.
 
         QueueShutDown if the queue is empty and is, or gets, shut down.
         """
-        while self.empty():
-            if self._is_shutdown:
-                raise QueueShutDown
-            getter: asyncio.Future[None] = self._get_loop().create_future()
-            self._getters.append(getter)
-            try:
-                await getter
-            except BaseException:
-                if not _withdraw(getter, self._getters) and not self.empty():
-                    self._wakeup_next(self._getters)
-                raise
-        try:
-            return self.get_nowait()
-        except BaseException:
-            if not self.empty():
-                self._wakeup_next(self._getters)
-            raise
+        g = cython.cast(QueueGet, QueueGet.__new__(QueueGet))
+        g.queue = self
+        return g  # type: ignore[return-value]
 
-    def get_nowait(self) -> T:
+    def get_nowait(self) -> Any:
         """Removes and returns the next item. QueueEmpty (or QueueShutDown, after a shutdown) if there is none."""
-        if self.empty():
+        if self.is_empty():
             if self._is_shutdown:
                 raise QueueShutDown
             raise QueueEmpty
-        item = self._get()
-        self._wakeup_next(self._putters)
+        return self.take()
+
+    def take(self) -> Any:
+        """Removes the next item of those there are, and wakes who waits for a slot."""
+        item = deques.shift(self._queue) if self.kind == 1 else self._get()
+        self.wake_next(self._putters)
         return item
+
+    def get_or_hand_on(self) -> Any:
+        """get_nowait() for get()."""
+        try:
+            return self.take() if self.kind != 0 else self.get_nowait()
+        except BaseException:
+            if not self.is_empty():
+                self.wake_next(self._getters)
+            raise
+
+    # ---- finishing ------------------------------------------------------------------------
 
     def task_done(self) -> None:
         """Reports an item that was got as dealt with. ValueError if more are reported than were put."""
@@ -183,10 +234,9 @@ class Queue(LoopBound, Generic[T]):
         if self._unfinished_tasks == 0:
             self._finished.set()
 
-    async def join(self) -> None:
+    def join(self) -> Coroutine[Any, Any, None]:
         """Waits until each item that was put has been got and reported by task_done()."""
-        if self._unfinished_tasks > 0:
-            await self._finished.wait()
+        return wait_until_set(self._finished, self)
 
     def shutdown(self, immediate: bool = False) -> None:
         """Ends the queue: put() raises QueueShutDown from now on, and get() once the queue is empty.
@@ -196,7 +246,7 @@ class Queue(LoopBound, Generic[T]):
         """
         self._is_shutdown = True
         if immediate:
-            while not self.empty():
+            while not self.is_empty():
                 self._get()
                 if self._unfinished_tasks > 0:
                     self._unfinished_tasks -= 1
@@ -204,38 +254,124 @@ class Queue(LoopBound, Generic[T]):
                 self._finished.set()
         # All look again, and find that there is nothing to wait for.
         while self._getters:
-            self._wakeup_next(self._getters)
+            self.wake_next(self._getters)
         while self._putters:
-            self._wakeup_next(self._putters)
+            self.wake_next(self._putters)
 
-    def _wakeup_next(self, waiters: deque[asyncio.Future[None]]) -> None:
+    def wake_next(self, waiters: Any) -> int:
         """Wakes the first that still waits."""
-        while waiters:
-            waiter = waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+        while deques.size(waiters) != 0:
+            waiter = deques.shift(waiters)
+            if locks.is_pending(waiter):
+                if type(waiter) is Future:
+                    cython.cast(Future, waiter).finish(None)
+                else:
+                    waiter.set_result(None)
                 break
+        return 0
+
+    def _wakeup_next(self, waiters: Any) -> None:
+        self.wake_next(waiters)
+
+    def wait_in(self, line: Any) -> Future[Any]:
+        """A future at the end of a line."""
+        fut = native.new_waiter(self.bound_loop())
+        deques.push(line, fut)
+        return fut
 
 
-def _withdraw(waiter: asyncio.Future[None], waiters: deque[asyncio.Future[None]]) -> bool:
-    """Takes a waiter that gives up out of the line. False if it had been woken before."""
-    woken = waiter.done() and not waiter.cancelled()
-    waiter.cancel()
-    if not woken:
+def withdraw(waiter: Future[Any], line: Any) -> bool:
+    """Takes a waiter that gives up out of its line. False if it had been woken before."""
+    if waiter.status == state.FINISHED:
+        return False
+    waiter.do_cancel(None)
+    try:
+        line.remove(waiter)
+    except ValueError:
+        pass  # wake_next() came across it, cancelled, and took it out
+    return True
+
+
+@cython.cclass
+class QueueGet(NativeCoroutine):
+    """Queue.get()."""
+
+    queue: Queue
+    __name__ = "get"
+    __qualname__ = "Queue.get"
+
+    def start(self) -> int:
+        q = self.queue
         try:
-            waiters.remove(waiter)
-        except ValueError:
-            pass  # _wakeup_next() came across it, cancelled, and took it out
-    return not woken
+            if not q.is_empty():
+                return self.give(q.get_or_hand_on())
+            if q._is_shutdown:
+                raise QueueShutDown
+            return self.suspend(q.wait_in(q._getters))
+        except BaseException as exc:
+            return self.fail(exc)
+
+    def woken(self) -> int:
+        return self.start()  # somebody else may have taken what we were woken for
+
+    def failed(self, exc: BaseException) -> int:
+        q = self.queue
+        try:
+            if not withdraw(self.future, q._getters) and not q.is_empty():  # type: ignore[arg-type]
+                q.wake_next(q._getters)
+        except BaseException as error:
+            return self.fail(error)
+        return self.fail(exc)
 
 
-class PriorityQueue(Queue[S]):
+@cython.cclass
+class QueuePut(NativeCoroutine):
+    """Queue.put()."""
+
+    queue: Queue
+    item: Any
+    __name__ = "put"
+    __qualname__ = "Queue.put"
+
+    def start(self) -> int:
+        q = self.queue
+        try:
+            if not q.is_full():
+                q.put_or_hand_on(self.item)
+                self.item = None
+                return self.give(None)
+            if q._is_shutdown:
+                raise QueueShutDown
+            return self.suspend(q.wait_in(q._putters))
+        except BaseException as exc:
+            return self.fail(exc)
+
+    def woken(self) -> int:
+        return self.start()  # somebody else may have taken the slot that we were woken for
+
+    def failed(self, exc: BaseException) -> int:
+        q = self.queue
+        try:
+            if not withdraw(self.future, q._putters) and not q.is_full():  # type: ignore[arg-type]
+                q.wake_next(q._putters)
+        except BaseException as error:
+            return self.fail(error)
+        return self.fail(exc)
+
+
+for _cls in (QueueGet, QueuePut):
+    step.native(_cls)
+    step.pool(_cls, 64)
+
+
+@cython.cclass
+class PriorityQueue(Queue):
     """The smallest item comes out first. Items are often tuples: (priority, data)."""
 
-    def _init(self, maxsize: int) -> None:
+    def _init(self, maxsize: float) -> None:
         self._queue = []
 
-    def _put(self, item: S) -> None:
+    def _put(self, item: Any) -> None:
         heap = self._queue
         try:
             heapq.heappush(heap, item)
@@ -243,9 +379,8 @@ class PriorityQueue(Queue[S]):
             _unpush(heap, item)
             raise
 
-    def _get(self) -> S:
-        item: S = heapq.heappop(self._queue)
-        return item
+    def _get(self) -> Any:
+        return heapq.heappop(self._queue)
 
 
 def _unpush(heap: list[Any], item: object) -> None:
@@ -260,12 +395,12 @@ def _unpush(heap: list[Any], item: object) -> None:
     heap.pop()
 
 
-class LifoQueue(Queue[T]):
+@cython.cclass
+class LifoQueue(Queue):
     """The item that was put last comes out first."""
 
-    def _init(self, maxsize: int) -> None:
+    def _init(self, maxsize: float) -> None:
         self._queue = []
 
-    def _get(self) -> T:
-        item: T = self._queue.pop()
-        return item
+    def _get(self) -> Any:
+        return self._queue.pop()

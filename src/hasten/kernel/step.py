@@ -298,3 +298,7 @@ class Awaitable:
 def native(cls: type[_T]) -> type[_T]:
     """Class decorator: gives an Awaitable subclass the C slots (nothing to do here)."""
     return cls
+
+
+def pool(cls: type[_T], limit: int) -> None:
+    """Keeps up to `limit` dead instances of an extension type, whose memory the next ones get (nothing to do here)."""

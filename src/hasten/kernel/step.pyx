@@ -60,6 +60,9 @@ cdef extern from "hasten.h":
     int hasten_add_methods(object t, PyObject *(*send)(PyObject *, PyObject *) except? NULL,
                            PyObject *(*throw)(PyObject *, PyObject *) except? NULL) except -1
 
+cdef extern from "pool.h":
+    void hasten_pool_add(object type, Py_ssize_t limit) noexcept
+
 cdef object _current_tasks = getattr(_asyncio, "_current_tasks", None)
 cdef object _swap_current = getattr(_asyncio, "_swap_current_task", None)
 cdef object _stdlib_set_running = asyncio._set_running_loop
@@ -303,6 +306,13 @@ def native(cls):
         raise TypeError(f"a subclass of Awaitable was expected, got {cls!r}")
     hasten_patch_awaitable(cls, _iternext, _am_send)
     return cls
+
+
+def pool(cls, Py_ssize_t limit):
+    """Keeps up to `limit` dead instances of this very extension type, whose memory the next ones get."""
+    if not isinstance(cls, type):
+        raise TypeError(f"a type was expected, got {cls!r}")
+    hasten_pool_add(cls, limit)
 
 
 native(Awaitable)

@@ -1,0 +1,184 @@
+"""NativeCoroutine: a coroutine of ours, without a Python frame."""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc
+import warnings
+from typing import Any
+
+import cython
+
+from hasten.core import future as futures
+from hasten.core import state
+from hasten.core.future import Future
+from hasten.core.scheduler import Scheduler
+from hasten.kernel import step
+from hasten.kernel.step import Awaitable
+
+FRESH, SUSPENDED, ENDED = 0, 1, 2
+
+
+@cython.cclass
+class NativeCoroutine(Awaitable):
+    """What hot code awaits. A subclass has a `__name__` and `__qualname__`, and says in its hooks what is to be done:
+
+    start(): from the first send on;
+    woken(): once the future that it was suspended on has a result;
+    failed(exc): when that was cancelled or has an exception, when an exception is thrown in while it is suspended, or
+        (GeneratorExit) when it is closed then. `future` is the one that it was suspended on.
+
+    Each ends by suspend(future), give(value) or fail(exc), and may not raise. After an end nothing is called any more.
+    """
+
+    stage: int
+    future: Future[Any] | None
+    __name__ = __qualname__ = "coroutine"
+    if not cython.compiled:
+        stage = 0
+        future = None
+
+    def start(self) -> int:
+        return self.give(None)
+
+    def woken(self) -> int:
+        return self.give(None)
+
+    def failed(self, exc: BaseException) -> int:
+        return self.fail(exc)
+
+    # ---- how a hook ends ------------------------------------------------------------------
+
+    def suspend(self, fut: Future[Any]) -> int:
+        """Waits for a future (of ours, which may be on any loop)."""
+        self.stage = 1
+        self.future = fut
+        fut.blocking = True
+        self.value = fut
+        return step.YIELDED
+
+    def give(self, value: Any) -> int:
+        """Returns."""
+        self.stage = 2
+        self.future = None
+        self.value = value
+        return step.RETURNED
+
+    def fail(self, exc: BaseException) -> int:
+        """Raises."""
+        self.stage = 2
+        self.future = None
+        self.value = exc
+        return step.RAISED
+
+    # ---- what drives it -------------------------------------------------------------------
+
+    def resume(self) -> int:
+        if self.stage == 0:
+            return self.start()
+        if self.stage == 1:
+            f = self.future
+            if f.status == state.FINISHED and f.error is None:  # type: ignore[union-attr]
+                return self.woken()
+            if f.status == state.PENDING:  # type: ignore[union-attr]
+                return self.failed(RuntimeError("await wasn't used with future"))
+            return self.failed(f.failure())  # type: ignore[union-attr]
+        self.value = RuntimeError("cannot reuse already awaited coroutine")
+        return step.RAISED
+
+    def resume_throw(self, exc: BaseException) -> int:
+        if self.stage == 1:
+            return self.failed(exc)
+        if self.stage == 2:
+            self.value = RuntimeError("cannot reuse already awaited coroutine")
+            return step.RAISED
+        return self.fail(exc)
+
+    def close(self) -> None:
+        """Ends it where it is suspended, as if GeneratorExit were thrown in."""
+        if self.stage == 1:
+            kind = self.failed(GeneratorExit())
+            value = self.value
+            self.value = None
+            if kind == step.YIELDED:
+                raise RuntimeError("coroutine ignored GeneratorExit")
+            if kind == step.RAISED and not isinstance(value, (GeneratorExit, StopIteration)):
+                raise value
+        self.stage = 2
+
+    # ---- what shows it --------------------------------------------------------------------
+
+    @property
+    def cr_await(self) -> Any:
+        """What it waits for, or None."""
+        return self.future if self.stage == 1 else None
+
+    @property
+    def cr_frame(self) -> None:
+        """None: it has no frame."""
+        return None
+
+    @property
+    def cr_running(self) -> bool:
+        """False: nobody can look while it runs."""
+        return False
+
+    @property
+    def cr_suspended(self) -> bool:
+        """Is it suspended?"""
+        return self.stage == 1
+
+    def __repr__(self) -> str:
+        return f"<coroutine object {self.__qualname__} at {id(self):#x}>"
+
+    def __del__(self) -> None:
+        if self.stage == 0:
+            name = self.__qualname__
+            warnings.warn(f"coroutine '{name}' was never awaited", RuntimeWarning, stacklevel=1, source=self)
+        elif self.stage == 1:
+            self.close()
+
+
+step.native(NativeCoroutine)
+# asyncio.iscoroutine() goes by this; so they can be given to create_task(), gather(), wait_for()...
+collections.abc.Coroutine.register(NativeCoroutine)
+
+
+@cython.cclass
+class Nothing(NativeCoroutine):
+    """A coroutine that has nothing to do: one serves all, as often as they like."""
+
+    __name__ = __qualname__ = "nothing"
+
+    def resume(self) -> int:
+        self.value = None
+        return step.RETURNED
+
+    def resume_throw(self, exc: BaseException) -> int:
+        self.value = exc
+        return step.RAISED
+
+    def close(self) -> None:
+        """Does nothing."""
+
+    def __del__(self) -> None:
+        """It need not be awaited."""
+
+
+step.native(Nothing)
+nothing = Nothing()
+
+
+def running() -> Any:
+    """The running loop, of any make. RuntimeError if none runs."""
+    loop = step.running_loop()
+    return asyncio.get_running_loop() if loop is None else loop
+
+
+def new_waiter(loop: Any) -> Future[Any]:
+    """A future to be suspended on, for a loop of any make."""
+    if loop is step.running_loop():
+        ours = cython.cast(Scheduler, loop)
+        if not ours.debug:
+            return futures.new_future(ours, ours._ready)
+    return Future(loop=loop)

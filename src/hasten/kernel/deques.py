@@ -1,0 +1,20 @@
+"""The two ends of a deque, in plain Python; deques.pxd has them in C."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+size = len
+
+
+def push(dq: deque[_T], item: _T) -> None:
+    """Appends an item at the right."""
+    dq.append(item)
+
+
+def shift(dq: deque[_T]) -> _T:
+    """Takes the leftmost item."""
+    return dq.popleft()
