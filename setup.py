@@ -32,6 +32,7 @@ MODULES = [
     "aio/sleeping",
     "aio/spawning",
     "aio/gathering",
+    "aio/binding",
     "aio/locks",
     "aio/queues",
 ]

@@ -12,7 +12,8 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal, Protocol, TypeVar
 
-from hasten.aio.locks import Lock, LoopBound
+from hasten.aio.binding import LoopBound
+from hasten.aio.locks import Lock
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from hasten.core.task import Task
+from hasten.core.task import Task, eager_factories
 
 TaskT_co = TypeVar("TaskT_co", covariant=True)
 
@@ -45,3 +45,4 @@ def create_eager_task_factory(custom_task_constructor: Callable[..., TaskT_co]) 
 
 
 eager_task_factory = create_eager_task_factory(Task)
+eager_factories.append(eager_task_factory)

@@ -3,15 +3,9 @@ cimport hasten.core.native as native
 cimport hasten.core.state as state
 cimport hasten.kernel.deques as deques
 cimport hasten.kernel.step as step
+from hasten.aio.binding cimport LoopBound
 from hasten.core.future cimport Future
 from hasten.core.native cimport NativeCoroutine
-
-cdef class LoopBound:
-    cdef public object _loop        # None until it has to wait
-    cdef dict __dict__
-    cdef object __weakref__
-
-    cdef object bound_loop(self)
 
 cdef bint nobody_waits(object waiters) except -1
 cdef bint is_pending(object fut) except -1

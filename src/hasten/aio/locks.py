@@ -12,7 +12,6 @@ line; else a wake-up would be lost, and with it everybody behind.
 from __future__ import annotations
 
 import math
-import threading
 from collections import deque
 from collections.abc import Coroutine
 from types import TracebackType
@@ -20,41 +19,12 @@ from typing import Any, Literal
 
 import cython
 
+from hasten.aio.binding import LoopBound
 from hasten.aio.coroutines import enter_by_acquire
 from hasten.core import native, state
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
 from hasten.kernel import deques, step
-
-_binding = threading.Lock()
-
-
-@cython.cclass
-class LoopBound:
-    """Belongs to the first loop that it has to wait on, and to no other from then on."""
-
-    _loop: Any
-    if not cython.compiled:
-        _loop = None
-
-    def _get_loop(self) -> Any:
-        """The running loop. RuntimeError if none runs, or if it is not the one that this object belongs to."""
-        return self.bound_loop()
-
-    def bound_loop(self) -> Any:
-        loop = native.running()
-        if self._loop is not loop:
-            with _binding:  # loops of two threads may come here at once: one gets it, the other is told
-                if self._loop is None:
-                    self._loop = loop
-            if self._loop is not loop:
-                raise RuntimeError(f"{self!r} is bound to a different event loop")
-        return loop
-
-    def _describe(self, state: str, waiters: Any) -> str:
-        extra = f"{state}, waiters:{len(waiters)}" if waiters else state
-        return f"<{object.__repr__(self)[1:-1]} [{extra}]>"
-
 
 # ---- the line of waiters ------------------------------------------------------------------
 

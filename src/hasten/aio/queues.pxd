@@ -4,7 +4,8 @@ cimport hasten.core.state as state
 cimport hasten.kernel.deques as deques
 cimport hasten.kernel.step as step
 cimport hasten.aio.locks as locks
-from hasten.aio.locks cimport Event, LoopBound
+from hasten.aio.binding cimport LoopBound
+from hasten.aio.locks cimport Event
 from hasten.core.future cimport Future
 from hasten.core.native cimport NativeCoroutine
 

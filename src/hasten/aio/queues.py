@@ -21,8 +21,9 @@ from typing import Any
 import cython
 
 from hasten.aio import locks
+from hasten.aio.binding import LoopBound
 from hasten.aio.coroutines import wait_until_set
-from hasten.aio.locks import Event, LoopBound
+from hasten.aio.locks import Event
 from hasten.core import native, state
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine

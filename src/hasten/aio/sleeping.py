@@ -142,6 +142,7 @@ class Sleep(Awaitable):
 
 
 step.native(Sleep)
+step.pool(Sleep, 256)
 # asyncio.iscoroutine() goes by this; so sleep() can be given to create_task(), gather(), wait_for()...
 collections.abc.Coroutine.register(Sleep)
 

@@ -39,8 +39,8 @@ def create_task(
 
 def start(running: Any, coro: Any, name: object, context: Context | None) -> Any:
     loop = cython.cast(Scheduler, running)
-    if loop.task_factory is None and not loop.debug and not loop._closed and loop.plain:
-        return tasks.spawn(loop, loop._ready, loop._roster, loop._step, coro, name, context)
+    if (loop.task_factory is None or loop.eager) and not loop.debug and not loop._closed and loop.plain:
+        return tasks.spawn(loop, loop._ready, loop._roster, loop._step, coro, name, context, loop.eager)
     if context is None:
         return running.create_task(coro, name=name)
     return running.create_task(coro, name=name, context=context)

@@ -1,4 +1,5 @@
 cimport cython
+from cpython.object cimport PyObject
 cimport hasten.core.handle as handle
 cimport hasten.core.ready as ready
 cimport hasten.core.state as state
@@ -7,6 +8,7 @@ cimport hasten.kernel.step as step
 from hasten.kernel.step cimport Awaitable
 
 cdef class Future:
+    cdef PyObject *attributes       # stands first: see step.lazy_attributes()
     cdef readonly object _loop
     cdef Ready queue                # the loop's: a future schedules without knowing the loop. None: another's loop
     cdef int status                 # state.State
@@ -21,7 +23,6 @@ cdef class Future:
     cdef object cancel_message
     cdef readonly object _source_traceback      # where it was made; debug mode only
     cdef public object _asyncio_awaited_by      # set | None: who waits without being parked here, for the call graph
-    cdef dict __dict__
     cdef object __weakref__
 
     cdef bint do_cancel(self, object msg) except -1

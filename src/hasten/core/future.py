@@ -21,7 +21,6 @@ _Stdlib = asyncio.Future
 _NAMES = ("PENDING", "CANCELLED", "FINISHED")
 
 
-# No freelist: a recycled object keeps the garbage collector's mark that its finalizer ran, and the next one is lost.
 @cython.cclass
 class Future:
     """A result to come. `loop` is the event loop it belongs to (default: the current one).
@@ -382,11 +381,17 @@ class Future:
             self.log_tb = False
             self.report_lost(f"{type(self).__name__} exception was never retrieved")
 
+    def __dealloc__(self) -> None:
+        step.drop_attributes(self)
+
     def report_lost(self, message: str) -> None:
         context = {"message": message, "exception": self.error, "future": self}
         if self._source_traceback:
             context["source_traceback"] = self._source_traceback
         self._loop.call_exception_handler(context)
+
+
+step.lazy_attributes(Future)
 
 
 @cython.cclass
@@ -430,6 +435,8 @@ class FutureIter(Awaitable):
 
 
 step.native(FutureIter)
+step.pool(FutureIter, 64)
+step.pool(Future, 256)
 
 
 def new_future(loop: Any, queue: Ready) -> Future:

@@ -231,3 +231,6 @@ def sweep(timers: Timers) -> int:
             timers.retain(i)
     timers.end_sweep(dead)
     return 0
+
+
+step.pool(TimerHandle, 256)

@@ -26,6 +26,7 @@ cdef class Scheduler:
     cdef readonly unsigned long long _thread_id     # of the thread that runs the loop, 0: none
     cdef public double slow_callback_duration       # seconds; debug mode tells of longer ones
     cdef object task_factory
+    cdef bint eager                 # that is one of tasks.eager_factories
     cdef double polled                  # when the poller was asked last
     cdef unsigned int quiet             # ticks since then
     cdef readonly unsigned long long _ticks, _polls

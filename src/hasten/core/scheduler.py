@@ -52,6 +52,7 @@ class Scheduler:
     _thread_id: int
     slow_callback_duration: float
     task_factory: Any
+    eager: bool
     polled: float
     quiet: int
     _ticks: int
@@ -61,6 +62,7 @@ class Scheduler:
         _thread_id = quiet = _ticks = _polls = 0
         polled = 0.0
         task_factory = None
+        eager = False
 
     def __cinit__(self) -> None:
         # a loop whose __init__() was not called (yet) has all parts, or its methods would follow null pointers
@@ -170,8 +172,9 @@ class Scheduler:
         """Schedules a coroutine as a Task; the keyword arguments are those of Task (or of the task factory)."""
         if self._closed:
             self._check_closed()
-        if self.task_factory is None and eager_start is None and not self.debug and not more:
-            return tasks.spawn(self, self._ready, self._roster, self._step, coro, name, context)
+        if (self.task_factory is None or self.eager) and not self.debug and not more:
+            eager = (self.eager if eager_start is None else bool(eager_start)) and self._thread_id != 0
+            return tasks.spawn(self, self._ready, self._roster, self._step, coro, name, context, eager)
         return self.make_task(coro, name, context, eager_start, more)  # type: ignore[no-any-return]
 
     def make_task(
@@ -201,6 +204,7 @@ class Scheduler:
         if factory is not None and not callable(factory):
             raise TypeError(f"task factory must be a callable or None, not {factory!r}")
         self.task_factory = factory
+        self.eager = factory is not None and any(factory is each for each in tasks.eager_factories)
 
     def get_task_factory(self) -> Any:
         """What set_task_factory() set, or None."""
@@ -301,7 +305,10 @@ class Scheduler:
     def _run_once(self) -> None:
         """One tick."""
         self.polled = 0.0
-        self.tick()
+        try:
+            self.tick()
+        finally:
+            self._step.leave()
 
     def tick(self) -> int:
         self._ticks += 1
@@ -338,6 +345,7 @@ class Scheduler:
 
     def poll(self, timeout: float) -> int:
         """Asks the poller, then the timers."""
+        self._step.leave()  # who looks on from a signal handler or another thread finds no current task
         self._polls += 1
         self.quiet = 0
         poller = self._poller
@@ -360,7 +368,10 @@ class Scheduler:
         return 0
 
     def run_batch(self) -> int:
-        """Runs what is ready now; what that makes ready runs in the next tick."""
+        """Runs what is ready now; what that makes ready runs in the next tick.
+
+        The task of the last step stays published as the current one until something else runs, or the poller is asked.
+        """
         queue = self._ready
         st = self._step
         left = queue.count()
@@ -379,7 +390,6 @@ class Scheduler:
                     cython.cast(Watch, item).dispatch()
             if not cython.compiled:
                 item = None  # this frame may outlive the batch in an exception's traceback
-        st.leave()
         return 0
 
     def run_batch_slowly(self) -> int:
@@ -394,7 +404,6 @@ class Scheduler:
             took = step.monotonic() - start
             if took >= self.slow_callback_duration:
                 logger.warning("Executing %s took %.3f seconds", describe.item(item), took)
-        self._step.leave()
         return 0
 
     def run_item(self, item: Any, tag: int) -> int:

@@ -21,6 +21,8 @@ from hasten.kernel.step import Step
 
 _Stdlib = asyncio.Task
 _numbers = 0
+# task factories that mean: hasten's own tasks, started eagerly
+eager_factories: list[Any] = [getattr(asyncio, "eager_task_factory", None)]
 _elsewhere = Roster()  # the unfinished tasks on loops that are not ours
 registry.add(_elsewhere)
 
@@ -434,9 +436,9 @@ class Task(Future):
 
 
 def spawn(
-    loop: Any, queue: Ready, roster: Roster, stepper: Step, coro: Any, name: object, context: Context | None
+    loop: Any, queue: Ready, roster: Roster, stepper: Step, coro: Any, name: object, context: Context | None, eager: bool
 ) -> Task:
-    """loop.create_task() without the detours."""
+    """loop.create_task() without the detours. `eager`: run the first step at once; the loop has to run."""
     if not step.is_native_coroutine(coro) and not step.is_coroutine(coro):
         raise TypeError(f"a coroutine was expected, got {coro!r}")
     t = Task.__new__(Task)
@@ -446,8 +448,12 @@ def spawn(
     t.stepper = stepper
     t._coro = coro
     t.start(name, context)
-    queue.push(t, ready.TASK)
+    if eager:
+        t.start_eagerly()
+    else:
+        queue.push(t, ready.TASK)
     return t
 
 
 step.skip_origin(asyncio.create_task, asyncio.TaskGroup.create_task, asyncio.Runner.run, asyncio.to_thread)
+step.pool(Task, 256)

@@ -51,6 +51,7 @@ cdef class Step:
     cdef object swap(self, object task)
 
 cdef object _name_throw
+cdef int drop_attributes(object obj) except -1
 
 cdef object origin(int *lasti)
 cdef object origin_place(object code, int lasti)

@@ -302,3 +302,12 @@ def native(cls: type[_T]) -> type[_T]:
 
 def pool(cls: type[_T], limit: int) -> None:
     """Keeps up to `limit` dead instances of an extension type, whose memory the next ones get (nothing to do here)."""
+
+
+def lazy_attributes(cls: type[_T]) -> None:
+    """Gives a class a __dict__ that is made on demand (Python's have that)."""
+
+
+def drop_attributes(obj: object) -> int:
+    """What __dealloc__ of such a class has to do; it is not called here."""
+    return 0

@@ -38,7 +38,7 @@ cdef extern from *:
         *slot = v == Py_None ? NULL : Py_NewRef(v);
         Py_XDECREF(old);
     }
-    static HASTEN_THREAD PyObject *hasten_running;      /* owned, or NULL */
+    static HASTEN_THREAD PyObject *hasten_running HASTEN_NEAR;      /* owned, or NULL */
     static inline PyObject *hasten_get_running(void) { return hasten_running; }
     static inline void hasten_set_running(PyObject *l) {
         PyObject *old = hasten_running;
@@ -59,6 +59,10 @@ cdef extern from "hasten.h":
                                 int (*snd)(PyObject *, PyObject *, PyObject **) except -1)
     int hasten_add_methods(object t, PyObject *(*send)(PyObject *, PyObject *) except? NULL,
                            PyObject *(*throw)(PyObject *, PyObject *) except? NULL) except -1
+
+cdef extern from "attributes.h":
+    int hasten_lazy_attributes(object cls) except -1
+    void hasten_drop_attributes(object o) noexcept
 
 cdef extern from "pool.h":
     void hasten_pool_add(object type, Py_ssize_t limit) noexcept
@@ -306,6 +310,19 @@ def native(cls):
         raise TypeError(f"a subclass of Awaitable was expected, got {cls!r}")
     hasten_patch_awaitable(cls, _iternext, _am_send)
     return cls
+
+
+def lazy_attributes(cls):
+    """Gives a root class, whose first field is `cdef PyObject *attributes`, a __dict__ that is made on demand."""
+    if not isinstance(cls, type):
+        raise TypeError(f"a type was expected, got {cls!r}")
+    hasten_lazy_attributes(cls)
+
+
+cdef int drop_attributes(object obj) except -1:
+    """What __dealloc__ of such a class has to do."""
+    hasten_drop_attributes(obj)
+    return 0
 
 
 def pool(cls, Py_ssize_t limit):
