@@ -7,6 +7,16 @@
 #  define Py_BUILD_CORE 1
 #endif
 #include <Python.h>
+#if PY_VERSION_HEX < 0x030E0000
+#  ifdef __GNUC__
+#    pragma GCC diagnostic push
+#    pragma GCC diagnostic ignored "-Wdeprecated-declarations"     /* within the header itself, 3.12 and newer */
+#  endif
+#  include "internal/pycore_dict.h"
+#  ifdef __GNUC__
+#    pragma GCC diagnostic pop
+#  endif
+#endif
 #include "internal/pycore_frame.h"
 #if PY_VERSION_HEX >= 0x030E0000
 #  include "internal/pycore_interpframe.h"
@@ -18,6 +28,38 @@
 /* exported, but declared in an internal header or nowhere */
 extern int _PyDict_SetItem_KnownHash(PyObject *mp, PyObject *key, PyObject *item, Py_hash_t hash);
 extern int _PyDict_DelItem_KnownHash(PyObject *mp, PyObject *key, Py_hash_t hash);
+#endif
+
+/* Until 3.13 the current tasks stand in a dict of loops. A loop's next task mostly replaces its last: where the dict is as
+ * it was left, the entry is written without a search. `table` and `at` remember the place. */
+#if PY_VERSION_HEX < 0x030E0000
+static inline int hasten_replace(PyObject *dict, PyObject *key, PyObject *value, Py_hash_t hash,
+                                 void **table, Py_ssize_t *at) {
+    PyDictObject *d = (PyDictObject *)dict;
+    PyDictKeyEntry *entries;
+    Py_ssize_t i = *at;
+    if (d->ma_keys == *table && i < d->ma_keys->dk_nentries) {
+        entries = DK_ENTRIES(d->ma_keys);
+        if (entries[i].me_key == key && entries[i].me_value != NULL) {
+            PyObject *old = entries[i].me_value;
+            entries[i].me_value = Py_NewRef(value);
+            Py_DECREF(old);
+            return 0;
+        }
+    }
+    if (_PyDict_SetItem_KnownHash(dict, key, value, hash) < 0) return -1;
+    *table = NULL;
+    if (d->ma_values != NULL || DK_IS_UNICODE(d->ma_keys)) return 0;
+    entries = DK_ENTRIES(d->ma_keys);
+    for (i = d->ma_keys->dk_nentries - 1; i >= 0; i--) {
+        if (entries[i].me_key == key && entries[i].me_value != NULL) {
+            *table = d->ma_keys;
+            *at = i;
+            break;
+        }
+    }
+    return 0;
+}
 #endif
 
 /* Where 3.14+ keep the running task of this thread; NULL on older Pythons. */

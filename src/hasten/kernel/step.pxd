@@ -26,6 +26,8 @@ cdef class Step:
     cdef PyObject *current      # the task published as current, borrowed: the ready queue or a caller holds it
     cdef object loop
     cdef Py_hash_t loop_hash
+    cdef void *table            # where the loop stands in asyncio's dict of current tasks; a hint
+    cdef Py_ssize_t at
 
     cdef inline object send(self, object coro, object ctx):
         return _send(coro, ctx, &self.kind)

@@ -20,17 +20,18 @@ cdef extern from *:
     """
     #if PY_VERSION_HEX >= 0x030E0000
     #define HASTEN_TASK_SLOT 1
-    static inline int hasten_publish_dict(PyObject *d, PyObject *k, PyObject *v, Py_hash_t h) { return 0; }
+    static inline int hasten_publish_dict(PyObject *d, PyObject *k, PyObject *v, Py_hash_t h, void **t, Py_ssize_t *at)
+    { return 0; }
     #else
     #define HASTEN_TASK_SLOT 0
-    static inline int hasten_publish_dict(PyObject *d, PyObject *k, PyObject *v, Py_hash_t h) {
+    static inline int hasten_publish_dict(PyObject *d, PyObject *k, PyObject *v, Py_hash_t h, void **t, Py_ssize_t *at) {
         if (v == Py_None) {
             if (_PyDict_DelItem_KnownHash(d, k, h) == 0) return 0;
             if (!PyErr_ExceptionMatches(PyExc_KeyError)) return -1;
             PyErr_Clear();      /* somebody called asyncio._leave_task() for us */
             return 0;
         }
-        return _PyDict_SetItem_KnownHash(d, k, v, h);
+        return hasten_replace(d, k, v, h, t, at);
     }
     #endif
     static inline void hasten_swap_slot(PyObject **slot, PyObject *v) {
@@ -47,7 +48,8 @@ cdef extern from *:
     }
     """
     bint TASK_SLOT "HASTEN_TASK_SLOT"
-    int publish_dict "hasten_publish_dict"(object d, object k, object v, Py_hash_t h) except -1
+    int publish_dict "hasten_publish_dict"(object d, object k, object v, Py_hash_t h,
+                                            void **table, Py_ssize_t *at) except -1
     void swap_slot "hasten_swap_slot"(PyObject **slot, object v) noexcept
     PyObject *hasten_get_running() noexcept
     void hasten_set_running(PyObject *l) noexcept
@@ -111,7 +113,7 @@ cdef class Step:
             swap_slot(hasten_task_slot(), task)
         elif use_dict:
             if task is not None or was:
-                publish_dict(_current_tasks, self.loop, task, self.loop_hash)
+                publish_dict(_current_tasks, self.loop, task, self.loop_hash, &self.table, &self.at)
         elif _swap_current is not None:
             _swap_current(self.loop, task)
         else:

@@ -79,10 +79,13 @@ class Outcomes:
             outcome = "xpassed" if report.passed else "xfailed"
         elif report.failed and report.when != "call":
             outcome = "error"
-        known = self.outcomes.get(report.nodeid, "passed")
-        self.outcomes[report.nodeid] = max(outcome, known, key=RANK.index)
+        crash = getattr(report.longrepr, "reprcrash", None)
+        found = outcome, crash.message[:2000] if crash else ""
+        known = self.outcomes.get(report.nodeid, ("passed", ""))
+        self.outcomes[report.nodeid] = max(known, found, key=lambda each: RANK.index(each[0]))
         if report.when == "teardown":
-            self.write(test=report.nodeid, outcome=self.outcomes[report.nodeid])
+            outcome, text = self.outcomes[report.nodeid]
+            self.write(test=report.nodeid, outcome=outcome, text=text)
 
     def write(self, **fields):
         self.file.write(json.dumps(fields) + "\n")
