@@ -58,7 +58,8 @@ def flags() -> tuple[list[str], list[str]]:
     if os.environ.get("HASTEN_SANITIZE"):
         san = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
         return ["-O1", "-g", "-fno-strict-aliasing", "-fwrapv", *san], san
-    return ["-O2", "-g0", "-fno-strict-aliasing", "-fwrapv", "-fno-semantic-interposition", "-fvisibility=hidden"], []
+    optimized = ["-O2", "-g0", "-fno-strict-aliasing", "-fwrapv", "-fno-semantic-interposition", "-fvisibility=hidden"]
+    return ["-include", "refcount.h", *optimized], []
 
 
 def extensions() -> list[Extension]:

@@ -4,7 +4,7 @@ pytest -p anyio_plugin --way WAY --outcomes FILE, where WAY is one of
 
     asyncio     everything as it comes
     loop        loops of hasten wherever a test asks for the backend "asyncio"; functions and tasks are asyncio's
-    install     after hasten.install(): also functions, tasks, and the loops that tests make for themselves
+    install     under `hasten run`: also functions, tasks, and the loops that tests make for themselves
 """
 
 import asyncio
@@ -25,8 +25,6 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    if config.getoption("--way") == "install":
-        hasten.install()
     config.pluginmanager.register(Outcomes(config.getoption("--way"), config.getoption("--outcomes")))
 
 
