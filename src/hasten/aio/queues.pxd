@@ -40,6 +40,15 @@ cdef class QueuePut(NativeCoroutine):
     cdef Queue queue
     cdef object item
 
+cdef QueueGet _spare_get
+cdef QueuePut _spare_put
+@cython.locals(spare=QueueGet)
+cdef QueueGet new_get()
+cdef int keep_get(QueueGet ended) except -1
+@cython.locals(spare=QueuePut)
+cdef QueuePut new_put()
+cdef int keep_put(QueuePut ended) except -1
+
 cdef class PriorityQueue(Queue):
     pass
 

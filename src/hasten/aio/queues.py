@@ -145,7 +145,7 @@ class Queue(LoopBound):
 
     def put(self, item: Any) -> Coroutine[Any, Any, None]:
         """Adds an item, as soon as there is room for it. QueueShutDown if the queue is, or gets, shut down."""
-        p = cython.cast(QueuePut, QueuePut.__new__(QueuePut))
+        p = new_put()
         p.queue = self
         p.item = item
         return p  # type: ignore[return-value]
@@ -198,7 +198,7 @@ class Queue(LoopBound):
 
         QueueShutDown if the queue is empty and is, or gets, shut down.
         """
-        g = cython.cast(QueueGet, QueueGet.__new__(QueueGet))
+        g = new_get()
         g.queue = self
         return g  # type: ignore[return-value]
 
@@ -297,7 +297,7 @@ def withdraw(waiter: Future[Any], line: Any) -> bool:
 class QueueGet(NativeCoroutine):
     """Queue.get()."""
 
-    queue: Queue
+    queue: Queue | None
     __name__ = "get"
     __qualname__ = "Queue.get"
 
@@ -305,7 +305,9 @@ class QueueGet(NativeCoroutine):
         q = self.queue
         try:
             if not q.is_empty():
-                return self.give(q.get_or_hand_on())
+                self.give(q.get_or_hand_on())
+                keep_get(self)
+                return step.RETURNED
             if q._is_shutdown:
                 raise QueueShutDown
             return self.suspend(q.wait_in(q._getters))
@@ -329,7 +331,7 @@ class QueueGet(NativeCoroutine):
 class QueuePut(NativeCoroutine):
     """Queue.put()."""
 
-    queue: Queue
+    queue: Queue | None
     item: Any
     __name__ = "put"
     __qualname__ = "Queue.put"
@@ -339,8 +341,9 @@ class QueuePut(NativeCoroutine):
         try:
             if not q.is_full():
                 q.put_or_hand_on(self.item)
-                self.item = None
-                return self.give(None)
+                self.give(None)
+                keep_put(self)
+                return step.RETURNED
             if q._is_shutdown:
                 raise QueueShutDown
             return self.suspend(q.wait_in(q._putters))
@@ -363,6 +366,48 @@ class QueuePut(NativeCoroutine):
 for _cls in (QueueGet, QueuePut):
     step.native(_cls)
     step.pool(_cls, 64)
+
+
+# The last one that ended serves again, once nobody refers to it any more: of a get() that finds an item, making and
+# freeing the coroutine is the larger part.
+
+_spare_get: QueueGet | None = None
+_spare_put: QueuePut | None = None
+
+
+def new_get() -> QueueGet:
+    global _spare_get
+    spare = _spare_get
+    _spare_get = None
+    if spare is not None and step.sole(spare):
+        spare.stage = 0
+        return spare
+    return cython.cast(QueueGet, QueueGet.__new__(QueueGet))
+
+
+def keep_get(ended: QueueGet) -> int:
+    global _spare_get
+    ended.queue = None
+    _spare_get = ended
+    return 0
+
+
+def new_put() -> QueuePut:
+    global _spare_put
+    spare = _spare_put
+    _spare_put = None
+    if spare is not None and step.sole(spare):
+        spare.stage = 0
+        return spare
+    return cython.cast(QueuePut, QueuePut.__new__(QueuePut))
+
+
+def keep_put(ended: QueuePut) -> int:
+    global _spare_put
+    ended.queue = None
+    ended.item = None
+    _spare_put = ended
+    return 0
 
 
 @cython.cclass

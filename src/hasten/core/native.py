@@ -166,7 +166,7 @@ class Nothing(NativeCoroutine):
 
 
 step.native(Nothing)
-nothing = Nothing()
+nothing = cython.cast(Nothing, Nothing.__new__(Nothing))
 
 
 def running() -> Any:

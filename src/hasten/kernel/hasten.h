@@ -37,8 +37,8 @@ static inline void hasten_raise(PyObject *exc) {
 #endif
 }
 
-/* The end of an iterator that returns `val`. From tp_iternext, None needs no exception. The instance is made by hand:
- * calling the class costs more than all else that an `await` of ours does. */
+/* The end of an iterator that returns `val`. From tp_iternext, None needs no exception. The instance is made by hand, as
+ * calling the class costs more than all else that an `await` of ours does; and `await` asks for its value only. */
 static inline void hasten_stop(PyObject *val, int by_next) {
     PyTypeObject *t = (PyTypeObject *)PyExc_StopIteration;
     PyStopIterationObject *e;
@@ -46,7 +46,7 @@ static inline void hasten_stop(PyObject *val, int by_next) {
     e = (PyStopIterationObject *)t->tp_alloc(t, 0);
     if (e == NULL) return;
     e->value = Py_NewRef(val);
-    e->args = PyTuple_Pack(1, val);
+    e->args = by_next ? PyTuple_New(0) : PyTuple_Pack(1, val);      /* the empty tuple is there already */
     if (e->args == NULL) { Py_DECREF(e); return; }
 #if PY_VERSION_HEX >= 0x030C0000
     PyErr_SetRaisedException((PyObject *)e);
@@ -121,6 +121,17 @@ static inline void hasten_patch_awaitable(PyObject *type, iternextfunc next,
     PyType_Modified(t);
 }
 
+/* A final class whose instances only its own module makes (by the C function, past the slot): what is made in any other
+ * way lacks what its methods take for granted. */
+static inline PyObject *hasten_cannot_create(PyTypeObject *t, PyObject *args, PyObject *kwargs) {
+    (void)args; (void)kwargs;
+    return PyErr_Format(PyExc_TypeError, "cannot create '%s' instances: call the function that gives one", t->tp_name);
+}
+static inline void hasten_seal(PyObject *type) {
+    PyTypeObject *t = (PyTypeObject *)type;
+    if (!(t->tp_flags & Py_TPFLAGS_BASETYPE)) t->tp_new = hasten_cannot_create;
+}
+
 /* Gives a static type the methods send(value) and throw(*args), straight in C. */
 static inline int hasten_add_methods(PyObject *type, PyCFunction send, PyCFunction throw_) {
     static PyMethodDef defs[2];
@@ -155,6 +166,13 @@ static inline uintptr_t hasten_tag(PyObject *o, uintptr_t t) { Py_INCREF(o); ret
 
 /* Hands a reference that C code owns over to the caller: new */
 static inline PyObject *hasten_steal(PyObject *o) { return o; }
+
+/* Does nobody but the caller refer to it, not even weakly? */
+static inline int hasten_sole(PyObject *o) {
+    PyTypeObject *t = Py_TYPE(o);
+    return Py_REFCNT(o) == 1
+        && (t->tp_weaklistoffset <= 0 || *(PyObject **)((char *)o + t->tp_weaklistoffset) == NULL);
+}
 
 /* ---- time --------------------------------------------------------------------------------- */
 

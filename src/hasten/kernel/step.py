@@ -196,6 +196,11 @@ def _nothing() -> None:
     pass
 
 
+def sole(obj: object) -> bool:
+    """Does nobody but the caller refer to it? Python cannot tell."""
+    return False
+
+
 def recursion_enter(where: bytes) -> None:
     """RecursionError when C code calls itself too deep; the interpreter sees to Python's."""
 

@@ -59,6 +59,7 @@ cdef extern from "hasten.h":
     void hasten_stop(object val, bint by_next) noexcept
     void hasten_patch_awaitable(object t, PyObject *(*it)(PyObject *) except? NULL,
                                 int (*snd)(PyObject *, PyObject *, PyObject **) except -1)
+    void hasten_seal(object t) noexcept
     int hasten_add_methods(object t, PyObject *(*send)(PyObject *, PyObject *) except? NULL,
                            PyObject *(*throw)(PyObject *, PyObject *) except? NULL) except -1
 
@@ -307,10 +308,11 @@ cdef PyObject *_throw_method(PyObject *me, PyObject *args) except? NULL:
 
 
 def native(cls):
-    """Class decorator: gives an Awaitable subclass the C slots."""
+    """Class decorator: gives an Awaitable subclass the C slots. Of a final one only its module makes instances."""
     if not (isinstance(cls, type) and issubclass(cls, Awaitable)):
         raise TypeError(f"a subclass of Awaitable was expected, got {cls!r}")
     hasten_patch_awaitable(cls, _iternext, _am_send)
+    hasten_seal(cls)
     return cls
 
 
