@@ -8,7 +8,8 @@ from hasten.core.timers cimport Timers
 cdef class Handle:
     cdef readonly object _callback          # None once cancelled
     cdef readonly tuple _args               # None once cancelled
-    cdef readonly object _context
+    cdef object context                     # None while it runs in one that is shared
+    cdef bint shared                        # it is a snapshot: see kernel/contexts.h
     cdef readonly object _loop
     cdef readonly object _source_traceback  # where it was made; debug mode only
     cdef readonly bint _cancelled
@@ -16,6 +17,9 @@ cdef class Handle:
     cdef object __weakref__
 
     cdef int run(self, Step st) except -1
+    cdef int run_shared(self, Step st) except -1
+    cdef object own_context(self)
+    cdef int drop(self) except -1
     cdef int failed(self, object exc) except -1
 
 cdef class TimerHandle(Handle):

@@ -31,7 +31,8 @@ class Handle:
 
     _callback: Callable[..., Any] | None
     _args: tuple[Any, ...] | None
-    _context: Context
+    context: Context | None
+    shared: bool
     _loop: Any
     _source_traceback: Any
     _cancelled: bool
@@ -39,13 +40,15 @@ class Handle:
     if not cython.compiled:
         _callback = _loop = _source_traceback = description = None
         _args = ()
-        _cancelled = False
+        context = None
+        _cancelled = shared = False
 
     def __init__(self, callback: Callable[..., Any], args: Any, loop: Any, context: Context | None = None) -> None:
         self._callback = callback
         self._args = () if args is None else tuple(args)
         self._loop = loop
-        self._context = step.copy_context() if context is None else context
+        self.context = step.copy_context() if context is None else context
+        self.shared = False
         if loop is not None and loop.get_debug():
             self._source_traceback = describe.extract_stack(sys._getframe(0))
 
@@ -56,12 +59,16 @@ class Handle:
 
     def cancel(self) -> None:
         """Keeps the callback from running. Cancelling again does nothing."""
+        self.drop()
+
+    def drop(self) -> int:
         if not self._cancelled:
             self._cancelled = True
             if self._source_traceback is not None:  # debug mode: what it was can still be told
                 self.description = repr(self)
             self._callback = None
             self._args = None
+        return 0
 
     def cancelled(self) -> bool:
         """True once cancel() was called."""
@@ -69,13 +76,43 @@ class Handle:
 
     def get_context(self) -> Context:
         """The context that the callback runs in."""
-        return self._context
+        return self.own_context()
+
+    @property
+    def _context(self) -> Context:
+        return self.own_context()
+
+    def own_context(self) -> Context:
+        """The context, for somebody who may keep it."""
+        if self.context is None:  # it runs
+            return step.copy_context()
+        if self.shared:
+            self.context = self.context.copy()
+            self.shared = False
+        return self.context
 
     def run(self, st: Step) -> int:
         """Calls the callback, unless cancelled; its exception goes to the loop's handler."""
         if self._cancelled:
             return 0
-        value = st.call(self._context, self._callback, self._args)  # type: ignore[arg-type]
+        if self.shared:
+            return self.run_shared(st)
+        value = st.call(self.context, self._callback, self._args)  # type: ignore[arg-type]
+        if st.kind == step.RAISED:
+            self.failed(value)
+        return 0
+
+    def run_shared(self, st: Step) -> int:
+        """run() with a snapshot for a context."""
+        context = self.context
+        self.context = None  # so that the count of its references tells who shares it
+        value = st.call_shared(context, self._callback, self._args)  # type: ignore[arg-type]
+        ran_in = st.take_context()
+        if ran_in is not None:
+            self.context = ran_in
+            self.shared = False
+        else:
+            self.context = context
         if st.kind == step.RAISED:
             self.failed(value)
         return 0
@@ -85,7 +122,7 @@ class Handle:
         if self._cancelled or self._callback is None or self._args is None:
             return
         try:
-            self._context.run(self._callback, *self._args)
+            self.own_context().run(self._callback, *self._args)
         except BaseException as exc:
             self.failed(exc)
 
@@ -147,7 +184,7 @@ class TimerHandle(Handle):
         """Keeps the callback from running. Cancelling again does nothing."""
         if self._cancelled:
             return
-        Handle.cancel(self)
+        self.drop()
         if self._scheduled:
             if self.timers is not None:
                 self.timers.cancelled += 1
@@ -199,7 +236,11 @@ def post(
     h._callback = callback
     h._args = args
     h._loop = loop
-    h._context = step.copy_context() if context is None else context
+    if context is None:
+        h.context = step.snapshot()
+        h.shared = cython.compiled
+    else:
+        h.context = context
     queue.push(h, ready.HANDLE)
     return h
 
@@ -212,7 +253,11 @@ def post_at(
     h._callback = callback
     h._args = args
     h._loop = loop
-    h._context = step.copy_context() if context is None else context
+    if context is None:
+        h.context = step.snapshot()
+        h.shared = cython.compiled
+    else:
+        h.context = context
     h._when = when
     h._scheduled = True
     h.timers = timers

@@ -301,6 +301,7 @@ class Scheduler:
                     break
         finally:
             self._step.leave()
+            self._step.forget_contexts()
 
     def _run_once(self) -> None:
         """One tick."""
@@ -346,6 +347,7 @@ class Scheduler:
     def poll(self, timeout: float) -> int:
         """Asks the poller, then the timers."""
         self._step.leave()  # who looks on from a signal handler or another thread finds no current task
+        self._step.forget_contexts()
         self._polls += 1
         self.quiet = 0
         poller = self._poller

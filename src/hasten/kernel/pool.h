@@ -34,9 +34,20 @@ static inline hasten_pool *hasten_pool_of(PyTypeObject *t) {
 static PyObject *hasten_pool_alloc(PyTypeObject *t, Py_ssize_t items) {
     hasten_pool *p = hasten_pool_of(t);
     PyObject *o = (PyObject *)p->head;
-    if (o == NULL) return PyType_GenericAlloc(t, items);
-    p->head = *(void **)(o + 1);
-    p->count--;
+    if (p->type == NULL) return PyType_GenericAlloc(t, items);  /* inherited from a base that has a pool */
+    if (o != NULL) {
+        p->head = *(void **)(o + 1);
+        p->count--;
+    }
+    else {
+        /* Not counted as new by the garbage collector: what runs it are the coroutines, contexts and frames that come
+         * with each of these, and thousands of tasks or timers that live on are not looked through so often. */
+        size_t head = PyType_IS_GC(t) ? 2 * sizeof(uintptr_t) : 0;
+        char *memory = (char *)PyObject_Malloc(head + (size_t)t->tp_basicsize);
+        if (memory == NULL) return PyErr_NoMemory();
+        memset(memory, 0, head);
+        o = (PyObject *)(memory + head);
+    }
     memset((void *)o, 0, (size_t)t->tp_basicsize);
     PyObject_Init(o, t);
     if (PyType_IS_GC(t)) PyObject_GC_Track(o);
@@ -48,8 +59,8 @@ static void hasten_pool_free(void *memory) {
     PyTypeObject *t = Py_TYPE(o);
     hasten_pool *p = hasten_pool_of(t);
     if (p->count >= p->limit) {     /* also: no pool of this type's own, both are 0 */
-        if (PyType_IS_GC(t)) PyObject_GC_Del(o);
-        else PyObject_Free(o);
+        if (p->type == NULL && PyType_IS_GC(t)) PyObject_GC_Del(o);
+        else PyObject_Free(PyType_IS_GC(t) ? (void *)((uintptr_t *)o - 2) : (void *)o);
         return;
     }
     if (PyType_IS_GC(t)) memset((void *)((uintptr_t *)o - 2), 0, 2 * sizeof(uintptr_t));

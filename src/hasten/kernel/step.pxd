@@ -27,6 +27,8 @@ cdef class Step:
     cdef PyObject *current      # the task published as current, borrowed: the ready queue or a caller holds it
     cdef object loop
     cdef Py_hash_t loop_hash
+    cdef PyObject *scratch      # owned, or NULL: see contexts.h
+    cdef PyObject *ran_in       # owned, or NULL
     cdef void *table            # where the loop stands in asyncio's dict of current tasks; a hint
     cdef Py_ssize_t at
 
@@ -51,11 +53,15 @@ cdef class Step:
         self.current = NULL
         return 0
     cdef int publish(self, object task) except -1
+    cdef object call_shared(self, object context, object cb, object args)
+    cdef object take_context(self)
+    cdef int forget_contexts(self) except -1
     cdef object swap(self, object task)
 
 cdef object _name_throw
 cdef int drop_attributes(object obj) except -1
 
+cdef object snapshot()
 cdef object origin(int *lasti)
 cdef object origin_place(object code, int lasti)
 

@@ -65,6 +65,18 @@ class Step:
         self._ended = sys._getframe()
         return value
 
+    def call_shared(self, context: Context, cb: Callable[..., Any] | None, args: tuple[Any, ...]) -> Any:
+        """call(): here a snapshot() is the caller's own."""
+        return self.call(context, cb, args)
+
+    def take_context(self) -> Context | None:
+        """The context that the latest call_shared() ran in, if it can be told from its snapshot; or None."""
+        return None
+
+    def forget_contexts(self) -> int:
+        """Nothing is kept here."""
+        return 0
+
     def _drive(self, ctx: Context | None, fn: Callable[[Any], Any], arg: Any) -> Any:
         try:
             value = fn(arg) if ctx is None else Context.run(ctx, fn, arg)
@@ -126,6 +138,8 @@ class Step:
             self.publish(task)
         return before
 
+
+snapshot = copy_context  # a context for call_shared()
 
 _skip: set[str] = set()
 _OURS = ("hasten.core.", "hasten.aio.")

@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 import _asyncio
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_CLEAR, Py_DECREF, Py_INCREF
 from types import CodeType
 
 cdef extern from "internals.h":
@@ -62,6 +62,12 @@ cdef extern from "hasten.h":
     void hasten_seal(object t) noexcept
     int hasten_add_methods(object t, PyObject *(*send)(PyObject *, PyObject *) except? NULL,
                            PyObject *(*throw)(PyObject *, PyObject *) except? NULL) except -1
+
+cdef extern from "contexts.h":
+    object hasten_snapshot()
+    object hasten_call_shared(object snapshot, object cb, object args, int *kind,
+                              PyObject **scratch, PyObject **ran_in)
+    void hasten_forget_contexts(PyObject **scratch) noexcept
 
 cdef extern from "attributes.h":
     int hasten_lazy_attributes(object cls) except -1
@@ -140,6 +146,34 @@ cdef class Step:
         if task is not before:
             self.publish(task)
         return before
+
+
+    cdef object call_shared(self, object context, object cb, object args):
+        """call() as in a copy of a snapshot(); take_context() tells whether that has to be known afterwards."""
+        return hasten_call_shared(context, cb, args, &self.kind, &self.scratch, &self.ran_in)
+
+    cdef object take_context(self):
+        """The context that the latest call_shared() ran in, if it can be told from a copy of its snapshot; or None."""
+        if self.ran_in == NULL:
+            return None
+        context = <object>self.ran_in
+        Py_DECREF(context)
+        self.ran_in = NULL
+        return context
+
+    cdef int forget_contexts(self) except -1:
+        """Nothing may run long, or no more, after this."""
+        hasten_forget_contexts(&self.scratch)
+        return 0
+
+    def __dealloc__(self):
+        Py_CLEAR(self.scratch)
+        Py_CLEAR(self.ran_in)
+
+
+cdef object snapshot():
+    """The current context as it is now, for call_shared(): perhaps shared, so not to be entered or given away."""
+    return hasten_snapshot()
 
 
 # ---- where something was made ---------------------------------------------------------------

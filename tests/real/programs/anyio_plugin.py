@@ -90,5 +90,8 @@ class Outcomes:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self):
-        self.write(loops=self.loops, default=type(asyncio.new_event_loop()).__module__)
+        loop = asyncio.new_event_loop()
+        loop.close()
+        ours = self.loops if self.way == "loop" else type(loop).__module__.startswith("hasten.")
+        self.write(loops=self.loops, used="hasten" if ours else "asyncio")
         self.file.close()
