@@ -122,6 +122,9 @@ class Lock(LoopBound):
     def __aenter__(self) -> Coroutine[Any, Any, None]:
         if type(self) is not Lock:  # a subclass may have another acquire()
             return enter_by_acquire(self)
+        if not self._locked and self._waiters is None:
+            self._locked = True
+            return native.nothing  # type: ignore[return-value]
         if self.try_acquire():
             return native.nothing  # type: ignore[return-value]
         a = cython.cast(LockAcquire, LockAcquire.__new__(LockAcquire))

@@ -23,3 +23,8 @@ cdef class Sleep(Awaitable):
     cdef int start_timer(self, object running, double seconds) except -2
     cdef int delegate(self, object exc) except -2
     cdef int fail(self, object exc) except -2
+
+cdef Sleep _spare
+@cython.locals(spare=Sleep)
+cdef Sleep new_sleep()
+cdef int keep(Sleep ended) except -1

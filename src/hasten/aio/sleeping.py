@@ -47,6 +47,7 @@ class Sleep(Awaitable):
         if self.stage == 1:
             self.stage = 4
             self.value = self.result
+            keep(self)
             return step.RETURNED
         if self.stage == 2:
             f = self.future
@@ -57,6 +58,7 @@ class Sleep(Awaitable):
             self.timer = self.future = None
             if f.status == state.FINISHED and f.error is None:  # type: ignore[union-attr]
                 self.value = self.result
+                keep(self)
                 return step.RETURNED
             return self.fail(f.failure())  # type: ignore[union-attr]
         if self.stage == 3:
@@ -147,6 +149,27 @@ step.pool(Sleep, 256)
 collections.abc.Coroutine.register(Sleep)
 
 
+# The one that ended last serves again, once nobody refers to it any more.
+_spare: Sleep | None = None
+
+
+def new_sleep() -> Sleep:
+    global _spare
+    spare = _spare
+    _spare = None
+    if spare is not None and step.sole(spare):
+        spare.stage = 0
+        return spare
+    return cython.cast(Sleep, Sleep.__new__(Sleep))
+
+
+def keep(ended: Sleep) -> int:
+    global _spare
+    ended.result = None
+    _spare = ended
+    return 0
+
+
 def _wake(fut: Any, result: Any) -> None:
     futures.set_unless_done(fut, result)
 
@@ -165,7 +188,7 @@ def sleep(delay: float, result: Any = None) -> Any:
     With a delay of 0 or less it gives way once to everything else that is ready.
     Raises ValueError for NaN, TypeError for what is not a number, when it is awaited.
     """
-    s = cython.cast(Sleep, Sleep.__new__(Sleep))
+    s = new_sleep()
     s.delay = delay
     s.result = result
     return s

@@ -45,6 +45,11 @@ cdef class FutureIter(Awaitable):
     cdef Future future              # None once it has ended
     cdef bint yielded
 
+cdef FutureIter _spare
+@cython.locals(spare=FutureIter)
+cdef FutureIter new_iter()
+cdef int keep_iter(FutureIter ended) except -1
+
 @cython.locals(f=Future)
 cdef Future new_future(object loop, Ready queue)
 

@@ -362,12 +362,12 @@ class Future:
         return len(matching)
 
     def __await__(self) -> Generator[Any, None, Any]:
-        it = cython.cast(FutureIter, FutureIter.__new__(FutureIter))
+        it = new_iter()
         it.future = self
         return it  # type: ignore[return-value]
 
     def __iter__(self) -> Generator[Any, None, Any]:
-        it = cython.cast(FutureIter, FutureIter.__new__(FutureIter))
+        it = new_iter()
         it.future = self
         return it  # type: ignore[return-value]
 
@@ -421,6 +421,7 @@ class FutureIter(Awaitable):
         self.future = None
         if f.status == state.FINISHED and f.error is None:
             self.value = f.outcome
+            keep_iter(self)
             return step.RETURNED
         self.value = f.failure()
         return step.RAISED
@@ -437,6 +438,25 @@ class FutureIter(Awaitable):
 step.native(FutureIter)
 step.pool(FutureIter, 64)
 step.pool(Future, 256)
+
+# The one that ended last serves the next `await`, once nobody refers to it any more.
+_spare: FutureIter | None = None
+
+
+def new_iter() -> FutureIter:
+    global _spare
+    spare = _spare
+    _spare = None
+    if spare is not None and step.sole(spare):
+        spare.yielded = False
+        return spare
+    return cython.cast(FutureIter, FutureIter.__new__(FutureIter))
+
+
+def keep_iter(ended: FutureIter) -> int:
+    global _spare
+    _spare = ended
+    return 0
 
 
 def new_future(loop: Any, queue: Ready) -> Future:

@@ -17,7 +17,6 @@ cdef class Handle:
     cdef object __weakref__
 
     cdef int run(self, Step st) except -1
-    cdef int run_shared(self, Step st) except -1
     cdef object own_context(self)
     cdef int drop(self) except -1
     cdef int failed(self, object exc) except -1

@@ -96,23 +96,15 @@ class Handle:
         if self._cancelled:
             return 0
         if self.shared:
-            return self.run_shared(st)
-        value = st.call(self.context, self._callback, self._args)  # type: ignore[arg-type]
-        if st.kind == step.RAISED:
-            self.failed(value)
-        return 0
-
-    def run_shared(self, st: Step) -> int:
-        """run() with a snapshot for a context."""
-        context = self.context
-        self.context = None  # so that the count of its references tells who shares it
-        value = st.call_shared(context, self._callback, self._args)  # type: ignore[arg-type]
-        ran_in = st.take_context()
-        if ran_in is not None:
-            self.context = ran_in
-            self.shared = False
-        else:
+            context = self.context
+            self.context = None  # so that the count of its references tells who shares it
+            value = st.call_shared(context, self._callback, self._args)  # type: ignore[arg-type]
             self.context = context
+            if st.ran_apart():
+                self.context = st.take_context()
+                self.shared = False
+        else:
+            value = st.call(self.context, self._callback, self._args)  # type: ignore[arg-type]
         if st.kind == step.RAISED:
             self.failed(value)
         return 0

@@ -165,7 +165,7 @@ class Nothing(NativeCoroutine):
         """It need not be awaited."""
 
 
-step.native(Nothing)
+step.native_nothing(Nothing)
 nothing = cython.cast(Nothing, Nothing.__new__(Nothing))
 
 

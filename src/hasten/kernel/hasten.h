@@ -112,7 +112,9 @@ static inline void hasten_patch_awaitable(PyObject *type, iternextfunc next,
                                           int (*send)(PyObject *, PyObject *, PyObject **)) {
     PyTypeObject *t = (PyTypeObject *)type;
     t->tp_iternext = next;
+    t->tp_iter = PyObject_SelfIter;
     if (t->tp_as_async != NULL) {
+        t->tp_as_async->am_await = PyObject_SelfIter;
         t->tp_as_async->am_send = (sendfunc)(void (*)(void))send;
 #ifdef Py_TPFLAGS_HAVE_AM_SEND
         t->tp_flags |= Py_TPFLAGS_HAVE_AM_SEND;
@@ -120,6 +122,10 @@ static inline void hasten_patch_awaitable(PyObject *type, iternextfunc next,
     }
     PyType_Modified(t);
 }
+
+/* The end of an iterator that returns None, at once. */
+static inline PyObject *hasten_end_at_once(PyObject *o) { (void)o; return NULL; }
+static inline void hasten_patch_nothing(PyObject *type) { ((PyTypeObject *)type)->tp_iternext = hasten_end_at_once; }
 
 /* A final class whose instances only its own module makes (by the C function, past the slot): what is made in any other
  * way lacks what its methods take for granted. */

@@ -54,6 +54,9 @@ cdef class Step:
         return 0
     cdef int publish(self, object task) except -1
     cdef object call_shared(self, object context, object cb, object args)
+    cdef inline bint ran_apart(self) noexcept:
+        """Has take_context() something to give?"""
+        return self.ran_in != NULL
     cdef object take_context(self)
     cdef int forget_contexts(self) except -1
     cdef object swap(self, object task)

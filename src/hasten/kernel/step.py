@@ -69,6 +69,10 @@ class Step:
         """call(): here a snapshot() is the caller's own."""
         return self.call(context, cb, args)
 
+    def ran_apart(self) -> bool:
+        """Has take_context() something to give?"""
+        return False
+
     def take_context(self) -> Context | None:
         """The context that the latest call_shared() ran in, if it can be told from its snapshot; or None."""
         return None
@@ -317,6 +321,10 @@ class Awaitable:
 def native(cls: type[_T]) -> type[_T]:
     """Class decorator: gives an Awaitable subclass the C slots (nothing to do here)."""
     return cls
+
+
+def native_nothing(cls: type[_T]) -> None:
+    """native() for a class whose instances return None at once."""
 
 
 def pool(cls: type[_T], limit: int) -> None:

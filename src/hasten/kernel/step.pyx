@@ -60,6 +60,7 @@ cdef extern from "hasten.h":
     void hasten_patch_awaitable(object t, PyObject *(*it)(PyObject *) except? NULL,
                                 int (*snd)(PyObject *, PyObject *, PyObject **) except -1)
     void hasten_seal(object t) noexcept
+    void hasten_patch_nothing(object t) noexcept
     int hasten_add_methods(object t, PyObject *(*send)(PyObject *, PyObject *) except? NULL,
                            PyObject *(*throw)(PyObject *, PyObject *) except? NULL) except -1
 
@@ -153,7 +154,7 @@ cdef class Step:
         return hasten_call_shared(context, cb, args, &self.kind, &self.scratch, &self.ran_in)
 
     cdef object take_context(self):
-        """The context that the latest call_shared() ran in, if it can be told from a copy of its snapshot; or None."""
+        """The context that the latest call_shared() ran in, which can be told from a copy of its snapshot."""
         if self.ran_in == NULL:
             return None
         context = <object>self.ran_in
@@ -361,6 +362,12 @@ cdef int drop_attributes(object obj) except -1:
     """What __dealloc__ of such a class has to do."""
     hasten_drop_attributes(obj)
     return 0
+
+
+def native_nothing(cls):
+    """native() for a class whose instances return None at once."""
+    native(cls)
+    hasten_patch_nothing(cls)
 
 
 def pool(cls, Py_ssize_t limit):
