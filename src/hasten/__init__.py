@@ -64,6 +64,8 @@ from hasten.aio import names as _names
 from hasten.aio import policies as _policies
 from hasten.aio import streams as _streams
 from hasten.aio import subprocess as subprocess
+from hasten.aio.conditions import Barrier as Barrier
+from hasten.aio.conditions import Condition as Condition
 from hasten.aio.eager import create_eager_task_factory as create_eager_task_factory
 from hasten.aio.eager import eager_task_factory as eager_task_factory
 from hasten.aio.gathering import gather as gather
@@ -76,8 +78,6 @@ from hasten.aio.graph import future_discard_from_awaited_by as future_discard_fr
 from hasten.aio.graph import print_call_graph as print_call_graph
 from hasten.aio.install import install as install
 from hasten.aio.install import uninstall as uninstall
-from hasten.aio.conditions import Barrier as Barrier
-from hasten.aio.conditions import Condition as Condition
 from hasten.aio.locks import BoundedSemaphore as BoundedSemaphore
 from hasten.aio.locks import Event as Event
 from hasten.aio.locks import Lock as Lock

@@ -33,7 +33,7 @@ def nobody_waits(waiters: Any) -> bool:
     """Is nobody left in line? Cancelled waiters stay in it until they run."""
     if waiters is None or deques.size(waiters) == 0:
         return True
-    return all(fut.cancelled() for fut in waiters)  # noqa: C419
+    return all(fut.cancelled() for fut in waiters)
 
 
 def is_pending(fut: Any) -> bool:

@@ -129,7 +129,7 @@ class Queue(LoopBound):
 
     def full(self) -> bool:
         """Are there `maxsize` items in the queue?"""
-        return 0 < self._maxsize <= self.qsize()
+        return bool(0 < self._maxsize <= self.qsize())
 
     def is_empty(self) -> bool:
         if self.kind != 0:
@@ -274,14 +274,14 @@ class Queue(LoopBound):
     def _wakeup_next(self, waiters: Any) -> None:
         self.wake_next(waiters)
 
-    def wait_in(self, line: Any) -> Future[Any]:
+    def wait_in(self, line: Any) -> Future:
         """A future at the end of a line."""
         fut = native.new_waiter(self.bound_loop())
         deques.push(line, fut)
         return fut
 
 
-def withdraw(waiter: Future[Any], line: Any) -> bool:
+def withdraw(waiter: Future, line: Any) -> bool:
     """Takes a waiter that gives up out of its line. False if it had been woken before."""
     if waiter.status == state.FINISHED:
         return False
@@ -297,7 +297,7 @@ def withdraw(waiter: Future[Any], line: Any) -> bool:
 class QueueGet(NativeCoroutine):
     """Queue.get()."""
 
-    queue: Queue | None
+    queue: Queue
     __name__ = "get"
     __qualname__ = "Queue.get"
 
@@ -331,7 +331,7 @@ class QueueGet(NativeCoroutine):
 class QueuePut(NativeCoroutine):
     """Queue.put()."""
 
-    queue: Queue | None
+    queue: Queue
     item: Any
     __name__ = "put"
     __qualname__ = "Queue.put"
@@ -387,7 +387,7 @@ def new_get() -> QueueGet:
 
 def keep_get(ended: QueueGet) -> int:
     global _spare_get
-    ended.queue = None
+    ended.queue = None  # type: ignore[assignment]
     _spare_get = ended
     return 0
 
@@ -404,7 +404,7 @@ def new_put() -> QueuePut:
 
 def keep_put(ended: QueuePut) -> int:
     global _spare_put
-    ended.queue = None
+    ended.queue = None  # type: ignore[assignment]
     ended.item = None
     _spare_put = ended
     return 0

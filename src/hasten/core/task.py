@@ -436,7 +436,14 @@ class Task(Future):
 
 
 def spawn(
-    loop: Any, queue: Ready, roster: Roster, stepper: Step, coro: Any, name: object, context: Context | None, eager: bool
+    loop: Any,
+    queue: Ready,
+    roster: Roster,
+    stepper: Step,
+    coro: Any,
+    name: object,
+    context: Context | None,
+    eager: bool,
 ) -> Task:
     """loop.create_task() without the detours. `eager`: run the first step at once; the loop has to run."""
     if not step.is_native_coroutine(coro) and not step.is_coroutine(coro):

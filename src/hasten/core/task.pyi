@@ -75,4 +75,7 @@ def spawn(
     coro: Coroutine[Any, Any, _T],
     name: object,
     context: Context | None,
+    eager: bool,
 ) -> Task[_T]: ...
+
+eager_factories: list[Any]
