@@ -15,7 +15,7 @@ from setuptools.command.build_ext import build_ext
 LINUX = sys.platform == "linux"
 
 # A leaf hides pointers and CPython's slots; it has a plain Python twin of the same name.
-LEAVES = ["kernel/step", "kernel/sockio", "core/ready", "core/roster", "core/timers"]
+LEAVES = ["kernel/step", "kernel/sockio", "kernel/link", "kernel/link", "core/ready", "core/roster", "core/timers"]
 LINUX_LEAVES = ["kernel/epoll"]
 # Ordinary typed Python, compiled with the `.pxd` beside it.
 MODULES = [
@@ -29,6 +29,8 @@ MODULES = [
     "poll/selectors",
     "net/endpoint",
     "net/stream",
+    "net/listening",
+    "net/listening",
     "aio/sleeping",
     "aio/spawning",
     "aio/gathering",

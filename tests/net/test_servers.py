@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hasten.net import servers
+from hasten.net import listening
 
 LOCAL = "127.0.0.1"
 
@@ -455,7 +455,7 @@ def exhausted(*errors: int) -> Exhausted:
 @pytest.mark.hasten_only
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
 def test_out_of_descriptors_it_pauses_and_says_so(run, reports, monkeypatch, number) -> None:
-    monkeypatch.setattr(servers, "_ACCEPT_RETRY_DELAY", 0.01)
+    monkeypatch.setattr(listening, "_ACCEPT_RETRY_DELAY", 0.01)
 
     async def main() -> None:
         server = await asyncio.get_running_loop().create_server(Echo, sock=exhausted(number, number))
@@ -471,7 +471,7 @@ def test_out_of_descriptors_it_pauses_and_says_so(run, reports, monkeypatch, num
 
 @pytest.mark.hasten_only
 def test_closed_while_pausing_it_stays_closed(run, reports, monkeypatch) -> None:
-    monkeypatch.setattr(servers, "_ACCEPT_RETRY_DELAY", 0.02)
+    monkeypatch.setattr(listening, "_ACCEPT_RETRY_DELAY", 0.02)
 
     async def main() -> None:
         server = await asyncio.get_running_loop().create_server(Echo, sock=exhausted(errno.EMFILE))
@@ -486,7 +486,7 @@ def test_closed_while_pausing_it_stays_closed(run, reports, monkeypatch) -> None
 
 @pytest.mark.hasten_only
 def test_closed_by_the_exception_handler_when_exhausted(either_loop, run, monkeypatch) -> None:
-    monkeypatch.setattr(servers, "_ACCEPT_RETRY_DELAY", 0.0)
+    monkeypatch.setattr(listening, "_ACCEPT_RETRY_DELAY", 0.0)
 
     async def main() -> None:
         server = await asyncio.get_running_loop().create_server(Echo, sock=exhausted(errno.EMFILE))

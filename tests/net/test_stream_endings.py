@@ -526,3 +526,49 @@ def test_it_goes_when_nobody_needs_it(run: Any, pair: Pair) -> None:
     gone = run(main())
     gc.collect()
     assert gone() is None
+
+
+# ---- what comes beside the data -------------------------------------------------------------------
+
+
+class Filling(asyncio.BufferedProtocol):
+    """Receives into a buffer of its own."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.got = asyncio.Event()
+        self.lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.space = bytearray(1 << 16)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self.space
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data += self.space[:nbytes]
+        self.got.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(exc)
+
+    received = Recorder.received
+
+
+@pytest.mark.parametrize("factory", [Recorder, Filling])
+@pytest.mark.parametrize("size", [10, 40_000])  # small reads are copied, large ones are not
+def test_descriptors_between_the_data_do_not_end_a_read(run: Any, factory: Any, size: int) -> None:
+    """The kernel ends a read at them, though more data is there already."""
+
+    async def main() -> None:
+        one, other = socket.socketpair()
+        with other:
+            transport, protocol = await start(one, factory)
+            other.send(bytes(size))  # what comes next is read as what came last
+            await protocol.received(size)
+            for _ in range(3):
+                socket.send_fds(other, [bytes(size)], [other.fileno(), other.fileno()])
+            other.send(b"end")
+            assert (await protocol.received(4 * size + 3)).endswith(b"end")
+            transport.close()
+            await protocol.lost
+
+    run(main())

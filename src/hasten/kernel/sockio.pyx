@@ -23,6 +23,16 @@ cdef extern from *:
         m.msg_iovlen = n;
         return sendmsg(fd, &m, MSG_NOSIGNAL);
     }
+    /* Descriptors that come with the data are dropped, but the data behind them is left for the next call: `cut`. */
+    static ssize_t hasten_recv_local(int fd, void *buf, size_t n, int *cut) {
+        struct iovec iov = {buf, n};
+        struct msghdr m = {0};
+        m.msg_iov = &iov;
+        m.msg_iovlen = 1;
+        ssize_t got = recvmsg(fd, &m, 0);
+        *cut = got > 0 && (m.msg_flags & MSG_CTRUNC) != 0;
+        return got;
+    }
     """
     int MSG_NOSIGNAL
     ctypedef struct iovec "struct iovec":
@@ -30,6 +40,7 @@ cdef extern from *:
         size_t iov_len
     Py_ssize_t c_recv "recv"(int fd, void *buf, size_t n, int flags) nogil
     Py_ssize_t c_send "send"(int fd, const void *buf, size_t n, int flags) nogil
+    Py_ssize_t hasten_recv_local(int fd, void *buf, size_t n, int *cut) nogil
     Py_ssize_t hasten_sendv(int fd, iovec *iov, int n) nogil
 
 # Received into first, then copied to bytes of the right size: a fresh 256 KiB object for each recv would cost
@@ -100,19 +111,32 @@ capacity = CHUNK
 lent = 0
 
 
-cdef object recv(object sock, int fd, Py_ssize_t expected):
+cdef inline Py_ssize_t receive(int fd, void *buf, Py_ssize_t room, bint local) noexcept:
+    """One recv(2), and `capacity`."""
+    global capacity
+    cdef int cut
+    cdef Py_ssize_t n
+    capacity = room
+    if not local:
+        return c_recv(fd, buf, room, 0)
+    n = hasten_recv_local(fd, buf, room, &cut)
+    if cut:
+        capacity = n
+    return n
+
+
+cdef object recv(object sock, int fd, Py_ssize_t expected, bint local):
     """What there is, at most CHUNK bytes; b"" at the end; None if it would block. Raises OSError.
 
-    `expected` is what the latest recv gave: large ones go straight into the object that the protocol gets, which is
+    `local`: it is a unix socket. `expected` is what the latest recv gave: large ones go straight into the object that the protocol gets, which is
     used again if give_back() finds that nobody has kept it.
     """
-    global capacity, lent
+    global lent
     cdef Py_ssize_t n
     lent = 0
     if expected >= LARGE:
-        return recv_large(fd, expected)
-    capacity = CHUNK
-    n = c_recv(fd, _scratch, CHUNK, 0)
+        return recv_large(fd, expected, local)
+    n = receive(fd, _scratch, CHUNK, local)
     if n >= 0:
         return PyBytes_FromStringAndSize(_scratch, n)
     if would_block():
@@ -120,14 +144,13 @@ cdef object recv(object sock, int fd, Py_ssize_t expected):
     PyErr_SetFromErrno(OSError)
 
 
-cdef object recv_large(int fd, Py_ssize_t expected):
-    global capacity, lent
+cdef object recv_large(int fd, Py_ssize_t expected, bint local):
+    global lent
     cdef Py_ssize_t n, room = 2 * LARGE
     while room < CHUNK and room < expected + expected // 4:
         room *= 2
     data = hasten_take_spare(&room)
-    capacity = room
-    n = c_recv(fd, PyBytes_AS_STRING(data), room, 0)
+    n = receive(fd, PyBytes_AS_STRING(data), room, local)
     if n >= room // 4:
         hasten_resize(data, n)
         lent = room
@@ -151,11 +174,11 @@ cdef int give_back(object data, Py_ssize_t room) except -1:
     return 0
 
 
-cdef Py_ssize_t recv_into(object sock, int fd, object buf) except -2:
+cdef Py_ssize_t recv_into(object sock, int fd, object buf, bint local) except -2:
     """Fills a writable buffer: the number of bytes, 0 at the end, -1 if it would block. Raises OSError."""
     cdef Py_buffer view
     PyObject_GetBuffer(buf, &view, PyBUF_WRITABLE)
-    cdef Py_ssize_t n = c_recv(fd, view.buf, view.len, 0)
+    cdef Py_ssize_t n = receive(fd, view.buf, view.len, local)
     cdef bint again = n < 0 and would_block()
     PyBuffer_Release(&view)
     if n >= 0:

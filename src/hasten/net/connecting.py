@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hasten.kernel.link import hold
 from hasten.net import dns, sockets, stream, tls
 
 if TYPE_CHECKING:
@@ -179,8 +180,9 @@ async def _open(
         if encryption is None:
             transport = stream.open_stream(loop, sock, protocol, waiter=waiter, context=context)
         else:
+            link = hold(sock)
             transport = tls.open_tls(
-                loop, sock, protocol, encryption, waiter=waiter, server_side=server_side, context=context
+                loop, link, protocol, encryption, waiter=waiter, server_side=server_side, context=context
             )
     except BaseException:
         sock.close()

@@ -1,21 +1,31 @@
 cimport cython
 cimport hasten.kernel.step as step
+cimport hasten.poll.events as ev
+from hasten.kernel.link cimport Link
 from hasten.core.scheduler cimport Scheduler
 from hasten.poll.contract cimport Watch
 
 cdef class Endpoint(Watch):
     cdef readonly object _loop              # None once the connection is lost
     cdef Scheduler scheduler                # the same; stays
-    cdef readonly object _sock              # None once closed
+    cdef Link link                          # the socket; its fd is -1 once closed
     cdef readonly object _protocol          # None once the connection is lost
     cdef readonly object _server            # has _attach and _detach, or None
-    cdef public dict _extra
+    cdef dict extra                         # what get_extra_info() tells besides; None: nothing
     cdef object context                     # the protocol's methods run in it
     cdef unsigned int _conn_lost            # > 0: connection_lost was called or is scheduled; then: writes since
+    cdef object lost_by                     # what end() tells the protocol
+    cdef unsigned char to_begin             # it stands in the ready queue for begin()
+    cdef unsigned char to_end               # ... for end()
     cdef unsigned char started              # connection_made was called
     cdef unsigned char closing
     cdef dict __dict__                      # methods can be replaced on an instance
 
+    cdef int setup(self, object loop, Link link, dict extra, object context) except -1
+    cdef int turn(self) except -1
+    cdef int begin(self) except -1
+    cdef int begin_soon(self) except -1
+    cdef int end(self) except -1
     cdef int react(self) except -1
     cdef int again(self, int events) except -1
     cdef int unwatch(self) except -1

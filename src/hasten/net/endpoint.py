@@ -14,52 +14,61 @@ import cython
 
 from hasten.core.scheduler import Scheduler
 from hasten.kernel import step
+from hasten.kernel.link import Link
+from hasten.poll import events as ev
 from hasten.poll.contract import Watch
 
 logger = logging.getLogger("asyncio")
 
 _Transport = asyncio.BaseTransport
+_NOTHING = Link()
 
 
 @cython.cclass
 class Endpoint(Watch):
-    """The base of the transports: a socket, its protocol, and the connection's end.
+    """The base of the transports: a socket, its protocol, and the connection's beginning and end.
 
-    A subclass says in react() what to do when the socket is ready, in status() how it shows itself, in discard() and
+    Beginning and end are callbacks: the transport itself stands in the ready queue for them. A subclass says in begin()
+    what to do first, in react() what to do when the socket is ready, in status() how it shows itself, in discard() and
     release() what it drops at the end.
     """
 
     _loop: Any
     scheduler: Scheduler
-    _sock: Any
+    link: Link
     _protocol: Any
     _server: Any
-    _extra: dict[str, Any]
+    extra: dict[str, Any] | None
     context: Context
     _conn_lost: int
+    lost_by: BaseException | None
+    to_begin: bool
+    to_end: bool
     started: bool
     closing: bool
     if not cython.compiled:
-        _loop = _sock = _protocol = _server = None
+        _loop = _protocol = _server = extra = lost_by = None
         scheduler = None  # type: ignore[assignment]
+        link = _NOTHING
         _conn_lost = 0
-        started = closing = False
+        to_begin = to_end = started = closing = False
 
-    def __init__(self, loop: Any, sock: socket.socket, extra: dict[str, Any] | None, context: Context | None) -> None:
-        if self._sock is not None:
+    def __cinit__(self) -> None:
+        self.link = _NOTHING
+
+    def setup(self, loop: Any, link: Link, extra: dict[str, Any] | None, context: Context | None) -> int:
+        if self.link is not _NOTHING:
             raise RuntimeError("a transport cannot be initialized twice")
         if not isinstance(loop, Scheduler):
             raise TypeError(f"a hasten event loop is needed, not {loop!r}")
-        self.fd = sock.fileno()
+        if link is None or link.fd < 0:
+            raise ValueError("a transport needs an open socket")
+        self.fd = link.fd
         self._loop = self.scheduler = loop
-        self._sock = sock
-        self._extra = {} if extra is None else dict(extra)
+        self.link = link
+        self.extra = None if extra is None else dict(extra)
         self.context = step.copy_context() if context is None else context
-        if "peername" not in self._extra:
-            try:
-                self._extra["peername"] = sock.getpeername()
-            except OSError:
-                self._extra["peername"] = None
+        return 0
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -67,7 +76,7 @@ class Endpoint(Watch):
 
     def __repr__(self) -> str:
         info = [type(self).__name__]
-        if self._sock is None:
+        if self.link.fd < 0:
             info.append("closed")
         elif self.closing:
             info.append("closing")
@@ -81,9 +90,9 @@ class Endpoint(Watch):
         return []
 
     def __del__(self) -> None:
-        if self._sock is not None:
+        if self.link.fd >= 0:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
-            self._sock.close()
+            self.link.close()
             if self._server is not None:
                 self._server._detach(self)
 
@@ -94,13 +103,33 @@ class Endpoint(Watch):
         if not self.fired:
             return 0
         if not cython.compiled:
-            return self.context.run(self.react)
+            return self.context.run(self.turn)
         step.context_enter(self.context)
         try:
-            self.react()
+            self.turn()
         finally:
             step.context_exit(self.context)
         return 0
+
+    def turn(self) -> int:
+        if self.to_begin:
+            self.to_begin = False
+            self.fired = 0
+            return self.begin()
+        if self.to_end:
+            self.to_end = False
+            self.fired = 0
+            return self.end()
+        return self.react()
+
+    def begin(self) -> int:
+        """For subclasses: the first callback."""
+        return 0
+
+    def begin_soon(self) -> int:
+        """Has begin() called in the next batch."""
+        self.to_begin = True
+        return self.again(ev.READ)
 
     def react(self) -> int:
         """For subclasses: the socket is ready for `fired`. Runs in the protocol's context."""
@@ -135,24 +164,45 @@ class Endpoint(Watch):
 
     def finish(self, exc: BaseException | None) -> int:
         """Nothing is left to do but to tell the protocol."""
+        if self._loop is None:
+            raise RuntimeError("the transport was not initialized: it is made by the loop's methods")
         self._conn_lost += 1
         self.unwatch()
-        self._loop.call_soon(self._call_connection_lost, exc, context=self.context)
+        if self.queued:  # its place in the queue is before what was scheduled since
+            self._loop.call_soon(self._call_connection_lost, exc, context=self.context)
+            return 0
+        self.to_end = True
+        self.lost_by = exc
+        return self.again(ev.READ)
+
+    def end(self) -> int:
+        """The last callback."""
+        loop, exc, self.lost_by = self._loop, self.lost_by, None
+        protocol = self._protocol
+        try:
+            self._call_connection_lost(exc)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            message = "Exception in callback protocol.connection_lost()"
+            context = {"message": message, "exception": error, "transport": self, "protocol": protocol}
+            loop.call_exception_handler(context)
         return 0
 
     def _call_connection_lost(self, exc: BaseException | None) -> None:
+        if self._loop is None:
+            return
         try:
             if self.started:
                 self._protocol.connection_lost(exc)
         finally:
-            self.get_extra_info("sockname")  # is asked for after the end too, by who writes logs
-            self._sock.close()
-            self._sock = self._protocol = self._loop = None
-            self.release()
+            self.link.note_sockname()  # is asked for after the end too, by who writes logs
             server = self._server
+            self._protocol = self._loop = self._server = None
+            self.release()
             if server is not None:
-                self._server = None
                 server._detach(self)
+            self.link.close()
 
     def release(self) -> int:
         """For subclasses: what was bound of the protocol is let go."""
@@ -186,19 +236,27 @@ class Endpoint(Watch):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """ "socket", "sockname", "peername", or what the connection's maker added."""
-        value = self._extra.get(name)
-        if value is not None:
-            return value
-        if name == "socket":
-            if self._sock is None:
-                return default
-            self._extra[name] = value = TransportSocket(self._sock)
-            return value
-        if name == "sockname" and self._sock is not None:
-            try:
-                value = self._sock.getsockname()
-            except OSError:
-                return default
-            self._extra[name] = value
-            return value
-        return default
+        value = None if self.extra is None else self.extra.get(name)
+        if value is not None or self.link is _NOTHING:
+            return default if value is None else value
+        if name == "peername":
+            value = self.link.peername()
+        elif name == "sockname":
+            value = self.link.sockname()
+        elif name == "socket":
+            value = TransportSocket(self.link.socket())
+            if self.extra is None:
+                self.extra = {}
+            self.extra[name] = value
+        return default if value is None else value
+
+    @property
+    def _extra(self) -> dict[str, Any]:
+        if self.extra is None:
+            self.extra = {}
+        return self.extra
+
+    @property
+    def _sock(self) -> socket.socket | None:
+        """The socket object; None once closed."""
+        return None if self.link.fd < 0 else self.link.socket()

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import errno
 import itertools
 import logging
 import os
 import socket
 import sys
-import weakref
 from asyncio import trsock
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hasten.net import binding, dns, sockets, stream, tls
+from hasten.net import binding, dns, sockets, tls
+from hasten.net.listening import Listener
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -25,27 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("asyncio")
 
 _ProtocolFactory = Callable[[], asyncio.BaseProtocol]
-
-# The process or the system is out of descriptors or memory: the connection stays in the queue, try again later.
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_ACCEPT_RETRY_DELAY = 1.0  # seconds
-
-# Errors that Linux had pending on the new connection and hands to accept(2), which says to go on with the next one.
-_LOST_BEFORE_ACCEPT = {
-    getattr(errno, name)
-    for name in (
-        "ECONNABORTED",
-        "EPERM",
-        "EPROTO",
-        "ENETDOWN",
-        "ENOPROTOOPT",
-        "EHOSTDOWN",
-        "ENONET",
-        "EHOSTUNREACH",
-        "ENETUNREACH",
-    )
-    if hasattr(errno, name)
-}
 
 
 class Server(asyncio.AbstractServer):
@@ -70,11 +48,10 @@ class Server(asyncio.AbstractServer):
         self._tls = options
         self._backlog = backlog
         self._unlink = unlink  # the path and inode of a unix socket that closing removes
-        self._listeners: list[_Listener] = []
+        self._listeners: list[Listener] = []
         self._serving = False
         self._serving_forever_fut: Any = None
-        # Weak, so that a transport which everybody has forgotten can still be found out and closed by the collector.
-        self._clients: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
+        self._clients: set[asyncio.Transport] = set()
         self._waiters: list[Any] | None = []  # None: closed, and the last connection is gone
         self._context = contextvars.copy_context()  # each connection runs in a copy of it
 
@@ -176,7 +153,7 @@ class Server(asyncio.AbstractServer):
         for sock in self._sockets:
             sock.listen(self._backlog)
             sockets.set_nodelay(sock)
-        self._listeners = [_Listener(self._loop, self, sock) for sock in self._sockets]
+        self._listeners = [Listener(self._loop, self, sock) for sock in self._sockets]
         for listener in self._listeners:
             listener.start()
         self._serving = True
@@ -186,7 +163,40 @@ class Server(asyncio.AbstractServer):
 
     def _detach(self, transport: asyncio.Transport) -> None:
         self._clients.discard(transport)
-        self._wake_waiters_if_done()
+        if self._sockets is None:
+            self._wake_waiters_if_done()
+
+    def _tell_accepted(self, address: Any, conn: socket.socket) -> None:
+        """Debug mode."""
+        logger.debug("%r got a new connection from %r: %r", self, address, conn)
+
+    def _open_tls(self, link: Any, protocol: asyncio.BaseProtocol, context: contextvars.Context) -> None:
+        """Put TLS on a connection that was accepted; if the handshake fails, debug mode tells."""
+        loop = self._loop
+        assert self._tls is not None
+        waiter = loop.create_future()
+        transport = tls.open_tls(
+            loop, link, protocol, self._tls, waiter=waiter, server_side=True, server=self, context=context
+        )
+
+        def handshake_over(waiter: Any) -> None:
+            exc = asyncio.CancelledError() if waiter.cancelled() else waiter.exception()
+            if exc is not None:
+                transport.close()
+                self._report(exc, protocol, transport)
+
+        waiter.add_done_callback(handshake_over)
+
+    def _report(self, exc: BaseException, protocol: Any, transport: Any = None) -> None:
+        """Tell, in debug mode only (as asyncio does), why an incoming connection came to nothing."""
+        if not self._loop.get_debug():
+            return
+        details = {"message": "Error on transport creation for incoming connection", "exception": exc}
+        if protocol is not None:
+            details["protocol"] = protocol
+        if transport is not None:
+            details["transport"] = transport
+        self._loop.call_exception_handler(details)
 
     def _wake_waiters_if_done(self) -> None:
         if self._sockets is not None or self._clients or self._waiters is None:
@@ -195,128 +205,6 @@ class Server(asyncio.AbstractServer):
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-
-
-class _Listener:
-    """One listening socket being accepted on.
-
-    A plain connection costs no Task and no Future here: its transport is made on the spot.
-    """
-
-    __slots__ = ("_backlog", "_fd", "_loop", "_retry", "_server", "_sock")
-
-    def __init__(self, loop: NetLoop, server: Server, sock: socket.socket) -> None:
-        self._loop = loop
-        self._server = server
-        self._sock = sock
-        self._fd = sock.fileno()
-        self._backlog = server._backlog
-        self._retry: Any = None  # the timer that starts accepting again
-
-    def start(self) -> None:
-        self._retry = None
-        self._loop._add_reader(self._fd, self._accept)
-
-    def stop(self) -> None:
-        self._loop._remove_reader(self._fd)
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-
-    def _accept(self) -> None:
-        """Take the waiting connections, as many as the queue was said to hold, so that other I/O has its turn too."""
-        for _ in range(self._backlog + 1):
-            try:
-                conn, address = self._sock.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as exc:
-                if exc.errno in _LOST_BEFORE_ACCEPT:
-                    continue
-                if exc.errno not in _EXHAUSTED:
-                    raise  # the loop reports it
-                self._pause(exc)
-                return
-            if self._loop.get_debug():
-                logger.debug("%r got a new connection from %r: %r", self._server, address, conn)
-            self._open(conn, {"peername": address})
-            if self._server._sockets is None:
-                return  # closed by the protocol factory
-
-    def _pause(self, exc: OSError) -> None:
-        """Stop listening for a second: the kernel would report the same connection again and again."""
-        self._loop.call_exception_handler(
-            {
-                "message": "socket.accept() out of system resource",
-                "exception": exc,
-                "socket": trsock.TransportSocket(self._sock),
-            }
-        )
-        if self._server._sockets is not None:  # the handler may have closed the server
-            self._loop._remove_reader(self._fd)
-            self._retry = self._loop.call_later(_ACCEPT_RETRY_DELAY, self.start)
-
-    def _open(self, conn: socket.socket, extra: dict[str, Any]) -> None:
-        """Make the protocol and the transport of the new connection."""
-        server = self._server
-        context = server._context.copy()
-        protocol: asyncio.BaseProtocol | None = None
-        try:
-            conn.setblocking(False)
-            protocol = context.run(server._protocol_factory)
-            if server._sockets is None:
-                conn.close()
-            elif server._tls is None:
-                stream.open_stream(self._loop, conn, protocol, extra=extra, server=server, context=context)
-            else:
-                self._open_tls(conn, protocol, server._tls, extra, context)
-        except BaseException as exc:
-            conn.close()
-            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-                raise
-            _report(self._loop, exc, protocol, None)
-
-    def _open_tls(
-        self,
-        conn: socket.socket,
-        protocol: asyncio.BaseProtocol,
-        options: tls.TlsOptions,
-        extra: dict[str, Any],
-        context: contextvars.Context,
-    ) -> None:
-        loop = self._loop
-        waiter = loop.create_future()
-        transport = tls.open_tls(
-            loop,
-            conn,
-            protocol,
-            options,
-            waiter=waiter,
-            server_side=True,
-            extra=extra,
-            server=self._server,
-            context=context,
-        )
-
-        def handshake_over(waiter: Any) -> None:
-            exc = asyncio.CancelledError() if waiter.cancelled() else waiter.exception()
-            if exc is not None:
-                transport.close()
-                _report(loop, exc, protocol, transport)
-
-        waiter.add_done_callback(handshake_over)
-
-
-def _report(loop: NetLoop, exc: BaseException, protocol: Any, transport: Any) -> None:
-    """Tell, in debug mode only (as asyncio does), why an incoming connection came to nothing."""
-    if not loop.get_debug():
-        return
-    details = {"message": "Error on transport creation for incoming connection", "exception": exc}
-    if protocol is not None:
-        details["protocol"] = protocol
-    if transport is not None:
-        details["transport"] = transport
-    loop.call_exception_handler(details)
 
 
 async def create_server(

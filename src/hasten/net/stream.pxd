@@ -1,11 +1,14 @@
 cimport cython
+cimport hasten.kernel.link as links
 cimport hasten.kernel.sockio as sockio
 cimport hasten.poll.events as ev
+from hasten.kernel.link cimport Link
 from hasten.net.endpoint cimport Endpoint
 
 cdef class SocketTransport(Endpoint):
     cdef object data_received               # of the protocol, bound; of a BufferedProtocol: buffer_updated
     cdef object get_buffer                  # of a BufferedProtocol, bound; None: a plain one
+    cdef object waiter                      # a Future that is told when reading has begun, or None
     cdef object buffer                      # deque of bytes that wait to be sent; None: nothing does
     cdef Py_ssize_t sent                    # of buffer's first piece, already
     cdef Py_ssize_t buffered                # bytes in buffer that were not sent
@@ -16,13 +19,15 @@ cdef class SocketTransport(Endpoint):
     cdef unsigned char at_end               # the peer ended its side and the protocol keeps the transport open
     cdef unsigned char eof                  # write_eof() was called
     cdef unsigned char protocol_paused      # pause_writing() was called
-    cdef unsigned char quiet_writes         # the kernel tells of room only when a send fell short (TCP)
+    cdef unsigned char internet             # TCP: the kernel tells of room only when a send fell short
 
+    cdef int attach(self, object loop, Link link, object protocol, dict extra, object server, object context) except -1
     @cython.locals(fired=int)
     cdef int react(self) except -1
     cdef int read_ready(self, bint hangup) except -1
     @cython.locals(n=Py_ssize_t, full=bint, lent=Py_ssize_t)
     cdef int read_chunk(self, bint hangup) except -1
+    @cython.locals(n=Py_ssize_t, full=bint)
     cdef int read_buffer(self, bint hangup) except -1
     cdef int reached_end(self) except -1
     cdef int write_ready(self) except -1
@@ -36,3 +41,7 @@ cdef class SocketTransport(Endpoint):
     cdef int resume_if_drained(self) except -1
     cdef int bind_protocol(self, object protocol) except -1
     cdef int cannot_write(self) except -1
+
+@cython.locals(transport=SocketTransport)
+cpdef SocketTransport open_link(object loop, Link link, object protocol, object waiter, dict extra, object server,
+                                object context)

@@ -18,7 +18,9 @@ from typing import Any
 
 import cython
 
+from hasten.kernel import link as links
 from hasten.kernel import sockio
+from hasten.kernel.link import Link
 from hasten.net.endpoint import Endpoint
 from hasten.poll import events as ev
 
@@ -28,7 +30,6 @@ _Transport = asyncio.Transport
 _BufferedProtocol = asyncio.BufferedProtocol
 HIGH_WATER = 64 * 1024
 TELL_AFTER = 5  # writes to a lost connection
-_INTERNET = (socket.AF_INET, getattr(socket, "AF_INET6", socket.AF_INET))
 
 
 @cython.cclass
@@ -37,6 +38,7 @@ class SocketTransport(Endpoint):
 
     data_received: Any
     get_buffer: Any
+    waiter: Any
     buffer: deque[bytes] | None
     sent: int
     buffered: int
@@ -48,11 +50,11 @@ class SocketTransport(Endpoint):
     at_end: bool
     eof: bool
     protocol_paused: bool
-    quiet_writes: bool
+    internet: bool
     if not cython.compiled:
-        data_received = get_buffer = buffer = None
+        data_received = get_buffer = waiter = buffer = None
         sent = buffered = latest = readable = 0
-        paused = at_end = eof = protocol_paused = quiet_writes = False
+        paused = at_end = eof = protocol_paused = internet = False
 
     # aiohttp and others ask whether start_tls() takes this transport
     _start_tls_compatible = True
@@ -66,14 +68,20 @@ class SocketTransport(Endpoint):
         server: Any = None,
         context: Context | None = None,
     ) -> None:
-        Endpoint.__init__(self, loop, sock, extra, context)
+        self.attach(loop, links.hold(sock), protocol, extra, server, context)
+
+    def attach(
+        self, loop: Any, link: Link, protocol: Any, extra: dict[str, Any] | None, server: Any, context: Context | None
+    ) -> int:
+        self.setup(loop, link, extra, context)
         self.high = HIGH_WATER
         self.low = HIGH_WATER // 4
-        self.quiet_writes = sock.family in _INTERNET
+        self.internet = link.internet()
         self.bind_protocol(protocol)
         self._server = server
         if server is not None:
             server._attach(self)
+        return 0
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -96,47 +104,32 @@ class SocketTransport(Endpoint):
 
     # ---- starting -------------------------------------------------------------------------
 
-    def _begin(self, waiter: Any) -> None:
+    def begin(self) -> int:
         """The first callback: connection_made(), then reading, then who waits for the connection."""
-        if self._sock is None:
-            raise RuntimeError("a transport is made by open_stream()")
-        self.started = True
+        if not self.started:
+            self.started = True
+            try:
+                self._protocol.connection_made(self)
+            except (SystemExit, KeyboardInterrupt):
+                self.begin_soon()  # reading, for who runs the loop again
+                raise
+            except BaseException as exc:
+                self._tell("Exception in callback protocol.connection_made()", exc)
+        waiter = self.waiter
+        self.waiter = None
         try:
-            self._protocol.connection_made(self)
-        except (SystemExit, KeyboardInterrupt):
-            self._loop.call_soon(self._begin_reading, waiter, context=self.context)
-            raise
-        except BaseException as exc:
-            self._loop.call_exception_handler(
-                {
-                    "message": "Exception in callback protocol.connection_made()",
-                    "exception": exc,
-                    "transport": self,
-                    "protocol": self._protocol,
-                }
-            )
-        self._begin_reading(waiter)
-
-    def _begin_reading(self, waiter: Any) -> None:
-        if self._loop is None:  # not initialized, or over
-            return
-        if self.closing:
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
-            return
-        if self._sock is None:
-            raise RuntimeError("a transport is made by open_stream()")
-        try:
-            self.scheduler._poller.register(self, ev.READ)
+            if not self.closing or self.buffered:
+                self.scheduler._poller.register(self, ev.READ)
         except (OSError, ValueError) as exc:
             if waiter is not None and not waiter.done():
                 waiter.set_exception(exc)
             self._force_close(exc)
-            return
+            return 0
         if self.buffered:
             self.want_write()
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+        return 0
 
     def bind_protocol(self, protocol: Any) -> int:
         self._protocol = protocol
@@ -175,7 +168,7 @@ class SocketTransport(Endpoint):
 
     def read_chunk(self, hangup: bool) -> int:
         try:
-            data = sockio.recv(self._sock, self.fd, self.latest)
+            data = sockio.recv(self.link.made, self.fd, self.latest, not self.internet)
         except OSError as exc:
             return self.fatal(exc, "Fatal read error on socket transport")
         if data is None:
@@ -202,8 +195,7 @@ class SocketTransport(Endpoint):
     def read_buffer(self, hangup: bool) -> int:
         try:
             buf = self.get_buffer(-1)
-            room = len(buf)
-            if room == 0:
+            if len(buf) == 0:
                 raise RuntimeError("get_buffer() returned an empty buffer")
         except (SystemExit, KeyboardInterrupt):
             self.again(ev.READ | ev.HANGUP if hangup else ev.READ)  # for who runs the loop again
@@ -211,7 +203,8 @@ class SocketTransport(Endpoint):
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.get_buffer() call failed.")
         try:
-            n = sockio.recv_into(self._sock, self.fd, buf)
+            n = sockio.recv_into(self.link.made, self.fd, buf, not self.internet)
+            full = n == sockio.capacity
         except (SystemExit, KeyboardInterrupt):
             self.again(ev.READ | ev.HANGUP if hangup else ev.READ)  # for who runs the loop again
             raise
@@ -228,7 +221,7 @@ class SocketTransport(Endpoint):
             raise
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.buffer_updated() call failed.")
-        if hangup or n >= room:  # room counts items, n bytes
+        if hangup or full:
             return self.again(ev.READ | ev.HANGUP if hangup else ev.READ)
         return self.scheduler._poller.drained(self, ev.READ)
 
@@ -289,7 +282,7 @@ class SocketTransport(Endpoint):
         if not len(data):
             return
         try:
-            n = sockio.send(self._sock, self.fd, data)
+            n = sockio.send(self.link.made, self.fd, data)
         except (SystemExit, KeyboardInterrupt):
             raise
         except OSError as exc:
@@ -361,9 +354,9 @@ class SocketTransport(Endpoint):
         while self.buffered:
             try:
                 if len(buffer) == 1:  # type: ignore[arg-type]
-                    n = sockio.send_from(self._sock, self.fd, buffer[0], self.sent)  # type: ignore[index]
+                    n = sockio.send_from(self.link.made, self.fd, buffer[0], self.sent)  # type: ignore[index]
                 else:
-                    n = sockio.send_many(self._sock, self.fd, buffer, self.sent)  # type: ignore[arg-type]
+                    n = sockio.send_many(self.link.made, self.fd, buffer, self.sent)  # type: ignore[arg-type]
             except OSError as exc:
                 self.fatal(exc, "Fatal write error on socket transport")
                 return -2
@@ -391,7 +384,7 @@ class SocketTransport(Endpoint):
             return 0
         if self.buffered:
             self.scheduler._poller.drained(self, ev.WRITE)
-        elif not self.quiet_writes:
+        elif not self.internet:
             # a unix socket tells of room after each message that the peer takes
             self.scheduler._poller.modify(self, ev.READ)
         self.resume_if_drained()
@@ -405,7 +398,7 @@ class SocketTransport(Endpoint):
             self.finish(None)
         elif self.eof:
             try:
-                self._sock.shutdown(socket.SHUT_WR)
+                self.link.shut_writing()
             except OSError as exc:
                 self.fatal(exc, "Fatal write error on socket transport")
         return 0
@@ -421,7 +414,7 @@ class SocketTransport(Endpoint):
         self.eof = True
         if not self.buffered:
             try:
-                self._sock.shutdown(socket.SHUT_WR)
+                self.link.shut_writing()
             except OSError as exc:
                 self.fatal(exc, "Fatal error on transport")
 
@@ -499,7 +492,22 @@ def open_stream(
     connection_made() is scheduled, then reading starts, then `waiter` gets its result. `server` has _attach() and
     _detach(). The protocol's methods run in `context` (None: a copy of the current one).
     """
+    return open_link(loop, links.hold(sock), protocol, waiter, extra, server, context)
+
+
+def open_link(
+    loop: Any,
+    link: Link,
+    protocol: asyncio.BaseProtocol,
+    waiter: Any,
+    extra: dict[str, Any] | None,
+    server: Any,
+    context: Context | None,
+) -> SocketTransport:
+    """open_stream() of a link."""
     protocol.connection_made  # noqa: B018 - what is no protocol fails here
-    transport = SocketTransport(loop, sock, protocol, extra, server, context)
-    loop.call_soon(transport._begin, waiter, context=transport.context)
+    transport = SocketTransport.__new__(SocketTransport)
+    transport.attach(loop, link, protocol, extra, server, context)
+    transport.waiter = waiter
+    transport.begin_soon()
     return transport

@@ -19,8 +19,8 @@ except ImportError:  # an interpreter built without OpenSSL
 
 if TYPE_CHECKING:
     import contextvars
-    import socket
 
+    from hasten.kernel.link import Link
     from hasten.net.contract import NetLoop
 
 
@@ -88,17 +88,16 @@ def check_context(context: Any) -> None:
 
 def open_tls(
     loop: NetLoop,
-    sock: socket.socket,
+    link: Link,
     protocol: asyncio.BaseProtocol,
     tls: TlsOptions,
     *,
     waiter: asyncio.Future[None] | None = None,
     server_side: bool = False,
-    extra: dict[str, Any] | None = None,
     server: Any = None,
     context: contextvars.Context | None = None,
 ) -> asyncio.Transport:
-    """Start a TLS handshake on the connected nonblocking *sock* and return the transport that *protocol* will use.
+    """Start a TLS handshake on a connected socket and return the transport that *protocol* will use.
 
     ``protocol.connection_made`` is called after the handshake, then *waiter* is done; a failed handshake sets its
     exception.
@@ -107,7 +106,7 @@ def open_tls(
         ValueError: a timeout is not positive, or a server has no context.
     """
     engine = _engine(loop, protocol, tls, waiter, server_side, call_connection_made=True)
-    stream.open_stream(loop, sock, engine, extra=extra, server=server, context=context)
+    stream.open_link(loop, link, engine, None, None, server, context)
     transport: asyncio.Transport = engine._get_app_transport()
     return transport
 

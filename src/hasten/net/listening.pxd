@@ -1,0 +1,18 @@
+cimport cython
+cimport hasten.kernel.link as links
+cimport hasten.net.stream as stream
+from hasten.core.scheduler cimport Scheduler
+from hasten.kernel.link cimport Link
+
+cdef class Listener:
+    cdef object loop
+    cdef Scheduler scheduler        # the same
+    cdef object server
+    cdef object sock
+    cdef int fd
+    cdef int domain                 # its address family; -1: it has an accept() of its own
+    cdef int most                   # connections that are taken in one go
+    cdef object retry               # the timer that starts accepting again, or None
+
+    cdef int pause(self, object exc) except -1
+    cdef int open(self, Link link) except -1

@@ -1,0 +1,127 @@
+"""A listening socket being accepted on: a connection costs no Task and no Future, its transport is made on the spot."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from asyncio.trsock import TransportSocket
+from typing import Any
+
+import cython
+
+from hasten.core.scheduler import Scheduler
+from hasten.kernel import link as links
+from hasten.kernel.link import Link
+from hasten.net import stream
+
+# The process or the system is out of descriptors or memory: the connection stays in the queue, try again later.
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_ACCEPT_RETRY_DELAY = 1.0  # seconds
+
+# Errors that Linux had pending on the new connection and hands to accept(2), which says to go on with the next one.
+_LOST_BEFORE_ACCEPT = {
+    getattr(errno, name)
+    for name in (
+        "ECONNABORTED",
+        "EPERM",
+        "EPROTO",
+        "ENETDOWN",
+        "ENOPROTOOPT",
+        "EHOSTDOWN",
+        "ENONET",
+        "EHOSTUNREACH",
+        "ENETUNREACH",
+    )
+    if hasattr(errno, name)
+}
+
+
+@cython.cclass
+class Listener:
+    """One listening socket of a Server (see servers.py)."""
+
+    loop: Any
+    scheduler: Scheduler
+    server: Any
+    sock: Any
+    fd: int
+    domain: int
+    most: int
+    retry: Any
+
+    def __init__(self, loop: Any, server: Any, sock: socket.socket) -> None:
+        if not isinstance(loop, Scheduler):
+            raise TypeError(f"a hasten event loop is needed, not {loop!r}")
+        self.loop = self.scheduler = loop
+        self.server = server
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.domain = int(sock.family) if type(sock).accept is socket.socket.accept else -1
+        self.most = server._backlog + 1
+        self.retry = None
+
+    def start(self) -> None:
+        """Begins to accept."""
+        self.retry = None
+        self.loop._add_reader(self.fd, self._accept)
+
+    def stop(self) -> None:
+        """Ends it."""
+        self.loop._remove_reader(self.fd)
+        if self.retry is not None:
+            self.retry.cancel()
+            self.retry = None
+
+    def _accept(self) -> None:
+        """Takes the waiting connections, as many as the queue was said to hold, so that other I/O has its turn too."""
+        for _ in range(self.most):
+            try:
+                link = links.accept(self.sock, self.fd, self.domain)
+            except OSError as exc:
+                if exc.errno in _LOST_BEFORE_ACCEPT:
+                    continue
+                if exc.errno not in _EXHAUSTED:
+                    raise  # the loop reports it
+                self.pause(exc)
+                return
+            if link is None:
+                return
+            if self.scheduler.debug:
+                self.server._tell_accepted(link.peername(), link.socket())
+            self.open(link)
+            if self.server._sockets is None:
+                return  # closed by the protocol factory
+
+    def pause(self, exc: OSError) -> int:
+        """Stops listening for a second: the kernel would report the same connection again and again."""
+        self.loop.call_exception_handler(
+            {
+                "message": "socket.accept() out of system resource",
+                "exception": exc,
+                "socket": TransportSocket(self.sock),
+            }
+        )
+        if self.server._sockets is not None:  # the handler may have closed the server
+            self.loop._remove_reader(self.fd)
+            self.retry = self.loop.call_later(_ACCEPT_RETRY_DELAY, self.start)
+        return 0
+
+    def open(self, link: Link) -> int:
+        """Makes the protocol and the transport of the new connection."""
+        server = self.server
+        protocol = None
+        try:
+            context = server._context.copy()
+            protocol = context.run(server._protocol_factory)
+            if server._sockets is None:
+                link.close()
+            elif server._tls is None:
+                stream.open_link(self.loop, link, protocol, None, None, server, context)
+            else:
+                server._open_tls(link, protocol, context)
+        except BaseException as exc:
+            link.close()
+            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                raise
+            server._report(exc, protocol)
+        return 0
