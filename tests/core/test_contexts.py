@@ -1,0 +1,180 @@
+"""Callbacks run in copies of the context that was current when they were scheduled, though hasten makes few of them."""
+
+from __future__ import annotations
+
+import contextvars
+import gc
+import weakref
+from collections.abc import Iterator
+from contextvars import ContextVar, copy_context
+from typing import Any
+
+import pytest
+
+import hasten
+
+var: ContextVar[Any] = ContextVar("var", default=None)
+other: ContextVar[Any] = ContextVar("other", default=None)
+
+
+@pytest.fixture
+def loop() -> Iterator[hasten.Loop]:
+    loop = hasten.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def turn(loop: hasten.Loop) -> None:
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
+def test_callbacks_do_not_see_what_others_set(loop: hasten.Loop) -> None:
+    seen = []
+
+    def callback(name: str) -> None:
+        seen.append((name, var.get()))
+        var.set(name)
+        seen.append((name, var.get()))
+
+    for name in "abc":
+        loop.call_soon(callback, name)
+    turn(loop)
+    assert seen == [("a", None), ("a", "a"), ("b", None), ("b", "b"), ("c", None), ("c", "c")]
+    assert var.get() is None
+
+
+def test_a_callback_sees_the_context_as_it_was(loop: hasten.Loop) -> None:
+    seen = []
+
+    def schedule() -> None:
+        for number in range(3):
+            var.set(number)
+            loop.call_soon(lambda: seen.append(var.get()))
+            loop.call_later(0, lambda: seen.append(var.get()))
+        var.set("later")
+
+    copy_context().run(schedule)
+    loop.call_later(0.001, loop.stop)
+    loop.run_forever()
+    assert sorted(seen) == [0, 0, 1, 1, 2, 2]
+
+
+def test_what_a_callback_schedules_inherits_what_it_set(loop: hasten.Loop) -> None:
+    seen = []
+
+    def first() -> None:
+        var.set(1)
+        loop.call_soon(second)
+
+    def second() -> None:
+        seen.append(var.get())
+
+    loop.call_soon(first)
+    loop.call_soon(second)
+    turn(loop)
+    turn(loop)
+    assert seen == [None, 1]
+
+
+def test_contexts_given_away_are_the_handles_own(loop: hasten.Loop) -> None:
+    """get_context() may be entered and changed; the callbacks that shared its snapshot do not notice."""
+    seen = []
+    one = loop.call_soon(lambda: seen.append(var.get()))
+    two = loop.call_soon(lambda: seen.append(var.get()))
+    one.get_context().run(var.set, "one")
+    assert one.get_context() is one.get_context()
+    assert two.get_context() is not one.get_context()
+    assert var not in two.get_context()
+    turn(loop)
+    assert seen == ["one", None]
+
+
+def test_the_context_of_a_callback_that_ran(loop: hasten.Loop) -> None:
+    handle = loop.call_soon(var.set, "set")
+    quiet = loop.call_soon(int)
+    turn(loop)
+    assert handle.get_context()[var] == "set"
+    assert var not in quiet.get_context()
+
+
+def test_get_context_from_inside(loop: hasten.Loop) -> None:
+    handles: list[Any] = []
+    seen = []
+
+    def callback() -> None:
+        var.set("inside")
+        seen.append(handles[0].get_context().get(var))
+
+    handles.append(loop.call_soon(callback))
+    turn(loop)
+    assert seen == ["inside"]
+
+
+def test_the_exception_handler_runs_in_the_callbacks_context(loop: hasten.Loop) -> None:
+    seen = []
+    loop.set_exception_handler(lambda loop, context: seen.append(var.get()))
+
+    def callback(value: int) -> None:
+        if value:
+            var.set(value)
+        raise ValueError(value)
+
+    for value in (1, 0, 2):
+        loop.call_soon(callback, value)
+    turn(loop)
+    assert seen == [1, None, 2]
+
+
+def test_a_context_that_somebody_keeps_is_not_used_again(loop: hasten.Loop) -> None:
+    kept: list[contextvars.Context] = []
+
+    def callback(value: int) -> None:
+        kept.append(copy_context())
+        other.set(value)
+        kept.append(copy_context())
+
+    for value in (1, 2):
+        loop.call_soon(callback, value)
+    turn(loop)
+    assert [context.get(other) for context in kept] == [None, 1, None, 2]
+
+
+def test_values_go_once_the_loop_waits(loop: hasten.Loop) -> None:
+    class Thing:
+        pass
+
+    def schedule() -> weakref.ref[Thing]:
+        thing = Thing()
+        var.set(thing)
+        loop.call_soon(int)
+        loop.call_soon(int)
+        return weakref.ref(thing)
+
+    gone = contextvars.Context().run(schedule)
+    loop.call_later(0.001, loop.stop)
+    loop.run_forever()
+    gc.collect()
+    assert gone() is None
+
+
+def test_callbacks_of_nested_turns(loop: hasten.Loop) -> None:
+    """A callback that runs the queue itself (as nest_asyncio does) has its context entered meanwhile."""
+    seen: list[Any] = []
+
+    def outer() -> None:
+        var.set("outer")
+        loop.call_soon(inner)
+        loop._run_once()
+        seen.append(var.get())
+
+    def inner() -> None:
+        seen.append(var.get())
+        var.set("inner")
+
+    loop.call_soon(outer)
+    loop.call_soon(inner)
+    turn(loop)
+    turn(loop)
+    assert seen[-1] == "outer"
+    assert sorted(map(str, seen)) == ["None", "outer", "outer"]

@@ -1,0 +1,185 @@
+"""What is made by hand below the core: native coroutines, attributes on demand, memory that is used again."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import hasten
+from hasten import compat
+from hasten.kernel import step
+
+pytestmark = pytest.mark.filterwarnings("ignore:coroutine '.*' was never awaited:RuntimeWarning")
+
+
+class Thing:
+    """Something that can be referred to weakly."""
+
+
+MAKERS: dict[str, Callable[[], Any]] = {
+    "sleep": lambda: hasten.sleep(0),
+    "Lock.acquire": lambda: hasten.Lock().acquire(),
+    "Semaphore.acquire": lambda: hasten.Semaphore().acquire(),
+    "Event.wait": lambda: hasten.Event().wait(),
+    "Queue.get": lambda: hasten.Queue[int]().get(),
+    "Queue.put": lambda: hasten.Queue[int]().put(1),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_only_its_function_makes_one(name: str) -> None:
+    coro = MAKERS[name]()
+    coro.close()
+    if not compat.compiled():
+        pytest.skip("not compiled: it is an ordinary class")
+    for make in (type(coro), lambda: type(coro).__new__(type(coro)), lambda: object.__new__(type(coro))):
+        with pytest.raises(TypeError):
+            make()
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_coroutine_that_ended_cannot_be_awaited_again(name: str) -> None:
+    async def main() -> None:
+        held = hasten.Event()
+        held.set()
+        coro = held.wait() if name == "Event.wait" else MAKERS[name]()
+        if name == "Queue.get":
+            coro.close()
+            queue = hasten.Queue[int]()
+            queue.put_nowait(1)
+            coro = queue.get()
+        await coro
+        another = MAKERS[name]()  # must not be the same object while somebody refers to the first
+        assert another is not coro
+        another.close()
+        with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+            await coro
+
+    hasten.run(main())
+
+
+def test_what_was_used_again_keeps_nothing_alive() -> None:
+    async def main() -> None:
+        queue: hasten.Queue[Thing] = hasten.Queue()
+        thing = Thing()
+        gone = weakref.ref(thing)
+        await queue.put(thing)
+        assert await queue.get() is thing
+        assert await hasten.sleep(0, thing) is thing
+        future: hasten.Future[Thing] = hasten.get_running_loop().create_future()
+        future.set_result(thing)
+        assert await future is thing
+        del thing, future
+        assert gone() is None
+        gone_queue = weakref.ref(queue)
+        del queue
+        assert gone_queue() is None
+
+    hasten.run(main())
+
+
+def test_a_weak_reference_never_sees_the_next_one() -> None:
+    async def main() -> None:
+        coro = hasten.sleep(0)
+        await coro
+        ref = weakref.ref(coro)
+        del coro
+        later = hasten.sleep(0)
+        assert ref() is not later
+        later.close()
+
+    hasten.run(main())
+
+
+@pytest.mark.parametrize("make", [hasten.Lock, hasten.Event, hasten.Queue, hasten.Semaphore])
+def test_attributes_are_made_on_demand(make: Callable[[], Any]) -> None:
+    obj = make()
+    with pytest.raises(AttributeError):
+        obj.nobody_set_this
+    obj.owner = "me"
+    assert obj.owner == "me"
+    assert obj.__dict__ == {"owner": "me"}
+    obj.__dict__ = {"other": 1}
+    assert obj.other == 1
+    del obj.other
+    assert not hasattr(obj, "other")
+
+
+def test_attributes_of_futures_are_seen_by_the_garbage_collector() -> None:
+    loop = hasten.new_event_loop()
+    future: Any = hasten.Future(loop=loop)
+    future.me = future
+    future.thing = Thing()
+    gone = weakref.ref(future.thing)
+    del future
+    gc.collect()
+    assert gone() is None
+
+    class Derived(hasten.Future[int]):
+        pass
+
+    derived: Any = Derived(loop=loop)
+    derived.me = derived
+    derived.thing = Thing()
+    gone = weakref.ref(derived.thing)
+    del derived
+    gc.collect()
+    assert gone() is None
+    loop.close()
+
+
+def test_attributes_go_with_their_object() -> None:
+    loop = hasten.new_event_loop()
+    future: Any = hasten.Future(loop=loop)
+    future.thing = Thing()
+    gone = weakref.ref(future.thing)
+    del future
+    assert gone() is None
+    fresh: Any = hasten.Future(loop=loop)  # its memory may be the same
+    assert not hasattr(fresh, "thing")
+    loop.close()
+
+
+def test_memory_that_is_used_again_is_finalized_again(caplog: pytest.LogCaptureFixture) -> None:
+    """The garbage collector marks what it finalized; the next object at that place has to be finalized too."""
+    loop = hasten.new_event_loop()
+    for _ in range(3):
+        for _ in range(10):
+            future: Any = hasten.Future(loop=loop)
+            future.me = future
+            future.set_exception(ValueError("lost"))
+        del future
+        gc.collect()
+    assert sum("never retrieved" in record.message for record in caplog.records) == 30
+    loop.close()
+
+
+def test_wrong_arguments_of_the_leaf() -> None:
+    if not compat.compiled():
+        pytest.skip("not compiled: the twin does nothing")
+    wrong: Any = 1
+    for function in (step.native, step.lazy_attributes):
+        with pytest.raises(TypeError):
+            function(wrong)
+    with pytest.raises(TypeError):
+        step.pool(wrong, 1)
+    with pytest.raises(TypeError):
+        step.lazy_attributes(hasten.Task)  # no root
+
+
+def test_the_coroutine_that_has_nothing_to_do() -> None:
+    async def main() -> None:
+        lock = hasten.Lock()
+        for _ in range(3):
+            assert await lock.__aenter__() is None
+            assert await lock.__aexit__(None, None, None) is None
+        nothing = lock.__aenter__()
+        assert await asyncio.create_task(nothing) is None
+        assert await nothing is None
+
+    hasten.run(main())
