@@ -100,7 +100,7 @@ def test_a_weak_reference_never_sees_the_next_one() -> None:
 def test_attributes_are_made_on_demand(make: Callable[[], Any]) -> None:
     obj = make()
     with pytest.raises(AttributeError):
-        obj.nobody_set_this
+        obj.nobody_set_this  # noqa: B018
     obj.owner = "me"
     assert obj.owner == "me"
     assert obj.__dict__ == {"owner": "me"}
