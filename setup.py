@@ -15,7 +15,15 @@ from setuptools.command.build_ext import build_ext
 LINUX = sys.platform == "linux"
 
 # A leaf hides pointers and CPython's slots; it has a plain Python twin of the same name.
-LEAVES = ["kernel/step", "kernel/sockio", "kernel/link", "kernel/link", "core/ready", "core/roster", "core/timers"]
+LEAVES = [
+    "kernel/step",
+    "kernel/sockio",
+    "kernel/link",
+    "core/ready",
+    "core/roster",
+    "core/timers",
+    "aio/driving",
+]
 LINUX_LEAVES = ["kernel/epoll"]
 # Ordinary typed Python, compiled with the `.pxd` beside it.
 MODULES = [
@@ -30,10 +38,19 @@ MODULES = [
     "net/endpoint",
     "net/stream",
     "net/listening",
-    "net/listening",
     "aio/sleeping",
     "aio/spawning",
+    "aio/collecting",
     "aio/gathering",
+    "aio/timeouts",
+    "aio/waiting",
+    "aio/arrivals",
+    "aio/limits",
+    "aio/completing",
+    "aio/shielding",
+    "aio/children",
+    "aio/taskgroups",
+    "aio/kinds",
     "aio/binding",
     "aio/locks",
     "aio/queues",

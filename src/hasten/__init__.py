@@ -10,9 +10,14 @@ from typing import Any as _Any
 from hasten import compat as _compat
 
 with _compat.cython_stand_in():  # all that is compiled
+    import hasten.aio.completing
     import hasten.aio.gathering
+    import hasten.aio.kinds
     import hasten.aio.queues
+    import hasten.aio.shielding
     import hasten.aio.sleeping
+    import hasten.aio.taskgroups
+    import hasten.aio.waiting
     import hasten.loop  # noqa: F401
 
 from asyncio import ALL_COMPLETED as ALL_COMPLETED
@@ -52,18 +57,15 @@ from asyncio import _unregister_task as _unregister_task
 from asyncio import get_event_loop as get_event_loop
 from asyncio import get_event_loop_policy as get_event_loop_policy
 from asyncio import get_running_loop as get_running_loop
-from asyncio import iscoroutine as iscoroutine
 from asyncio import iscoroutinefunction as iscoroutinefunction
-from asyncio import isfuture as isfuture
-from asyncio import run_coroutine_threadsafe as run_coroutine_threadsafe
 from asyncio import set_event_loop as set_event_loop
 from asyncio import set_event_loop_policy as set_event_loop_policy
-from asyncio import wrap_future as wrap_future
 
 from hasten.aio import names as _names
 from hasten.aio import policies as _policies
 from hasten.aio import streams as _streams
 from hasten.aio import subprocess as subprocess
+from hasten.aio.completing import as_completed as as_completed
 from hasten.aio.conditions import Barrier as Barrier
 from hasten.aio.conditions import Condition as Condition
 from hasten.aio.eager import create_eager_task_factory as create_eager_task_factory
@@ -78,6 +80,8 @@ from hasten.aio.graph import future_discard_from_awaited_by as future_discard_fr
 from hasten.aio.graph import print_call_graph as print_call_graph
 from hasten.aio.install import install as install
 from hasten.aio.install import uninstall as uninstall
+from hasten.aio.kinds import iscoroutine as iscoroutine
+from hasten.aio.kinds import isfuture as isfuture
 from hasten.aio.locks import BoundedSemaphore as BoundedSemaphore
 from hasten.aio.locks import Event as Event
 from hasten.aio.locks import Lock as Lock
@@ -88,6 +92,7 @@ from hasten.aio.queues import Queue as Queue
 from hasten.aio.queues import QueueShutDown as QueueShutDown
 from hasten.aio.running import Runner as Runner
 from hasten.aio.running import run as run
+from hasten.aio.shielding import shield as shield
 from hasten.aio.sleeping import sleep as sleep
 from hasten.aio.spawning import create_task as create_task
 from hasten.aio.spawning import ensure_future as ensure_future
@@ -99,14 +104,14 @@ from hasten.aio.streams import start_server as start_server
 from hasten.aio.subprocess import create_subprocess_exec as create_subprocess_exec
 from hasten.aio.subprocess import create_subprocess_shell as create_subprocess_shell
 from hasten.aio.taskgroups import TaskGroup as TaskGroup
+from hasten.aio.threads import run_coroutine_threadsafe as run_coroutine_threadsafe
 from hasten.aio.threads import to_thread as to_thread
 from hasten.aio.timeouts import Timeout as Timeout
 from hasten.aio.timeouts import timeout as timeout
 from hasten.aio.timeouts import timeout_at as timeout_at
-from hasten.aio.waiting import as_completed as as_completed
-from hasten.aio.waiting import shield as shield
 from hasten.aio.waiting import wait as wait
 from hasten.aio.waiting import wait_for as wait_for
+from hasten.core.bridging import wrap_future as wrap_future
 from hasten.core.future import Future as Future
 from hasten.core.handle import Handle as Handle
 from hasten.core.handle import TimerHandle as TimerHandle

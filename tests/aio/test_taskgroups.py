@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import weakref
 
@@ -433,3 +434,141 @@ def test_child_that_fails_after_the_parent_was_closed_is_reported(world, settle)
         assert "has errored out but its parent task" in reports[0]["message"]
 
     world.run(main())
+
+
+# ---- as a class ------------------------------------------------------------------------------------------------------
+
+
+def test_subclass(world):
+    async def main():
+        class Counting(world.ns.TaskGroup):
+            def __init__(self):
+                super().__init__()
+                self.made = 0
+
+            def create_task(self, coro, **kwargs):
+                self.made += 1
+                return super().create_task(coro, **kwargs)
+
+            async def __aenter__(self):
+                return await super().__aenter__()
+
+            async def __aexit__(self, *exc_info):
+                return await super().__aexit__(*exc_info)
+
+            def _on_task_done(self, task):
+                told.append(task)
+                super()._on_task_done(task)
+
+        told = []
+        async with Counting() as group:
+            tasks = [group.create_task(asyncio.sleep(0, i), name=f"task {i}") for i in range(3)]
+        assert (group.made, told) == (3, tasks)
+        assert [task.get_name() for task in tasks] == ["task 0", "task 1", "task 2"]
+        with pytest.raises(ExceptionGroup):
+            async with Counting() as group:
+                group.create_task(boom())
+                await forever()
+
+    world.run(main())
+
+
+def test_tasks_of_the_stock_kind(world):
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(lambda loop, coro, **kwargs: asyncio.Task(coro, loop=loop, **kwargs))
+        done = []
+
+        async def work(i):
+            await asyncio.sleep(0)
+            done.append(i)
+
+        async with world.ns.TaskGroup() as group:
+            tasks = [group.create_task(work(i)) for i in range(3)]
+        assert done == [0, 1, 2]
+        assert all(type(task) is asyncio.Task for task in tasks)
+        with pytest.raises(ExceptionGroup):
+            async with world.ns.TaskGroup() as group:
+                sibling = group.create_task(forever())
+                group.create_task(boom(1))
+                await forever()
+        assert sibling.cancelled()
+
+    world.run(main())
+
+
+def test_context_of_a_task(world):
+    var = contextvars.ContextVar("var", default="none")
+
+    async def look():
+        return var.get()
+
+    async def main():
+        context = contextvars.copy_context()
+        context.run(var.set, "given")
+        async with world.ns.TaskGroup() as group:
+            tasks = [group.create_task(look()), group.create_task(look(), context=context)]
+        assert [task.result() for task in tasks] == ["none", "given"]
+
+    world.run(main())
+
+
+def test_done_tasks_are_let_go_of_while_the_group_lives(world, settle):
+    async def main():
+        class Result:
+            pass
+
+        async def work():
+            return Result()
+
+        async with world.ns.TaskGroup() as group:
+            stays = group.create_task(asyncio.sleep(0.01))
+            results = []
+            for _ in range(100):
+                results.append(weakref.ref(await group.create_task(work())))
+                await settle(2)
+            assert [ref for ref in results[:-1] if ref() is not None] == []
+            assert group._tasks == {stays}
+
+    world.run(main())
+
+
+def test_out_of_order(world):
+    async def main():
+        async def work(rounds):
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+
+        async with world.ns.TaskGroup() as group:
+            for i in range(50):
+                group.create_task(work(i * 7 % 50))
+
+    world.run(main())
+
+
+def test_what_is_not_a_coroutine(world):
+    async def main():
+        async with world.ns.TaskGroup() as group:
+            with pytest.raises(TypeError):
+                group.create_task(5)
+            with pytest.raises(TypeError):
+                group.create_task(asyncio.get_running_loop().create_future())
+
+    world.run(main())
+
+
+def test_a_group_that_was_left_is_freed_without_the_collector(world):
+    async def main():
+        async with world.ns.TaskGroup() as group:
+            group.create_task(asyncio.sleep(0))
+        ref = weakref.ref(group)
+        del group
+        await asyncio.sleep(0)
+        return ref
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert world.run(main())() is None
+    finally:
+        gc.enable()

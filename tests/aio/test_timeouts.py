@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import weakref
 
 import pytest
+
+import hasten
 
 
 def spawn(coro):
@@ -236,5 +240,154 @@ def test_block_that_swallows_the_cancellation_has_expired_all_the_same(world):
                 pass
         assert cm.expired()
         assert asyncio.current_task().cancelling() == 0
+
+    world.run(main())
+
+
+# ---- as a class ------------------------------------------------------------------------------------------------------
+
+
+def test_subclass(world):
+    async def main():
+        class Named(world.ns.Timeout):
+            def __init__(self, when, name):
+                super().__init__(when)
+                self.name = name
+
+            async def __aenter__(self):
+                log.append(f"enter {self.name}")
+                return await super().__aenter__()
+
+            async def __aexit__(self, *exc_info):
+                log.append("exit")
+                return await super().__aexit__(*exc_info)
+
+        log = []
+        loop = asyncio.get_running_loop()
+        with pytest.raises(TimeoutError):
+            async with Named(loop.time() + 0.001, "one") as cm:
+                assert cm.name == "one"
+                await forever()
+        async with Named(None, "two"):
+            pass
+        assert log == ["enter one", "exit", "enter two", "exit"]
+        cm.more = 1
+        assert weakref.ref(cm)() is cm
+
+    world.run(main())
+
+
+def test_entering_waits_for_the_await(world):
+    async def main():
+        cm = world.ns.timeout(10)
+        entering = cm.__aenter__()
+        assert repr(cm) == "<Timeout [created]>"
+        assert await entering is cm
+        assert await cm.__aexit__(None, None, None) is None
+        assert repr(cm) == "<Timeout [finished]>"
+
+    world.run(main())
+
+
+def test_when_is_as_given(world):
+    async def main():
+        for when in (10**9, 1e9, math.inf):
+            async with world.ns.timeout_at(when) as cm:
+                assert cm.when() is when
+        async with world.ns.timeout(3) as cm:
+            assert isinstance(cm.when(), float)
+
+    world.run(main())
+
+
+def test_timers_go_with_the_block(loop):
+    async def main():
+        async with hasten.timeout(1000) as outer:
+            async with hasten.timeout(10):
+                pass
+            outer.reschedule(loop.time() + 2000)
+            outer.reschedule(loop.time() + 500)
+            with pytest.raises(ZeroDivisionError):
+                async with hasten.timeout(5000):
+                    1 / 0  # noqa: B018
+        assert [handle for _, handle in loop._timers.items() if not handle.cancelled()] == []
+
+    loop.run_until_complete(main())
+
+
+def test_many_at_a_time_in_the_order_of_their_deadlines(world):
+    async def main():
+        order = []
+        now = asyncio.get_running_loop().time() + 0.05
+
+        async def one(i):
+            try:
+                async with world.ns.timeout_at(now + i / 1000):
+                    await forever()
+            except TimeoutError:
+                order.append(i)
+
+        await asyncio.gather(*[one(i * 37 % 100) for i in range(100)])
+        assert order == list(range(100))
+
+    world.run(main())
+
+
+def test_debug_mode(world):
+    async def main():
+        asyncio.get_running_loop().set_debug(True)
+        with pytest.raises(TimeoutError):
+            async with world.ns.timeout(0.001):
+                await forever()
+        assert await world.ns.wait_for(asyncio.sleep(0, "there"), 10) == "there"
+
+    world.run(main())
+
+
+def test_stock_task_on_any_loop(world):
+    async def main():
+        async def body():
+            with pytest.raises(TimeoutError):
+                async with world.ns.timeout(0.001):
+                    await forever()
+            assert asyncio.current_task().cancelling() == 0
+            with pytest.raises(TimeoutError):
+                await world.ns.wait_for(forever(), 0.001)
+            return "over"
+
+        assert await asyncio.Task(body(), loop=asyncio.get_running_loop()) == "over"
+
+    world.run(main())
+
+
+def test_cancel_that_fails_is_reported(loop):
+    """The task waits for a future that refuses to be cancelled with an exception of its own."""
+    reports = []
+
+    class Stubborn(asyncio.Future):
+        def cancel(self, msg=None):
+            raise ZeroDivisionError
+
+    async def main():
+        loop.set_exception_handler(lambda loop, context: reports.append(context))
+        fut = Stubborn(loop=loop)
+        loop.call_later(0.01, fut.set_result, "there")
+        async with hasten.timeout(0.001):
+            assert await fut == "there"
+
+    loop.run_until_complete(main())
+    assert [type(each["exception"]) for each in reports] == [ZeroDivisionError]
+    assert "_on_timeout" in reports[0]["message"]
+
+
+def test_exception_of_a_group_s_block_keeps_its_context(world):
+    async def main():
+        try:
+            raise KeyError
+        except KeyError:
+            with pytest.raises(ExceptionGroup) as caught:
+                async with world.ns.TaskGroup():
+                    raise ZeroDivisionError
+        assert isinstance(caught.value.__context__, ZeroDivisionError)
 
     world.run(main())

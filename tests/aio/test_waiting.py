@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -349,3 +351,317 @@ def test_closing_a_sleep_takes_its_timer_away(loop: Any) -> None:
         assert [handle for _, handle in loop._timers.items() if not handle.cancelled()] == []
 
     loop.run_until_complete(main())
+
+
+# ---- native coroutines --------------------------------------------------------------------------
+
+
+def test_waiting_functions_give_coroutines(world: Any) -> None:
+    async def main() -> None:
+        fut = asyncio.get_running_loop().create_future()
+        for made in (world.ns.wait([fut]), world.ns.wait_for(fut, 1)):
+            assert asyncio.iscoroutine(made)
+            assert inspect.isawaitable(made)
+            task = world.ns.create_task(made)
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    world.run(main())
+
+
+@pytest.mark.parametrize("name", ["wait", "wait_for"])
+def test_never_awaited(name: str) -> None:
+    with pytest.warns(RuntimeWarning, match=f"coroutine '{name}' was never awaited"):
+        getattr(hasten, name)([], timeout=1)
+
+
+def test_wait_for_runs_in_the_caller_s_task(world: Any) -> None:
+    async def main() -> None:
+        me = asyncio.current_task()
+
+        async def who() -> Any:
+            await asyncio.sleep(0)
+            return asyncio.current_task()
+
+        assert await world.ns.wait_for(who(), 10) is me
+        assert await world.ns.wait_for(who(), None) is me
+
+    if world.kind != "asyncio" or sys.version_info >= (3, 12):
+        world.run(main())
+
+
+def test_wait_for_shows_what_runs_inside(loop: Any) -> None:
+    async def main() -> None:
+        inner = value(1)
+        waiting = hasten.wait_for(inner, 10)
+        assert waiting.cr_await is None
+        task = loop.create_task(waiting)
+        await asyncio.sleep(0)
+        assert waiting.cr_await is inner
+        assert await task == 1
+        assert waiting.cr_await is None
+        fut = loop.create_future()
+        waiting = hasten.wait([fut])
+        task = loop.create_task(waiting)
+        await asyncio.sleep(0)
+        assert waiting.cr_await is not None
+        fut.set_result(None)
+        await task
+
+    loop.run_until_complete(main())
+
+
+def test_wait_for_awaits_anything(world: Any) -> None:
+    class Slow:
+        def __await__(self) -> Any:
+            yield from asyncio.sleep(0).__await__()
+            return "slow"
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        stock = asyncio.Future(loop=loop)
+        loop.call_soon(stock.set_result, "stock")
+        awaitables = [Slow(), stock, asyncio.Task(value("task"), loop=loop), hasten.sleep(0, "native")]
+        assert [await world.ns.wait_for(a, 10) for a in awaitables] == ["slow", "stock", "task", "native"]
+        assert await world.ns.wait_for(world.ns.wait_for(world.ns.wait_for(value(1), 9), 8), 7) == 1
+        with pytest.raises(TypeError):
+            await world.ns.wait_for(5, 1)
+        with pytest.raises(TypeError):
+            await world.ns.wait_for(None, 1)
+        coro = value(1)
+        with pytest.raises(TypeError):
+            await world.ns.wait_for(coro, "soon")
+        coro.close()
+
+    world.run(main())
+
+
+def test_wait_for_what_somebody_else_awaits() -> None:
+    async def main() -> None:
+        inner = value(1, 3)
+        task = asyncio.get_running_loop().create_task(inner)
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="coroutine is being awaited already"):
+            await hasten.wait_for(inner, 10)
+        assert await task == 1
+
+    hasten.run(main())
+
+
+def test_wait_for_takes_its_timer_away(loop: Any) -> None:
+    async def main() -> None:
+        for made in (value(1), failing()):
+            try:
+                await hasten.wait_for(made, 3600)
+            except MyError:
+                pass
+        waiting = hasten.wait_for(for_ever(), 3600)
+        task = loop.create_task(waiting)
+        await asyncio.sleep(0)
+        assert [handle.cancelled() for _, handle in loop._timers.items()].count(False) == 1
+        task.cancel()
+        await asyncio.wait([task])
+        await hasten.wait([loop.create_task(value(1))], timeout=3600)
+        assert [handle for _, handle in loop._timers.items() if not handle.cancelled()] == []
+
+    loop.run_until_complete(main())
+
+
+def test_timers_set_late_go_at_once_and_others_by_sweeping(loop: Any) -> None:
+    async def main() -> None:
+        tasks = [loop.create_task(hasten.wait_for(for_ever(), 3600 - i)) for i in range(1000)]
+        await asyncio.sleep(0)
+        assert len(loop._timers.items()) == 1000
+        for task in tasks[:-100]:
+            task.cancel()
+        await asyncio.wait(tasks[:-100])
+        assert len(loop._timers.items()) <= 2 * 100 + 1
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert len(loop._timers.items()) <= 65
+
+    loop.run_until_complete(main())
+
+
+def test_wait_for_is_closed_and_thrown_into() -> None:
+    log: list[str] = []
+
+    async def inner() -> None:
+        try:
+            await for_ever()
+        except BaseException as exc:
+            log.append(type(exc).__name__)
+            raise
+        finally:
+            log.append("over")
+
+    async def main() -> None:
+        async def drive(end: Any) -> None:
+            waiting = hasten.wait_for(inner(), 10)
+            waiting.send(None)
+            end(waiting)
+
+        await drive(lambda waiting: waiting.close())
+        with pytest.raises(MyError):
+            await drive(lambda waiting: waiting.throw(MyError()))
+        assert log == ["GeneratorExit", "over", "MyError", "over"]
+        waiting = hasten.wait_for(value(1), 1)
+        assert await waiting == 1
+        with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+            await waiting
+
+    hasten.run(main())
+
+
+def test_wait_for_inside_itself_too_deep() -> None:
+    """Native coroutines have no frames of Python's that would count: the C stack is guarded all the same."""
+
+    async def main() -> None:
+        made: Any = value(1)
+        for _ in range(200_000):
+            made = hasten.wait_for(made, None)
+        with pytest.raises(RecursionError):
+            await made
+
+    hasten.run(main())
+
+
+def test_wait_for_that_swallows_the_cancellation(world: Any) -> None:
+    async def stubborn() -> str:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            return "kept"
+
+    async def main() -> None:
+        assert await world.ns.wait_for(stubborn(), 0.001) == "kept"
+        assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+
+    if world.kind != "asyncio" or sys.version_info >= (3, 12):
+        world.run(main())
+
+
+def test_wait_for_times_out_with_a_cause(world: Any) -> None:
+    async def main() -> None:
+        for timeout in (0.001, 0):
+            with pytest.raises(TimeoutError) as caught:
+                await world.ns.wait_for(for_ever(), timeout)
+            assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+            assert caught.value.__context__ is caught.value.__cause__
+
+    if world.kind != "asyncio" or sys.version_info >= (3, 12):
+        world.run(main())
+
+
+def test_wait_for_cancelled_from_outside(world: Any) -> None:
+    async def main() -> None:
+        for timeout in (10, None):
+            inner = world.ns.create_task(for_ever())
+            outer = world.ns.create_task(world.ns.wait_for(inner, timeout))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            outer.cancel("outside")
+            with pytest.raises(asyncio.CancelledError):
+                await outer
+            assert inner.cancelled()
+
+    world.run(main())
+
+
+def test_wait_of_stock_and_own_futures(world: Any) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        stock, done = asyncio.Future(loop=loop), asyncio.Future(loop=loop)
+        done.set_result(None)
+        fs = [stock, done, world.ns.create_task(value(1, 3)), asyncio.Task(value(2, 2), loop=loop)]
+        first, rest = await world.ns.wait(fs, return_when="FIRST_COMPLETED")
+        assert (first, len(rest)) == ({done}, 3)
+        loop.call_later(0.001, stock.set_result, None)
+        assert (await world.ns.wait(fs))[0] == set(fs)
+        assert not any(f._callbacks for f in fs)
+
+    world.run(main())
+
+
+def test_wait_again_and_again_for_the_same(world: Any) -> None:
+    """Nothing is left on a future that is waited for often."""
+
+    async def main() -> None:
+        fut = asyncio.get_running_loop().create_future()
+        for _ in range(5):
+            assert (await world.ns.wait([fut, world.ns.create_task(value())], return_when="FIRST_COMPLETED"))[1] == {
+                fut
+            }
+            with pytest.raises(TimeoutError):
+                await world.ns.wait_for(world.ns.shield(fut), 0.001)
+            await asyncio.sleep(0)
+            assert not fut._callbacks
+        fut.cancel()
+
+    world.run(main())
+
+
+def test_wait_misused_after_some_were_hooked(loop: Any) -> None:
+    async def main() -> None:
+        fut = loop.create_future()
+        with pytest.raises(AttributeError):
+            await hasten.wait([fut, object()])
+        assert not fut._callbacks
+
+    loop.run_until_complete(main())
+
+
+def test_two_wait_for_the_same(world: Any) -> None:
+    async def main() -> None:
+        task = world.ns.create_task(value("both", 5))
+        waiting = [world.ns.create_task(world.ns.wait([task])) for _ in range(3)]
+        assert await world.ns.shield(task) == "both"
+        assert [await each for each in waiting] == [({task}, set())] * 3
+
+    world.run(main())
+
+
+def test_shield_of_what_is_cancelled_or_done(world: Any) -> None:
+    async def main() -> None:
+        inner = world.ns.create_task(for_ever())
+        outer = world.ns.shield(inner)
+        await asyncio.sleep(0)
+        inner.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await outer
+        assert outer.cancelled()
+        assert world.ns.shield(inner) is inner
+
+    world.run(main())
+
+
+def test_shield_lets_go_of_the_inner_one_when_it_is_cancelled(world: Any) -> None:
+    async def main() -> None:
+        inner = world.ns.create_task(failing(5))
+        outer = world.ns.shield(inner)
+        outer.cancel()
+        await asyncio.sleep(0)
+        assert not inner._callbacks
+        with pytest.raises(MyError):
+            await inner
+
+    world.run(main())
+
+
+def test_gather_that_fails_in_the_middle(loop: Any) -> None:
+    """What it has made tasks of goes on, and its errors are nobody's."""
+    reports: list[Any] = []
+
+    async def main() -> None:
+        loop.set_exception_handler(lambda loop, context: reports.append(context))
+        with pytest.raises(TypeError):
+            hasten.gather(failing(0), 5)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        gc.collect()
+
+    loop.run_until_complete(main())
+    assert reports == []

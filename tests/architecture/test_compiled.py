@@ -26,6 +26,7 @@ MEANT: dict[str, dict[str, str]] = {
     "aio/sleeping": {"value": "a StopIteration"},
     "core/future": {"future": "the module describe"},
     "core/task": {"roster": "a loop, which is untyped: its _roster"},
+    "aio/timeouts": {"context": "an exception's __context__"},
     "aio/gathering": {"cancel_message": "a child of any kind"},
     "net/endpoint": {"debug": "the logger"},
     "net/stream": {"get_buffer": "the user's protocol", "debug": "the logger"},

@@ -1,8 +1,12 @@
 cimport cython
+cimport hasten.aio.collecting as collecting
 cimport hasten.core.state as state
+cimport hasten.kernel.deques as deques
+cimport hasten.kernel.step as step
+from hasten.aio.collecting cimport Collector
 from hasten.core.future cimport Future
 
-cdef class GatheringFuture(Future):
+cdef class GatheringFuture(Collector):
     cdef list children
     cdef Py_ssize_t left            # children that are not done
     cdef bint return_exceptions
@@ -14,3 +18,20 @@ cdef class GatheringFuture(Future):
     @cython.locals(f=Future)
     cdef object ending_of(self, object child)
     cdef int end(self, object child) except -1
+
+@cython.locals(g=GatheringFuture, children=list, made=dict, over=list)
+cdef object begin(tuple awaitables, bint return_exceptions)
+
+@cython.final
+cdef class LimitedGathering(GatheringFuture):
+    cdef Py_ssize_t limit
+    cdef set running                # children that count
+    cdef object queued              # deque of awaitables that are not started
+    cdef dict places
+    cdef object context             # of gather()'s caller: each child runs in a copy
+
+    cdef int refill(self) except -1
+    cdef int drop(self) except -1
+
+@cython.locals(g=LimitedGathering)
+cdef object begin_limited(tuple awaitables, bint return_exceptions, Py_ssize_t limit)

@@ -18,7 +18,9 @@ _TOPICS = {
     "hasten.aio.sleeping": "sleep",
     "hasten.aio.spawning": "create_task ensure_future",
     "hasten.aio.gathering": "gather",
-    "hasten.aio.waiting": "wait wait_for as_completed shield",
+    "hasten.aio.waiting": "wait wait_for",
+    "hasten.aio.completing": "as_completed",
+    "hasten.aio.shielding": "shield",
     "hasten.core.task": "Task",
     "hasten.core.registry": "current_task all_tasks",
     "hasten.core.future": "Future",
@@ -35,7 +37,9 @@ _TOPICS = {
     "hasten.aio.streams": "StreamReader StreamReaderProtocol StreamWriter open_connection start_server",
     "hasten.aio.subprocess": "create_subprocess_exec create_subprocess_shell",
     "hasten.aio.taskgroups": "TaskGroup",
-    "hasten.aio.threads": "to_thread",
+    "hasten.aio.threads": "to_thread run_coroutine_threadsafe",
+    "hasten.aio.kinds": "isfuture iscoroutine",
+    "hasten.core.bridging": "wrap_future",
     "hasten.aio.timeouts": "Timeout timeout timeout_at",
     # the interpreter's
     "asyncio": (
@@ -48,7 +52,7 @@ _TOPICS = {
         " BaseTransport DatagramTransport ReadTransport SubprocessTransport Transport WriteTransport"
         # the running loop, the thread's loop, and what loops and tasks of any make tell asyncio
         " get_running_loop get_event_loop set_event_loop get_event_loop_policy set_event_loop_policy"
-        " run_coroutine_threadsafe wrap_future isfuture iscoroutine iscoroutinefunction"
+        " iscoroutinefunction"
         " _get_running_loop _set_running_loop _enter_task _leave_task _register_task _unregister_task"
     ),
 }

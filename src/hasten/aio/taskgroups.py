@@ -4,6 +4,7 @@ The parent is the task that runs the block. When a child fails, or cancel() is c
 children and the parent; the parent's cancellation is the group's own doing and is taken back at the end, so that only
 a cancellation from outside leaves the block as CancelledError.
 
+The group is told of each child's end by its Members, which stand where a task that waits for the child would.
 Exceptions hold tracebacks, these hold frames, and frames hold exceptions: what raises one here drops its own references
 first, else each failed group would wait for the garbage collector.
 """
@@ -11,16 +12,29 @@ first, else each failed group would wait for the garbage collector.
 from __future__ import annotations
 
 import asyncio
+import sys
 from asyncio import CancelledError, current_task
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
+import cython
+
+from hasten.aio import collecting, spawning
+from hasten.aio.children import Children
+from hasten.aio.collecting import Collector
 from hasten.aio.graph import forget_child, record_child
+from hasten.core import future as futures
+from hasten.core import native
+from hasten.core.future import Future
+from hasten.core.native import NativeCoroutine
+from hasten.core.scheduler import Scheduler
+from hasten.kernel import step
 
 T = TypeVar("T")
 
 
+@cython.cclass
 class TaskGroup:
     """Used once, as `async with TaskGroup() as group: ... group.create_task(coroutine) ...`.
 
@@ -30,33 +44,39 @@ class TaskGroup:
 
     _entered: bool
     _exiting: bool
-    _aborting: bool  # the children have been cancelled; no new ones
+    _aborting: bool
     _cancel_on_enter: bool
-    _loop: asyncio.AbstractEventLoop | None
-    _parent_task: asyncio.Task[Any] | None
-    _parent_cancel_requested: bool  # by us, so we take it back
-    _tasks: set[asyncio.Task[Any]]
-    _errors: list[BaseException] | None  # None once it is all over
+    _parent_cancel_requested: bool
+    _loop: Any
+    _parent_task: Any
+    children: Children
+    _errors: list[BaseException] | None
     _base_error: BaseException | None
-    _on_completed_fut: asyncio.Future[bool] | None
+    _on_completed_fut: Any
+    members: Members | None
+    if not cython.compiled:
+        _entered = _exiting = _aborting = _cancel_on_enter = _parent_cancel_requested = False
+        _loop = _parent_task = _base_error = _on_completed_fut = members = None
+
+    def __cinit__(self) -> None:
+        self.children = Children()  # also of a group whose __init__() was not called
+        self._errors = []
 
     def __init__(self) -> None:
-        self._entered = False
-        self._exiting = False
-        self._aborting = False
-        self._cancel_on_enter = False
-        self._loop = None
-        self._parent_task = None
-        self._parent_cancel_requested = False
-        self._tasks = set()
-        self._errors = []
-        self._base_error = None
-        self._on_completed_fut = None
+        if not cython.compiled:
+            self.__cinit__()
+
+    def __dealloc__(self) -> None:
+        step.drop_attributes(self)
+
+    @property
+    def _tasks(self) -> set[Any]:
+        return self.children.members()
 
     def __repr__(self) -> str:
         parts = ["<TaskGroup"]
-        if self._tasks:
-            parts.append(f"tasks={len(self._tasks)}")
+        if self.children.count():
+            parts.append(f"tasks={self.children.count()}")
         if self._errors:
             parts.append(f"errors={len(self._errors)}")
         if self._aborting:
@@ -65,124 +85,77 @@ class TaskGroup:
             parts.append("entered")
         return " ".join(parts) + ">"
 
-    async def __aenter__(self) -> TaskGroup:
+    def __aenter__(self) -> Coroutine[Any, Any, TaskGroup]:
+        e = cython.cast(GroupEntry, GroupEntry.__new__(GroupEntry))
+        e.group = self
+        return e  # type: ignore[return-value]
+
+    def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> Coroutine[Any, Any, bool]:
+        e = cython.cast(GroupExit, GroupExit.__new__(GroupExit))
+        e.group = self
+        e.exc = exc
+        return e  # type: ignore[return-value]
+
+    def enter(self) -> int:
         if self._entered:
             raise RuntimeError(f"TaskGroup {self!r} has already been entered")
         if self._loop is None:
-            self._loop = asyncio.get_running_loop()
+            self._loop = native.running()
         self._parent_task = current_task(self._loop)
         if self._parent_task is None:
             raise RuntimeError(f"TaskGroup {self!r} cannot determine the parent task")
         self._entered = True
         if self._cancel_on_enter:
             self.cancel()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> bool:
-        verdict: BaseException | None = None
-        try:
-            verdict = await self._aexit(exc)
-            if verdict is None:
-                return True
-            raise verdict
-        finally:
-            self._parent_task = self._errors = self._base_error = None
-            verdict = exc = None
-            del tb
-
-    async def _aexit(self, exc: BaseException | None) -> BaseException | None:
-        """Waits for the children. Returns what leaves the block, None if nothing does."""
-        self._exiting = True
-        if exc is not None:
-            if _is_fatal(exc) and self._base_error is None:
-                self._base_error = exc
-            if not self._aborting:
-                self._abort()
-        # A cancellation that came from outside, as far as we know, and the latest of all.
-        outside = latest = None
-        try:
-            if isinstance(exc, CancelledError):
-                outside = exc
-            while self._tasks:  # a loop, as we may be cancelled many times
-                if self._on_completed_fut is None:
-                    self._on_completed_fut = _loop_of(self).create_future()
-                try:
-                    await self._on_completed_fut
-                except CancelledError as cancelled:
-                    latest = cancelled
-                    if not self._aborting:
-                        outside = cancelled
-                        self._abort()
-                self._on_completed_fut = None
-            return self._verdict(exc, outside, latest)
-        finally:
-            exc = outside = latest = None
-
-    def _verdict(
-        self, exc: BaseException | None, outside: CancelledError | None, latest: CancelledError | None
-    ) -> BaseException | None:
-        """What leaves the block, in the order of importance."""
-        try:
-            if self._base_error is not None:
-                return self._base_error
-            parent, errors = self._parent_task, self._errors
-            if parent is None or errors is None:
-                raise RuntimeError(f"TaskGroup {self!r} has been left already")
-            if self._parent_cancel_requested:
-                # Our own request is taken back. If none is left, nobody else has cancelled us; if one is, it arrived
-                # while we were waiting for the children, cancelled already, and must not be dropped.
-                if parent.uncancel() == 0:
-                    outside = None
-                elif outside is None:
-                    outside = latest
-            if outside is not None and not errors:
-                return outside
-            if exc is not None and not isinstance(exc, CancelledError):
-                errors.append(exc)
-            if not errors:
-                return None
-            if parent.cancelling():
-                # Cancelled from outside, while the errors go first: let the next await raise CancelledError, without
-                # changing the count of requests.
-                parent.uncancel()
-                parent.cancel()
-            if isinstance(exc, GeneratorExit) and len(errors) == 1:
-                return exc  # an async generator is being closed in the block, and expects to see just that
-            group = BaseExceptionGroup("unhandled errors in a TaskGroup", errors)
-            group.__suppress_context__ = True
-            return group
-        finally:
-            exc = outside = latest = None
+        return 0
 
     def create_task(self, coro: Coroutine[Any, Any, T], **kwargs: Any) -> asyncio.Task[T]:
         """Makes a task of the coroutine, in this group. Keyword arguments are those of `create_task`.
 
         RuntimeError if the group has not been entered, is over or is being cancelled; the coroutine is closed then.
         """
-        if not self._entered:
-            coro.close()
-            raise RuntimeError(f"TaskGroup {self!r} has not been entered")
-        if self._exiting and not self._tasks:
-            coro.close()
-            raise RuntimeError(f"TaskGroup {self!r} is finished")
-        if self._aborting:
-            coro.close()
-            raise RuntimeError(f"TaskGroup {self!r} is shutting down")
-        task = _loop_of(self).create_task(coro, **kwargs)
+        if not self._entered or self._exiting or self._aborting:
+            self.check_open(coro)
+        if not kwargs and self._loop is step.running_loop() and isinstance(self._loop, Scheduler):
+            task = spawning.start(self._loop, coro, None, None)
+        else:
+            task = self._loop.create_task(coro, **kwargs)
+        if not isinstance(task, Future) and self._parent_task is not None:
+            record_child(task, self._parent_task)
+        # Also if it is done already (started eagerly): its exception must not cancel the parent, who is running right
+        # now, but at the next await.
+        self.children.add(task)
+        if self.members is None:
+            self.make_members()
+        self.members.collect(task)  # type: ignore[union-attr]
+        if self._aborting and not task.done():
+            task.cancel()  # started eagerly, it has cancelled the group before it joined it
         try:
-            if self._parent_task is not None:
-                record_child(task, self._parent_task)
-            # Also if it is done already (started eagerly): its exception must not cancel the parent, who is running
-            # right now, but at the next await.
-            self._tasks.add(task)
-            task.add_done_callback(self._on_task_done)
-            if self._aborting and not task.done():
-                task.cancel()  # started eagerly, it has cancelled the group before it joined it
-            return task
+            return task  # type: ignore[no-any-return]
         finally:
             del task  # its exception's traceback may come to hold this frame
+
+    def make_members(self) -> int:
+        m = Members.__new__(Members)
+        m.group = self
+        m.shown_for(self._parent_task)
+        self.members = m
+        return 0
+
+    def check_open(self, coro: Any) -> int:
+        """May there be new tasks?"""
+        if not self._entered:
+            why = "has not been entered"
+        elif self._exiting and self.children.count() == 0:
+            why = "is finished"
+        elif self._aborting:
+            why = "is shutting down"
+        else:
+            return 0
+        coro.close()
+        raise RuntimeError(f"TaskGroup {self!r} {why}")
 
     def cancel(self) -> None:
         """Cancels the group's tasks and the block, which then ends without raising CancelledError.
@@ -193,60 +166,214 @@ class TaskGroup:
         if not self._entered:
             self._cancel_on_enter = True
             return
-        if self._exiting and not self._tasks:
+        if self._exiting and self.children.count() == 0:
             return
         if not self._aborting:
-            self._abort()
+            self.abort()
             if self._parent_task is not None and not self._parent_cancel_requested:
                 self._parent_cancel_requested = True
                 self._parent_task.cancel()
 
-    def _abort(self) -> None:
+    def abort(self) -> int:
         self._aborting = True
-        for task in self._tasks:
+        for task in self.children.members():
             if not task.done():
                 task.cancel()
+        return 0
 
-    def _on_task_done(self, task: asyncio.Task[Any]) -> None:
-        parent = self._parent_task
-        self._tasks.discard(task)
-        if parent is not None:
-            forget_child(task, parent)
+    def _on_task_done(self, task: Any) -> None:
+        self.task_done(task)
+
+    def task_done(self, task: Any) -> int:
+        """A child's end."""
+        self.children.discard(task)
         waiting = self._on_completed_fut
-        if waiting is not None and not self._tasks and not waiting.done():
-            waiting.set_result(True)
+        if waiting is not None and self.children.count() == 0:
+            futures.set_unless_done(waiting, True)
+        if collecting.succeeded(task):
+            return 0
+        parent = self._parent_task
+        if not isinstance(task, Future) and parent is not None:
+            forget_child(task, parent)
         if task.cancelled():
-            return
+            return 0
         exc = task.exception()
-        if exc is None:
-            return
+        return 0 if exc is None else self.child_failed(task, exc)
+
+    def child_failed(self, task: Any, exc: BaseException) -> int:
         if self._errors is not None:
             self._errors.append(exc)
-            if _is_fatal(exc) and self._base_error is None:
+            if self._base_error is None and is_fatal(exc):
                 self._base_error = exc
+        parent = self._parent_task
         if parent is None or parent.done():
             # The parent was closed, or ended by an exception that is none of ours, and did not wait.
-            _loop_of(self).call_exception_handler(
+            self._loop.call_exception_handler(
                 {
                     "message": f"Task {task!r} has errored out but its parent task {parent} is already completed",
                     "exception": exc,
                     "task": task,
                 }
             )
-            return
-        if not self._aborting and not self._parent_cancel_requested:
+        elif not self._aborting and not self._parent_cancel_requested:
             # The parent is in the block, or waits at its end: either way it must stop what it is doing.
-            self._abort()
+            self.abort()
             self._parent_cancel_requested = True
             parent.cancel()
+        return 0
+
+    def verdict(
+        self, exc: BaseException | None, outside: BaseException | None, latest: BaseException | None
+    ) -> BaseException | None:
+        """What leaves the block, in the order of importance; None: nothing does."""
+        if self._base_error is not None:
+            return self._base_error
+        parent, errors = self._parent_task, self._errors
+        if parent is None or errors is None:
+            return RuntimeError(f"TaskGroup {self!r} has been left already")
+        if self._parent_cancel_requested:
+            # Our own request is taken back. If none is left, nobody else has cancelled us; if one is, it arrived
+            # while we were waiting for the children, cancelled already, and must not be dropped.
+            if parent.uncancel() == 0:
+                outside = None
+            elif outside is None:
+                outside = latest
+        if outside is not None and not errors:
+            return outside
+        if exc is not None and not isinstance(exc, CancelledError):
+            errors.append(exc)
+        if not errors:
+            return None
+        if parent.cancelling():
+            # Cancelled from outside, while the errors go first: let the next await raise CancelledError, without
+            # changing the count of requests.
+            parent.uncancel()
+            parent.cancel()
+        if isinstance(exc, GeneratorExit) and len(errors) == 1:
+            return exc  # an async generator is being closed in the block, and expects to see just that
+        group = BaseExceptionGroup("unhandled errors in a TaskGroup", errors)
+        group.__suppress_context__ = True
+        return group
+
+    def forget(self) -> int:
+        """Lets go of what the block has led to."""
+        self._parent_task = self._errors = self._base_error = None
+        if self.members is not None:
+            self.members.shown_for(None)
+            self.members = None
+        return 0
 
 
-def _is_fatal(exc: BaseException) -> bool:
+step.lazy_attributes(TaskGroup)
+
+
+@cython.cclass
+class Members(Collector):
+    """Tells a group of its tasks' ends."""
+
+    group: TaskGroup
+
+    def child_done(self, child: Any) -> int:
+        group = self.group
+        if type(group) is TaskGroup:
+            return group.task_done(child)
+        group._on_task_done(child)
+        return 0
+
+
+@cython.cclass
+class GroupEntry(NativeCoroutine):
+    """The beginning of a group's block."""
+
+    group: TaskGroup
+    __name__ = "__aenter__"
+    __qualname__ = "TaskGroup.__aenter__"
+
+    def start(self) -> int:
+        try:
+            self.group.enter()
+        except BaseException as exc:
+            return self.fail(exc)
+        return self.give(self.group)
+
+
+@cython.cclass
+class GroupExit(NativeCoroutine):
+    """The end of a group's block: waits for the children."""
+
+    group: TaskGroup
+    exc: BaseException | None
+    outside: BaseException | None
+    latest: BaseException | None
+    __name__ = "__aexit__"
+    __qualname__ = "TaskGroup.__aexit__"
+    if not cython.compiled:
+        exc = outside = latest = None
+
+    def start(self) -> int:
+        group, exc = self.group, self.exc
+        group._exiting = True
+        if exc is not None:
+            if group._base_error is None and is_fatal(exc):
+                group._base_error = exc
+            if isinstance(exc, CancelledError):
+                self.outside = exc
+            if not group._aborting:
+                try:
+                    group.abort()
+                except BaseException as raised:
+                    return self.end(raised)
+        return self.wait_on()
+
+    def wait_on(self) -> int:
+        group = self.group
+        if group.children.count() == 0:
+            return self.conclude()
+        fut = native.new_waiter(group._loop)
+        group._on_completed_fut = fut
+        return self.suspend(fut)
+
+    def woken(self) -> int:
+        self.group._on_completed_fut = None
+        return self.wait_on()
+
+    def failed(self, exc: BaseException) -> int:
+        group = self.group
+        group._on_completed_fut = None
+        if not isinstance(exc, CancelledError):
+            return self.end(exc)
+        self.latest = exc
+        if not group._aborting:
+            self.outside = exc
+            try:
+                group.abort()
+            except BaseException as raised:
+                return self.end(raised)
+        return self.wait_on()  # again, as we may be cancelled many times
+
+    def conclude(self) -> int:
+        group = self.group
+        try:
+            verdict = group.verdict(self.exc, self.outside, self.latest)
+        except BaseException as raised:
+            return self.end(raised)
+        return self.end(verdict)
+
+    def end(self, verdict: BaseException | None) -> int:
+        """Raises the verdict; the block ends silently if there is none."""
+        self.group.forget()
+        self.exc = self.outside = self.latest = None
+        if verdict is None:
+            return self.give(True)
+        collecting.chain(verdict, sys.exception())
+        return self.fail(verdict)
+
+
+def is_fatal(exc: BaseException) -> bool:
     """Such exceptions leave the block as they are, whatever else has happened."""
     return isinstance(exc, (SystemExit, KeyboardInterrupt))
 
 
-def _loop_of(group: TaskGroup) -> asyncio.AbstractEventLoop:
-    if group._loop is None:
-        raise RuntimeError(f"TaskGroup {group!r} has not been entered")
-    return group._loop
+for _cls in (GroupEntry, GroupExit):
+    step.native(_cls)
+    step.pool(_cls, 64)

@@ -1,228 +1,346 @@
-"""wait(), wait_for(), shield(), as_completed(): waiting for several things, or not for ever."""
+"""wait(), wait_for(): waiting for several things, or not for ever."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
-from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Iterator
+from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, current_task
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, TypeVar
 
-from hasten.aio.graph import future_add_to_awaited_by, future_discard_from_awaited_by
-from hasten.aio.queues import Queue
-from hasten.aio.spawning import ensure_future
-from hasten.aio.timeouts import timeout as timeout_context
-from hasten.core.registry import current_task
+import cython
+
+from hasten.aio import collecting, driving, spawning, timeouts
+from hasten.aio.collecting import Collector
+from hasten.aio.driving import Driver
+from hasten.aio.timeouts import Timeout
+from hasten.core import future as futures
+from hasten.core import native, state
+from hasten.core.future import Future
+from hasten.core.native import NativeCoroutine
+from hasten.kernel import step
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound="asyncio.Future[Any]")
+FIRST, FAILED, ALL = 0, 1, 2
 
 
-def _release(waiter: Any, *_: Any) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+def _release(fut: Any) -> None:
+    futures.set_unless_done(fut, None)
 
 
-async def wait(
+def mode_of(return_when: object) -> int:
+    if return_when == ALL_COMPLETED:
+        return 2
+    if return_when == FIRST_EXCEPTION:
+        return 1
+    if return_when == FIRST_COMPLETED:
+        return 0
+    raise ValueError(
+        f"Invalid return_when value: {return_when!r}: use FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED"
+    )
+
+
+@cython.cclass
+class Countdown(Collector):
+    """Finishes `target` when enough of the children are done.
+
+    mode 0: one is; 1: one has failed, or all are done; 2: all are done.
+    """
+
+    left: int
+    mode: int
+    target: Future[Any] | None
+    timer: Any
+    over: list[Any] | None
+    if not cython.compiled:
+        left = mode = 0
+        target = timer = over = None
+
+    def child_done(self, child: Any) -> int:
+        self.left -= 1
+        if (
+            self.left <= 0
+            or self.mode == 0
+            or (self.mode == 1 and not child.cancelled() and child.exception() is not None)
+        ):
+            self.release_target()
+        return 0
+
+    def catch_up(self) -> None:
+        """The callback for all that were done from the start."""
+        over, self.over = self.over, None
+        for child in over or ():
+            self.child_done(child)
+
+    def release_target(self) -> int:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if self.target is not None:
+            futures.set_unless_done(self.target, None)
+        return 0
+
+
+# ---- wait ---------------------------------------------------------------------------------
+
+
+@cython.cclass
+class Wait(NativeCoroutine):
+    """The coroutine that wait() gives."""
+
+    given: Any
+    timeout: float | None
+    return_when: str
+    futures: set[Any]
+    countdown: Countdown | None
+    waiter: Any
+    foreign: bool
+    __name__ = __qualname__ = "wait"
+    if not cython.compiled:
+        countdown = waiter = None
+        foreign = False
+
+    def start(self) -> int:
+        try:
+            return self.begin()
+        except BaseException as exc:
+            self.unhook()
+            return self.fail(exc)
+
+    def check(self) -> int:
+        """Is that something to wait for?"""
+        given = self.given
+        if type(given) is not list and type(given) is not set and type(given) is not tuple:
+            if asyncio.isfuture(given) or asyncio.iscoroutine(given):
+                raise TypeError(f"expect a list of futures, not {type(given).__name__}: pass [it], or await it")
+        if not given:
+            raise ValueError("Set of Tasks/Futures is empty.")
+        return 0
+
+    def begin(self) -> int:
+        self.check()
+        mode = mode_of(self.return_when)
+        fs = set(self.given)
+        for f in fs:
+            if not isinstance(f, Future):
+                if asyncio.iscoroutine(f):
+                    raise TypeError(
+                        "Passing coroutines is forbidden, use tasks explicitly: create_task() makes one of each."
+                    )
+                f.add_done_callback  # noqa: B018  # AttributeError for what is no future, before anything is hooked
+        loop = native.running()
+        self.futures = fs
+        self.given = None
+        self.waiter = current_task()
+        c = Countdown.__new__(Countdown)
+        c.left = len(fs)
+        c.mode = mode
+        c.target = native.new_waiter(loop)
+        c.shown_for(self.waiter)
+        self.countdown = c
+        if self.timeout is not None:
+            c.timer = loop.call_later(self.timeout, _release, c.target)
+        self.hook(c, loop)
+        return self.suspend(c.target)
+
+    def hook(self, c: Countdown, loop: Any) -> int:
+        """Has each future tell the countdown. One callback serves all that are done already."""
+        for f in self.futures:
+            if isinstance(f, Future):
+                if cython.cast(Future, f).status == state.PENDING:
+                    c.collect(f)
+                    continue
+            elif not f.done():
+                f.add_done_callback(c._wakeup)
+                collecting.show_edge(f, self.waiter)
+                self.foreign = True
+                continue
+            if c.over is None:
+                c.over = []
+            c.over.append(f)
+        if c.over is not None:
+            loop.call_soon(c.catch_up)
+        return 0
+
+    def unhook(self) -> int:
+        c = self.countdown
+        if c is None:
+            return 0
+        self.countdown = None
+        c.target = c.over = None
+        c.release_target()
+        if c.left > 0:
+            for f in self.futures:
+                c.release(f)
+        c.shown_for(None)
+        if self.foreign:
+            for f in self.futures:
+                collecting.hide_edge(f, self.waiter)
+        self.waiter = None
+        return 0
+
+    def woken(self) -> int:
+        left = self.countdown.left  # type: ignore[union-attr]
+        self.unhook()
+        fs = self.futures
+        if left <= 0:
+            return self.give((fs, set()))
+        done = {f for f in fs if f.done()}
+        return self.give((done, fs - done))
+
+    def failed(self, exc: BaseException) -> int:
+        self.unhook()
+        return self.fail(exc)
+
+
+def wait(
     fs: Iterable[_F], *, timeout: float | None = None, return_when: str = ALL_COMPLETED
-) -> tuple[set[_F], set[_F]]:
+) -> Coroutine[Any, Any, tuple[set[_F], set[_F]]]:
     """Waits for tasks or futures; returns (done, pending). It raises nothing of theirs and cancels none.
 
     `timeout`: seconds at most (None: no limit). `return_when`: FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED.
     """
-    if asyncio.isfuture(fs) or asyncio.iscoroutine(fs):
-        raise TypeError(f"expect a list of futures, not {type(fs).__name__}: pass [it], or await it")
-    if not fs:
-        raise ValueError("Set of Tasks/Futures is empty.")
-    if return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
-        raise ValueError(
-            f"Invalid return_when value: {return_when!r}: use FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED"
-        )
-    futures = set(fs)
-    if any(asyncio.iscoroutine(f) for f in futures):
-        raise TypeError("Passing coroutines is forbidden, use tasks explicitly: create_task() makes one of each.")
-    loop = asyncio.get_running_loop()
-    return await _wait(futures, timeout, return_when, loop)
+    w = cython.cast(Wait, Wait.__new__(Wait))
+    w.given = fs
+    w.timeout = timeout
+    w.return_when = return_when
+    return w  # type: ignore[return-value]
 
 
-async def _wait(futures: set[Any], timeout: float | None, return_when: str, loop: Any) -> tuple[set[Any], set[Any]]:
-    waiter = loop.create_future()
-    left = len(futures)
-
-    def one_done(f: Any) -> None:
-        nonlocal left
-        left -= 1
-        if (
-            left <= 0
-            or return_when == FIRST_COMPLETED
-            or (return_when == FIRST_EXCEPTION and not f.cancelled() and f.exception() is not None)
-        ):
-            _release(waiter)
-
-    me = current_task()
-    timer = None if timeout is None else loop.call_later(timeout, _release, waiter)
-    for f in futures:
-        f.add_done_callback(one_done)
-        future_add_to_awaited_by(f, me)
-    try:
-        await waiter
-    finally:
-        if timer is not None:
-            timer.cancel()
-        for f in futures:
-            f.remove_done_callback(one_done)
-            future_discard_from_awaited_by(f, me)
-    done = {f for f in futures if f.done()}
-    return done, futures - done
+# ---- wait_for -----------------------------------------------------------------------------
 
 
-async def wait_for(fut: Awaitable[_T], timeout: float | None) -> _T:
+@cython.cclass
+class WaitFor(Driver):
+    """The coroutine that wait_for() gives: it runs what it was given inside itself, in the caller's task."""
+
+    awaitable: Any
+    timeout: float | None
+    limit: Timeout | None
+    ended: Any
+    countdown: Countdown | None
+    __name__ = __qualname__ = "wait_for"
+    if not cython.compiled:
+        limit = ended = countdown = None
+
+    def start(self) -> int:
+        try:
+            return self.begin()
+        except BaseException as exc:
+            if self.countdown is not None:
+                self.let_go()
+            return self.fail(exc)
+
+    def begin(self) -> int:
+        awaitable = self.awaitable
+        if not step.is_native_coroutine(awaitable) and not isinstance(awaitable, NativeCoroutine):
+            if awaitable is not None and not asyncio.isfuture(awaitable) and not inspect.isawaitable(awaitable):
+                raise TypeError(f"An asyncio.Future, a coroutine or an awaitable is required, not {awaitable!r}")
+        if self.timeout is not None and self.timeout <= 0:
+            return self.at_once()
+        limit = timeouts.limit(self.timeout)
+        limit.enter()
+        self.limit = limit
+        self.awaitable = None
+        self.inner = driving.iterator_of(awaitable)
+        self.stage = 1
+        return self.go(self.drive())
+
+    def go(self, kind: int) -> int:
+        """After the inner one ran."""
+        if kind == step.YIELDED:
+            return kind
+        value = self.value
+        limit = self.limit
+        self.inner = self.limit = None
+        if kind == step.RETURNED:
+            limit.leave(None)  # type: ignore[union-attr]
+            return self.give(value)
+        late = limit.leave(value)  # type: ignore[union-attr]
+        return self.fail(value if late is None else late)
+
+    def resume(self) -> int:
+        if self.inner is not None:
+            return self.go(self.drive())
+        return NativeCoroutine.resume(self)
+
+    def resume_throw(self, exc: BaseException) -> int:
+        if self.inner is not None:
+            return self.go(self.drive_throw(exc))
+        return NativeCoroutine.resume_throw(self, exc)
+
+    def close(self) -> None:
+        """Ends it where it is suspended, and what runs inside before."""
+        if self.inner is None:
+            NativeCoroutine.close(self)
+            return
+        inner, limit = self.inner, self.limit
+        self.inner = self.limit = None
+        self.stage = 2
+        try:
+            inner.close()
+        except BaseException as exc:
+            late = limit.leave(exc)  # type: ignore[union-attr]
+            raise exc if late is None else late
+        limit.leave(None)  # type: ignore[union-attr]
+
+    # ---- a time that is up from the start --------------------------------------------------
+
+    def at_once(self) -> int:
+        """Looks whether a result is there; else cancels, and waits until that is done."""
+        fut: Any = spawning.ensure_future(self.awaitable)
+        self.awaitable = None
+        if fut.done():
+            return self.give(fut.result())
+        loop = native.running()
+        c = Countdown.__new__(Countdown)
+        c.left = 1
+        c.target = native.new_waiter(loop)
+        task = current_task()
+        c.shown_for(task)
+        c.collect(fut)
+        collecting.show_edge(fut, task)
+        self.countdown = c
+        self.ended = fut
+        # Not waiting for the future itself: being cancelled ends the wait.
+        fut.cancel()
+        return self.suspend(c.target)
+
+    def let_go(self) -> Any:
+        fut, c = self.ended, self.countdown
+        self.ended = self.countdown = None
+        c.release(fut)  # type: ignore[union-attr]
+        collecting.hide_edge(fut, current_task())
+        return fut
+
+    def woken(self) -> int:
+        fut = self.let_go()
+        try:
+            return self.give(fut.result())
+        except CancelledError as exc:
+            late = TimeoutError()
+            late.__cause__ = late.__context__ = exc
+            return self.fail(late)
+        except BaseException as exc:
+            return self.fail(exc)
+
+    def failed(self, exc: BaseException) -> int:
+        self.let_go()
+        return self.fail(exc)
+
+
+def wait_for(fut: Awaitable[_T], timeout: float | None) -> Coroutine[Any, Any, _T]:
     """Waits for an awaitable at most `timeout` seconds (None: no limit), then cancels it and raises TimeoutError.
 
     With a timeout of 0 or less it only looks whether a result is there.
     """
-    if fut is not None and not asyncio.isfuture(fut) and not inspect.isawaitable(fut):
-        raise TypeError(f"An asyncio.Future, a coroutine or an awaitable is required, not {fut!r}")
-    if timeout is not None and timeout <= 0:
-        fut = ensure_future(fut)
-        if fut.done():
-            return fut.result()
-        await _cancel_and_wait(fut)
-        try:
-            return fut.result()
-        except asyncio.CancelledError as exc:
-            raise TimeoutError from exc
-    async with timeout_context(timeout):
-        return await fut
+    w = cython.cast(WaitFor, WaitFor.__new__(WaitFor))
+    w.awaitable = fut
+    w.timeout = timeout
+    return w  # type: ignore[return-value]
 
 
-async def _cancel_and_wait(fut: Any) -> None:
-    """Cancels a future and waits until it is done; being cancelled itself ends the wait."""
-    waiter = asyncio.get_running_loop().create_future()
-    release = functools.partial(_release, waiter)
-    me = current_task()
-    fut.add_done_callback(release)
-    future_add_to_awaited_by(fut, me)
-    try:
-        fut.cancel()
-        await waiter
-    finally:
-        fut.remove_done_callback(release)
-        future_discard_from_awaited_by(fut, me)
-
-
-class _AsCompleted(AsyncIterator["asyncio.Future[_T]"], Iterator[Coroutine[Any, Any, _T]]):
-    """What as_completed() gives: an iterator and an asynchronous iterator."""
-
-    def __init__(self, aws: Iterable[Awaitable[_T]], timeout: float | None) -> None:
-        loop = asyncio.get_event_loop()
-        self._me = _task_or_none()
-        self._finished: Queue[Any] = Queue()  # None: the time is over
-        self._timer: Any = None
-        self._todo = {ensure_future(aw, loop=loop) for aw in set(aws)}
-        self._left = len(self._todo)
-        for f in self._todo:
-            f.add_done_callback(self._on_done)
-            future_add_to_awaited_by(f, self._me)
-        if self._todo and timeout is not None:
-            self._timer = loop.call_later(timeout, self._on_timeout)
-
-    def __iter__(self) -> _AsCompleted[_T]:
-        return self
-
-    def __aiter__(self) -> _AsCompleted[_T]:
-        return self
-
-    def __next__(self) -> Coroutine[Any, Any, _T]:
-        if not self._left:
-            raise StopIteration
-        self._left -= 1
-        return self._wait_for_one(True)
-
-    async def __anext__(self) -> asyncio.Future[_T]:
-        if not self._left:
-            raise StopAsyncIteration
-        self._left -= 1
-        return await self._wait_for_one(False)  # type: ignore[no-any-return]
-
-    def _on_done(self, f: Any) -> None:
-        if not self._todo:
-            return  # the time was over first
-        self._todo.remove(f)
-        future_discard_from_awaited_by(f, self._me)
-        self._finished.put_nowait(f)
-        if not self._todo and self._timer is not None:
-            self._timer.cancel()
-
-    def _on_timeout(self) -> None:
-        for f in self._todo:
-            f.remove_done_callback(self._on_done)
-            future_discard_from_awaited_by(f, self._me)
-            self._finished.put_nowait(None)
-        self._todo.clear()
-
-    async def _wait_for_one(self, resolve: bool) -> Any:
-        """The next future that is done, or with `resolve` its result."""
-        try:
-            f = await self._finished.get()
-        except BaseException:
-            self._left += 1
-            raise
-        if f is None:
-            raise TimeoutError
-        return f.result() if resolve else f
-
-
-def _task_or_none() -> Any:
-    return None if asyncio._get_running_loop() is None else current_task()
-
-
-def as_completed(fs: Iterable[Awaitable[_T]], *, timeout: float | None = None) -> _AsCompleted[_T]:
-    """Iterates over awaitables as they complete.
-
-    `async for` gives the tasks and futures themselves, done; `for` gives coroutines, each of which returns the next
-    result or raises the next exception. After `timeout` seconds (None: no limit) TimeoutError is raised instead.
-    """
-    if inspect.isawaitable(fs):
-        raise TypeError(f"expects an iterable of awaitables, not {type(fs).__name__}")
-    return _AsCompleted(fs, timeout)
-
-
-def shield(arg: Awaitable[_T]) -> asyncio.Future[_T]:
-    """Waits for an awaitable without cancelling it when the waiter is cancelled.
-
-    Keep a reference to what is shielded where it must be awaited later.
-    """
-    inner = ensure_future(arg)
-    if inner.done():
-        return inner
-    loop = inner.get_loop()
-    outer = loop.create_future()
-    me = _task_or_none()
-    if me is not None:
-        future_add_to_awaited_by(inner, me)
-
-    def inner_done(inner: Any) -> None:
-        if me is not None:
-            future_discard_from_awaited_by(inner, me)
-        if outer.cancelled():
-            return
-        if inner.cancelled():
-            outer.cancel()
-            return
-        exc = inner.exception()
-        if exc is not None:
-            outer.set_exception(exc)
-        else:
-            outer.set_result(inner.result())
-
-    def outer_done(outer: Any) -> None:
-        if not inner.done():
-            inner.remove_done_callback(inner_done)
-            if me is not None:
-                future_discard_from_awaited_by(inner, me)
-
-    inner.add_done_callback(inner_done)
-    outer.add_done_callback(outer_done)
-    return outer
+for _cls in (Wait, WaitFor):
+    step.native(_cls)
+    step.pool(_cls, 64)

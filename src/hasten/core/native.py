@@ -19,6 +19,10 @@ from hasten.kernel.step import Awaitable
 FRESH, SUSPENDED, ENDED = 0, 1, 2
 
 
+def _qualname(coro: Any) -> str:
+    return str(getattr(coro, "__qualname__", type(coro).__qualname__))  # uncompiled, only the class has it
+
+
 @cython.cclass
 class NativeCoroutine(Awaitable):
     """What hot code awaits. A subclass has a `__name__` and `__qualname__`, and says in its hooks what is to be done:
@@ -129,11 +133,11 @@ class NativeCoroutine(Awaitable):
         return self.stage == 1
 
     def __repr__(self) -> str:
-        return f"<coroutine object {self.__qualname__} at {id(self):#x}>"
+        return f"<coroutine object {_qualname(self)} at {id(self):#x}>"
 
     def __del__(self) -> None:
         if self.stage == 0:
-            name = self.__qualname__
+            name = _qualname(self)
             warnings.warn(f"coroutine '{name}' was never awaited", RuntimeWarning, stacklevel=1, source=self)
         elif self.stage == 1:
             self.close()

@@ -15,7 +15,7 @@ static inline PyObject **hasten_attributes(PyObject *o) {
 static inline void hasten_drop_attributes(PyObject *o) { Py_CLEAR(*hasten_attributes(o)); }
 
 /* Cython wrote traverse and clear without knowing the field: each class has a pair around its own. */
-enum { HASTEN_LAZY_CLASSES = 4 };
+enum { HASTEN_LAZY_CLASSES = 6 };
 static struct { PyTypeObject *type; traverseproc traverse; inquiry clear; } hasten_lazy[HASTEN_LAZY_CLASSES];
 
 #define HASTEN_LAZY(n) \
@@ -31,13 +31,17 @@ HASTEN_LAZY(0)
 HASTEN_LAZY(1)
 HASTEN_LAZY(2)
 HASTEN_LAZY(3)
+HASTEN_LAZY(4)
+HASTEN_LAZY(5)
 
 /* To be called before any subclass is made. -1 with an exception set */
 static int hasten_lazy_attributes(PyObject *cls) {
     static const traverseproc traverse[] = {
-        hasten_lazy_traverse_0, hasten_lazy_traverse_1, hasten_lazy_traverse_2, hasten_lazy_traverse_3};
+        hasten_lazy_traverse_0, hasten_lazy_traverse_1, hasten_lazy_traverse_2, hasten_lazy_traverse_3,
+        hasten_lazy_traverse_4, hasten_lazy_traverse_5};
     static const inquiry clear[] = {
-        hasten_lazy_clear_0, hasten_lazy_clear_1, hasten_lazy_clear_2, hasten_lazy_clear_3};
+        hasten_lazy_clear_0, hasten_lazy_clear_1, hasten_lazy_clear_2, hasten_lazy_clear_3,
+        hasten_lazy_clear_4, hasten_lazy_clear_5};
     static PyGetSetDef dict = {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL};
     PyTypeObject *t = (PyTypeObject *)cls;
     PyObject *descriptor;

@@ -1,0 +1,77 @@
+"""A native coroutine that runs another one inside itself; timers that are mostly cancelled. The plain twin is driving.py."""
+cimport hasten.core.handle as handle
+cimport hasten.kernel.step as step
+from cpython.ref cimport PyObject
+from hasten.core.future cimport Future
+from hasten.core.timers cimport Timers
+
+from hasten.aio.coroutines import await_it
+
+cdef extern from "hasten.h":
+    int enter_call "Py_EnterRecursiveCall"(const char *where) noexcept
+    void leave_call "Py_LeaveRecursiveCall"() noexcept
+    object fetch_exception "hasten_fetch_exc"()
+    object steal "hasten_steal"(PyObject *)
+
+
+cdef class Driver(NativeCoroutine):
+    cdef int drive(self) except -2:
+        cdef int kind = step.RAISED
+        # without a frame of Python's nobody else counts how deep we are
+        if enter_call(b" while a coroutine was run"):
+            self.value = fetch_exception()
+            return kind
+        value = step._send(self.inner, None, &kind)
+        leave_call()
+        self.value = value
+        return kind
+
+    cdef int drive_throw(self, object exc) except -2:
+        cdef int kind = step.RAISED
+        if enter_call(b" while an exception was thrown into a coroutine"):
+            self.value = fetch_exception()
+            return kind
+        value = step._throw(self.inner, None, exc, step._name_throw, &kind)
+        leave_call()
+        self.value = value
+        return kind
+
+    @property
+    def cr_await(self):
+        """What it waits for, or None."""
+        if self.stage != 1:
+            return None
+        return self.future if self.inner is None else self.inner
+
+
+cdef object iterator_of(object awaitable):
+    """What an `await` of it sends into."""
+    if step.is_native_coroutine(awaitable):
+        # one that somebody else awaits already goes the long way, on which the interpreter says so
+        return awaitable if awaitable.cr_await is None else await_it(awaitable)
+    if isinstance(awaitable, NativeCoroutine):
+        return awaitable
+    if isinstance(awaitable, Future):
+        return awaitable.__await__()
+    return await_it(awaitable)
+
+
+cdef int disarm(TimerHandle timer) except -1:
+    """Cancels a timer. One that was set last, and later than all others, is taken out on the spot."""
+    cdef Timers timers = timer.timers
+    cdef size_t last
+    if timer._cancelled:
+        return 0
+    timer._cancelled = True
+    if not timer._scheduled or timers is None:
+        return 0
+    last = timers.used - 1
+    if timers.used and timers.entries[last].handle == <PyObject *>timer:
+        timer._scheduled = False
+        timers.used = last
+        steal(<PyObject *>timer)
+        return 0
+    timers.cancelled += 1
+    if timers.crowded():
+        handle.sweep(timers)
+    return 0

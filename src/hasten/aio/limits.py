@@ -1,0 +1,287 @@
+"""as_completed() with a limit: so many at a time, drawn from any iterable as they are wanted.
+
+What is in flight and what is done and not taken together are at most `limit`, so a slow consumer slows the source down
+and memory stays flat. Only a consumer that asks for more coroutines than that before it awaits any has the source read
+ahead: each coroutine handed out by `for` stands for one item read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+import cython
+
+from hasten.aio import collecting, feeding
+from hasten.aio.arrivals import Arrivals
+from hasten.core import future as futures
+from hasten.core import native
+from hasten.core.future import Future
+from hasten.kernel import deques
+
+_FINITE = (list, tuple, set, frozenset, deque)
+
+
+@cython.cclass
+class Bounded(Arrivals):
+    """Arrivals of a source that is read as we go."""
+
+    limit: int
+    source: Any
+    asynchronous: bool
+    finite: bool
+    feeder: Any
+    wanted: Future[Any] | None
+    flying: dict[Any, bool]
+    queued: deque[Any]
+    claimed: int
+    drawn: Any
+    error: BaseException | None
+    called_off: bool
+    ending: list[Any]
+    if not cython.compiled:
+        source = feeder = wanted = drawn = error = None
+        asynchronous = called_off = finite = False
+        claimed = limit = 0
+
+    # ---- counting -----------------------------------------------------------------------------
+
+    def coming(self) -> int:
+        """What can still be taken of what was read."""
+        return len(self.flying) + deques.size(self.finished) + deques.size(self.queued)
+
+    def has_room(self) -> bool:
+        return len(self.flying) + deques.size(self.finished) < self.limit
+
+    def exhausted(self) -> bool:
+        """Will nothing more be read?"""
+        return self.source is None
+
+    def is_asynchronous(self) -> bool:
+        return self.asynchronous
+
+    # ---- the source's side ----------------------------------------------------------------------
+
+    def draw(self) -> bool:
+        """Reads one from a synchronous source. Its exception is kept for the end."""
+        source = self.source
+        if source is None or self.asynchronous:
+            return False
+        try:
+            self.drawn = next(source)
+        except StopIteration:
+            self.source = None
+            return False
+        except Exception as exc:
+            self.source = None
+            self.error = exc
+            return False
+        return True
+
+    def start(self, awaitable: Any) -> bool:
+        """Starts one. False if it cannot be awaited: that ends the source."""
+        try:
+            child = collecting.adopt(awaitable, self.loop)
+        except Exception as exc:
+            self.drop_source()
+            if self.error is None:
+                self.error = exc
+            return False
+        if child in self.flying:
+            return True  # given twice, it counts once
+        self.flying[child] = child is not awaitable
+        self.collect(child)
+        collecting.show_edge(child, self.waiting)
+        return True
+
+    def drop_source(self) -> int:
+        """Reads no more. Coroutines that stand ready in a list will not be started: they are closed."""
+        source = self.source
+        self.source = None
+        if source is not None and self.finite:
+            for awaitable in source:
+                collecting.close(awaitable)
+        return 0
+
+    def refill(self, about_to_be_taken: int) -> int:
+        """Starts as many as there is room for."""
+        while len(self.flying) + deques.size(self.finished) - about_to_be_taken < self.limit:
+            if deques.size(self.queued) != 0:
+                self.start(deques.shift(self.queued))
+            elif self.draw():
+                drawn = self.drawn
+                self.drawn = None
+                self.start(drawn)
+            else:
+                break
+        return 0
+
+    def room(self) -> Any:
+        """For the feeder: to be awaited until there is room for one more."""
+        if self.has_room():
+            return native.nothing
+        self.wanted = native.new_waiter(self.loop)
+        return self.wanted
+
+    def accept(self, awaitable: Any) -> bool:
+        """From the feeder: one more. False: it is not wanted."""
+        if self.called_off:
+            collecting.close(awaitable)
+            return False
+        return self.start(awaitable)
+
+    def source_ended(self, error: BaseException | None) -> None:
+        """From the feeder: there will be no more."""
+        self.source = None
+        if self.error is None and not self.called_off:
+            self.error = error
+        self.feeder = None
+        if self.coming() == 0:
+            self.stop_timer()
+            self.wake_all()
+
+    # ---- the children's side ----------------------------------------------------------------------
+
+    def child_done(self, child: Any) -> int:
+        if child not in self.flying:
+            return 0
+        del self.flying[child]
+        collecting.hide_edge(child, self.waiting)
+        self.put(child)
+        if self.exhausted() and len(self.flying) == 0 and deques.size(self.queued) == 0:
+            self.stop_timer()
+            if self.asynchronous:
+                self.wake_all()  # there may be more who wait than there is to take
+        return 0
+
+    def wake_all(self) -> int:
+        if self.waiters is not None:
+            for fut in self.waiters:
+                futures.set_unless_done(fut, None)
+            self.waiters = None
+        return 0
+
+    # ---- the consumer's side ------------------------------------------------------------------------
+
+    def claim(self) -> bool:
+        if self.asynchronous:
+            if self.source is not None and self.feeder is None:
+                self.feeder = collecting.adopt(feeding.feed(self, self.source), self.loop)
+            if self.source is None and self.coming() <= self.claimed:
+                return self.finish_or_fail()
+            self.claimed += 1
+            return True
+        self.refill(0)
+        if self.coming() <= self.claimed:
+            if not self.draw():
+                return self.finish_or_fail()
+            deques.push(self.queued, self.drawn)
+            self.drawn = None
+        self.claimed += 1
+        return True
+
+    def finish_or_fail(self) -> bool:
+        """The end; or the source's exception, once."""
+        self.stop_timer()
+        error = self.error
+        if error is None:
+            return False
+        self.error = None
+        raise error
+
+    def take_error(self) -> BaseException | None:
+        error = self.error
+        self.error = None
+        return error
+
+    def unclaim(self) -> int:
+        self.claimed -= 1
+        return 0
+
+    def ready(self) -> int:
+        if deques.size(self.finished) != 0:
+            return 0
+        return 2 if self.exhausted() and len(self.flying) == 0 and deques.size(self.queued) == 0 else 1
+
+    def take(self) -> Any:
+        self.refill(1)
+        self.claimed -= 1
+        item = deques.shift(self.finished)
+        if self.wanted is not None and self.has_room():
+            futures.set_unless_done(self.wanted, None)
+            self.wanted = None
+        return item
+
+    # ---- calling off --------------------------------------------------------------------------------
+
+    def time_over(self) -> int:
+        if self.exhausted() and len(self.flying) == 0 and deques.size(self.queued) == 0:
+            return 0
+        missing = self.claimed - deques.size(self.finished)
+        self.call_off()
+        for _ in range(missing if missing > 0 else 1):
+            self.put(None)
+        return 0
+
+    def abandon(self) -> int:
+        if not self.flying and self.feeder is None:
+            return self.call_off()
+        if asyncio._get_running_loop() is self.loop:
+            return self.call_off()
+        # Dropped by another thread, or while the loop does not run: cancelling is for the loop's own thread.
+        try:
+            self.loop.call_soon_threadsafe(self._call_off)
+        except RuntimeError:
+            pass  # the loop is closed: nothing runs on it any more
+        return 0
+
+    def _call_off(self) -> None:
+        self.call_off()
+
+    def call_off(self) -> int:
+        """Cancels what we have started and is not done, and reads no more."""
+        self.called_off = True
+        self.drop_source()
+        self.error = None
+        flying = self.flying
+        self.flying = {}
+        for child, made in flying.items():
+            self.release(child)
+            collecting.hide_edge(child, self.waiting)
+            if made and child.cancel():
+                self.ending.append(child)
+        while deques.size(self.queued) != 0:
+            collecting.close(deques.shift(self.queued))
+        if self.feeder is not None:
+            self.feeder.cancel()
+            self.ending.append(self.feeder)
+            self.feeder = None
+        self.stop_timer()
+        self.wake_all()
+        return 0
+
+    def unfinished(self) -> list[Any]:
+        return [each for each in self.ending if not each.done()]
+
+
+def bounded(source: Any, timeout: float | None, limit: Any) -> Arrivals:
+    """Arrivals that draw from an iterable of any kind."""
+    b = Bounded.__new__(Bounded)
+    b.limit = collecting.check_limit(limit)
+    b.loop = asyncio.get_event_loop()
+    if hasattr(source, "__iter__") or not hasattr(source, "__aiter__"):
+        b.source = iter(source)
+        b.finite = type(source) in _FINITE
+    else:
+        b.source = aiter(source)
+        b.asynchronous = True
+    b.finished = deque()
+    b.queued = deque()
+    b.flying = {}
+    b.ending = []
+    b.waiting = collecting.current_task_or_none()
+    b.shown_for(b.waiting)
+    if timeout is not None:
+        b.start_timer(timeout)
+    return b

@@ -1,0 +1,64 @@
+cimport cython
+cimport hasten.aio.collecting as collecting
+cimport hasten.aio.spawning as spawning
+cimport hasten.core.future as futures
+cimport hasten.core.native as native
+cimport hasten.core.state as state
+cimport hasten.kernel.step as step
+from cpython.object cimport PyObject
+from hasten.aio.children cimport Children
+from hasten.aio.collecting cimport Collector
+from hasten.core.future cimport Future
+from hasten.core.native cimport NativeCoroutine
+from hasten.core.scheduler cimport Scheduler
+
+cdef class Members
+
+cdef class TaskGroup:
+    cdef PyObject *attributes           # stands first: see step.lazy_attributes()
+    cdef public bint _entered
+    cdef public bint _exiting
+    cdef public bint _aborting          # the children have been cancelled; no new ones
+    cdef public bint _cancel_on_enter
+    cdef public bint _parent_cancel_requested   # by us, so we take it back
+    cdef public object _loop
+    cdef public object _parent_task
+    cdef Children children              # whose end we have not been told of
+    cdef public list _errors            # None once it is all over
+    cdef public object _base_error
+    cdef public object _on_completed_fut
+    cdef Members members
+    cdef object __weakref__
+
+    cdef int enter(self) except -1
+    @cython.locals(m=Members)
+    cdef int make_members(self) except -1
+    cdef int check_open(self, object coro) except -1
+    cdef int abort(self) except -1
+    cdef int task_done(self, object task) except -1
+    cdef int child_failed(self, object task, object exc) except -1
+    cdef object verdict(self, object exc, object outside, object latest)
+    cdef int forget(self) except -1
+
+@cython.final
+cdef class Members(Collector):
+    cdef TaskGroup group
+
+@cython.final
+cdef class GroupEntry(NativeCoroutine):
+    cdef TaskGroup group
+
+@cython.final
+cdef class GroupExit(NativeCoroutine):
+    cdef TaskGroup group
+    cdef object exc                     # that leaves the block
+    cdef object outside                 # a cancellation that came from outside, as far as we know
+    cdef object latest                  # the latest of all
+
+    @cython.locals(group=TaskGroup)
+    cdef int wait_on(self) except -2
+    @cython.locals(group=TaskGroup)
+    cdef int conclude(self) except -2
+    cdef int end(self, object verdict) except -2
+
+cdef bint is_fatal(object exc) except -1

@@ -1,0 +1,93 @@
+"""Between futures of a loop and those of concurrent.futures, which other threads wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from functools import partial
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+_Concurrent = concurrent.futures.Future
+
+
+def wrap_future(
+    future: concurrent.futures.Future[_T] | asyncio.Future[_T], *, loop: asyncio.AbstractEventLoop | None = None
+) -> asyncio.Future[_T]:
+    """A future of `loop` (default: the current one) that ends as a concurrent.futures.Future does.
+
+    Cancelling it cancels that one. A future of a loop stays itself. TypeError for what is neither.
+    """
+    if asyncio.isfuture(future):
+        return future
+    if not isinstance(future, _Concurrent):
+        raise TypeError(f"concurrent.futures.Future is expected, got {future!r}")
+    if loop is None:
+        loop = asyncio.get_event_loop()
+    wrapper: asyncio.Future[_T] = loop.create_future()
+    wrapper.add_done_callback(partial(_cancel_too, future))
+    future.add_done_callback(partial(_hand_in, loop, wrapper))
+    return wrapper
+
+
+def _cancel_too(source: Any, wrapper: Any) -> None:
+    if wrapper.cancelled():
+        source.cancel()
+
+
+def _hand_in(loop: Any, wrapper: Any, source: Any) -> None:
+    """The concurrent future is done, in any thread."""
+    if asyncio._get_running_loop() is loop:
+        _copy(source, wrapper)
+    elif not loop.is_closed():
+        loop.call_soon_threadsafe(_copy, source, wrapper)
+
+
+def _copy(source: Any, wrapper: Any) -> None:
+    if wrapper.cancelled():
+        return
+    if source.cancelled():
+        wrapper.cancel()
+        return
+    exc = source.exception()
+    if exc is None:
+        wrapper.set_result(source.result())
+    else:
+        wrapper.set_exception(_translated(exc))
+
+
+def _translated(exc: BaseException) -> BaseException:
+    """The exceptions that concurrent.futures has of its own, as asyncio's of the same name."""
+    if type(exc) is concurrent.futures.CancelledError:
+        return asyncio.CancelledError(*exc.args).with_traceback(exc.__traceback__)
+    if type(exc) is concurrent.futures.InvalidStateError:
+        return asyncio.InvalidStateError(*exc.args).with_traceback(exc.__traceback__)
+    return exc
+
+
+def hand_out(task: Any, future: concurrent.futures.Future[Any]) -> None:
+    """Has a concurrent future end as a task does. Cancelling the one cancels the other. To be called in the loop."""
+    future.add_done_callback(partial(_cancel_task, task))
+    task.add_done_callback(partial(_report, future))
+
+
+def _cancel_task(task: Any, future: Any) -> None:
+    """The concurrent future is done, in any thread."""
+    if future.cancelled():
+        loop = task.get_loop()
+        if asyncio._get_running_loop() is loop:
+            task.cancel()
+        else:
+            loop.call_soon_threadsafe(task.cancel)
+
+
+def _report(future: Any, task: Any) -> None:
+    if task.cancelled():
+        future.cancel()
+    if not future.set_running_or_notify_cancel():
+        return
+    exc = task.exception()
+    if exc is None:
+        future.set_result(task.result())
+    else:
+        future.set_exception(_translated(exc))
