@@ -5,6 +5,7 @@ modules below; this file only hands the names on.
 """
 
 import sys as _sys
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from hasten import compat as _compat
@@ -70,14 +71,9 @@ from hasten.aio.conditions import Barrier as Barrier
 from hasten.aio.conditions import Condition as Condition
 from hasten.aio.eager import create_eager_task_factory as create_eager_task_factory
 from hasten.aio.eager import eager_task_factory as eager_task_factory
+from hasten.aio.edges import future_add_to_awaited_by as future_add_to_awaited_by
+from hasten.aio.edges import future_discard_from_awaited_by as future_discard_from_awaited_by
 from hasten.aio.gathering import gather as gather
-from hasten.aio.graph import FrameCallGraphEntry as FrameCallGraphEntry
-from hasten.aio.graph import FutureCallGraph as FutureCallGraph
-from hasten.aio.graph import capture_call_graph as capture_call_graph
-from hasten.aio.graph import format_call_graph as format_call_graph
-from hasten.aio.graph import future_add_to_awaited_by as future_add_to_awaited_by
-from hasten.aio.graph import future_discard_from_awaited_by as future_discard_from_awaited_by
-from hasten.aio.graph import print_call_graph as print_call_graph
 from hasten.aio.install import install as install
 from hasten.aio.install import uninstall as uninstall
 from hasten.aio.kinds import iscoroutine as iscoroutine
@@ -122,6 +118,12 @@ from hasten.loop import EventLoop as EventLoop
 from hasten.loop import Loop as Loop
 from hasten.loop import new_event_loop as new_event_loop
 
+if _TYPE_CHECKING:  # imported when they are first asked for
+    from hasten.aio.graph import FrameCallGraphEntry as FrameCallGraphEntry
+    from hasten.aio.graph import FutureCallGraph as FutureCallGraph
+    from hasten.aio.graph import capture_call_graph as capture_call_graph
+    from hasten.aio.graph import format_call_graph as format_call_graph
+    from hasten.aio.graph import print_call_graph as print_call_graph
 if hasattr(_streams, "open_unix_connection"):
     from hasten.aio.streams import open_unix_connection as open_unix_connection
     from hasten.aio.streams import start_unix_server as start_unix_server
@@ -134,7 +136,12 @@ __all__ = [*_names.PUBLIC, "Loop", "install", "uninstall"]
 
 
 def __getattr__(name: str) -> _Any:
-    """asyncio's submodules (`asyncio.events`…), and names that newer Pythons have dropped."""
+    """What is rarely needed; asyncio's submodules (`asyncio.events`…); and names that newer Pythons have dropped."""
+    if _names.HOMES.get(name) == "hasten.aio.graph":
+        import hasten.aio.graph
+
+        globals()[name] = value = getattr(hasten.aio.graph, name)
+        return value
     if name in _names.SUBMODULES:
         module = globals()[name] = _names.submodule(_sys.modules[__name__], name)
         return module

@@ -12,7 +12,7 @@ import cython
 
 from hasten.aio import spawning
 from hasten.aio.coroutines import await_it
-from hasten.aio.graph import future_add_to_awaited_by, future_discard_from_awaited_by
+from hasten.aio.edges import future_add_to_awaited_by, future_discard_from_awaited_by
 from hasten.core import state
 from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler

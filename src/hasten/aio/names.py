@@ -27,10 +27,8 @@ _TOPICS = {
     "hasten.core.handle": "Handle TimerHandle",
     "hasten.loop": "new_event_loop EventLoop",
     "hasten.aio.eager": "eager_task_factory create_eager_task_factory",
-    "hasten.aio.graph": (
-        "FrameCallGraphEntry FutureCallGraph capture_call_graph format_call_graph print_call_graph"
-        " future_add_to_awaited_by future_discard_from_awaited_by"
-    ),
+    "hasten.aio.edges": "future_add_to_awaited_by future_discard_from_awaited_by",
+    "hasten.aio.graph": ("FrameCallGraphEntry FutureCallGraph capture_call_graph format_call_graph print_call_graph"),
     "hasten.aio.locks": "Lock Event Semaphore BoundedSemaphore",
     "hasten.aio.conditions": "Condition Barrier",
     "hasten.aio.queues": "Queue PriorityQueue LifoQueue QueueShutDown",

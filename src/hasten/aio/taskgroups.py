@@ -23,7 +23,7 @@ import cython
 from hasten.aio import collecting, spawning
 from hasten.aio.children import Children
 from hasten.aio.collecting import Collector
-from hasten.aio.graph import forget_child, record_child
+from hasten.aio.edges import forget_child, record_child
 from hasten.core import future as futures
 from hasten.core import native
 from hasten.core.future import Future

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from hasten.core import bridging
+
 _T = TypeVar("_T")
 
 
@@ -30,7 +32,7 @@ class Executors:
             self._check(func)
         if executor is None:
             executor = self._obtain()
-        return asyncio.wrap_future(executor.submit(func, *args), loop=self._loop)
+        return bridging.wrap_future(executor.submit(func, *args), loop=self._loop)
 
     def _check(self, func: Any) -> None:
         if inspect.iscoroutine(func) or inspect.iscoroutinefunction(func):
