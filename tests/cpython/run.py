@@ -1,6 +1,6 @@
 """Runs CPython's own asyncio tests on hasten and prints what passed.
 
-    python tests/cpython/run.py                                        both modes, all modules, in two processes
+    python tests/cpython/run.py                                        all modes, all modules, in two processes
     python tests/cpython/run.py --mode loop --modules test_tasks,test_futures --list
     python tests/cpython/run.py --only test_cancel --list              tests whose id contains a text
     python tests/cpython/run.py --subject asyncio                      the runner's self-check: nothing may fail
@@ -25,7 +25,7 @@ from conformance.verdict import Verdict, judge
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mode", choices=MODES, action="append", help="default: both")
+    parser.add_argument("--mode", choices=MODES, action="append", help="default: all")
     parser.add_argument("--modules", help="a comma-separated list; default: all")
     parser.add_argument("--only", default="", help="a comma-separated list of texts, one of which a test's id contains")
     parser.add_argument("--subject", default="hasten", help="the module in asyncio's place")
@@ -40,14 +40,15 @@ def _arguments() -> argparse.Namespace:
 
 
 def _jobs(arguments: argparse.Namespace, folder: Path) -> list[Job]:
-    there = available(folder)
-    wanted = arguments.modules.split(",") if arguments.modules else there
+    wanted = arguments.modules.split(",") if arguments.modules else MODULES
     unknown = set(wanted) - set(MODULES)
     if unknown:
         sys.exit(f"run.py: no such module: {', '.join(sorted(unknown))}; there are {', '.join(MODULES)}")
     only = tuple(filter(None, arguments.only.split(",")))
     modes = arguments.mode or list(MODES)
-    return [Job(name, mode, arguments.subject, only) for mode in modes for name in wanted if name in there]
+    return [
+        Job(name, mode, arguments.subject, only) for mode in modes for name in wanted if name in available(folder, mode)
+    ]
 
 
 def main() -> int:

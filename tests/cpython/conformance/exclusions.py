@@ -28,14 +28,12 @@ class Exclusion:
         return next((pattern for pattern in self.tests if fnmatchcase(test, pattern)), None)
 
 
-def _covers(bounds: str, version: tuple[int, int]) -> bool:
-    """Whether `version` lies within bounds such as ">=3.12" or ">=3.12,<3.14"."""
+def _covers(bounds: str, version: tuple[int, ...]) -> bool:
+    """Whether `version` lies within bounds such as ">=3.12" or ">=3.12.2,<3.14"."""
     for bound in filter(None, bounds.split(",")):
         sign = bound.rstrip("0123456789.")
-        major, minor = bound[len(sign) :].split(".")
-        limit = (int(major), int(minor))
-        holds = {">=": version >= limit, "<": version < limit, "==": version == limit, "<=": version <= limit}
-        if not holds[sign]:
+        limit = tuple(int(part) for part in bound[len(sign) :].split("."))
+        if not {">=": version >= limit, "<": version < limit}[sign]:
             return False
     return True
 
@@ -43,7 +41,7 @@ def _covers(bounds: str, version: tuple[int, int]) -> bool:
 class Exclusions:
     """The exclusions that apply to one mode on this interpreter."""
 
-    def __init__(self, mode: str, file: Path = FILE, version: tuple[int, int] = sys.version_info[:2]) -> None:
+    def __init__(self, mode: str, file: Path = FILE, version: tuple[int, ...] = sys.version_info[:3]) -> None:
         with file.open("rb") as stream:
             entries = tomllib.load(stream)["exclusion"]
         self.entries: list[Exclusion] = []

@@ -38,10 +38,11 @@ def install(subject: str) -> None:
     stdlib = asyncio
     subs = _stdlib_submodules()
     theirs = importlib.import_module(subject)
-    missing = [name for name in stdlib.__all__ if not hasattr(theirs, name)]
+    names = {*stdlib.__all__, "TaskGroup"}  # the latter is forgotten in Python 3.11
+    missing = sorted(name for name in names if not hasattr(theirs, name))
     if missing:
         raise ImportError(f"{subject} lacks names of asyncio.__all__: {', '.join(missing)}")
-    replaced = {name: (getattr(stdlib, name), getattr(theirs, name)) for name in stdlib.__all__}
+    replaced = {name: (getattr(stdlib, name), getattr(theirs, name)) for name in names}
     package = _copy(stdlib)
     copies = {name: _copy(sub) for name, sub in subs.items()}
     for module in (package, *copies.values()):

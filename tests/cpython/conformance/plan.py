@@ -9,7 +9,8 @@ from pathlib import Path
 
 LOOP = "loop"
 NAMESPACE = "namespace"
-MODES = (LOOP, NAMESPACE)
+FOREIGN = "foreign"
+MODES = (LOOP, NAMESPACE, FOREIGN)
 
 # Everything of test_asyncio but the unit tests of the stdlib's selector and proactor loops, Windows, and `tools`,
 # which reads the memory of another process. A module that an interpreter does not have is left out there.
@@ -49,6 +50,9 @@ MODULES = (
 
 # Some tests sleep for ten seconds, which the suite's virtual clock skips: this many children share the module's tests.
 SHARDS = {"test_tasks": 6}
+
+# Where tests use the suite's own loop. The others would do in foreign mode what they do in namespace mode.
+WITH_FOREIGN_LOOP = ("test_futures", "test_tasks")
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,8 @@ def suite_folder() -> Path | None:
     return Path(next(iter(suite.__path__)))
 
 
-def available(folder: Path) -> list[str]:
-    """The modules of MODULES that this interpreter has."""
+def available(folder: Path, mode: str) -> list[str]:
+    """The modules that this interpreter has and that say something in a mode."""
     there = set(os.listdir(folder))
-    return [name for name in MODULES if f"{name}.py" in there]
+    names = WITH_FOREIGN_LOOP if mode == FOREIGN else MODULES
+    return [name for name in names if f"{name}.py" in there]

@@ -26,6 +26,7 @@ _plain_almost_equal = unittest.TestCase.assertAlmostEqual
 _selector_loop = asyncio.SelectorEventLoop
 _made = 0
 _in_real_time = 0
+_foreign = 0
 
 
 def loops_made() -> int:
@@ -36,6 +37,11 @@ def loops_made() -> int:
 def loops_in_real_time() -> int:
     """How many of them took the place of a loop with a virtual clock."""
     return _in_real_time
+
+
+def foreign_loops() -> int:
+    """How many loops with a virtual clock, the suite's own, there have been."""
+    return _foreign
 
 
 class Setting:
@@ -183,8 +189,22 @@ def _advance(seconds: float) -> None:
     time.sleep(min(seconds, 0.1))
 
 
-def adapt(setting: Setting) -> None:
-    """Adapts what test modules use when they run. After they have been imported."""
+def _count_foreign_loops(utils: Any) -> None:
+    make = utils.TestCase.new_test_loop
+
+    def new_test_loop(self: Any, gen: object = None) -> asyncio.AbstractEventLoop:
+        global _foreign
+        _foreign += 1
+        return make(self, gen)  # type: ignore[no-any-return]
+
+    utils.TestCase.new_test_loop = new_test_loop
+
+
+def adapt(setting: Setting, foreign: bool) -> None:
+    """Adapts what test modules use when they run. After they have been imported.
+
+    `foreign`: the suite's loop with a virtual clock stays where tests ask for it.
+    """
     from test.test_asyncio import utils
 
     original = base_events.BaseEventLoop
@@ -207,8 +227,11 @@ def adapt(setting: Setting) -> None:
         return loop  # type: ignore[no-any-return]
 
     utils.TestCase.close_loop = staticmethod(close_loop)
-    utils.TestCase.new_test_loop = new_test_loop
-    utils.TestCase.assertAlmostEqual = _almost_equal
+    if foreign:
+        _count_foreign_loops(utils)
+    else:
+        utils.TestCase.new_test_loop = new_test_loop
+        utils.TestCase.assertAlmostEqual = _almost_equal
 
     package: Any = sys.modules["asyncio"]
     stand_in = _StandIn(original, setting.loop_for_mocks, lambda: original)

@@ -15,7 +15,7 @@ from types import ModuleType
 from conformance import mixtures, namespace, stage
 from conformance.exclusions import Exclusions
 from conformance.journal import Journal, identity
-from conformance.plan import LOOP, NAMESPACE, Job
+from conformance.plan import FOREIGN, LOOP, NAMESPACE, Job
 
 
 def _flatten(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
@@ -36,12 +36,12 @@ def _usual_signals() -> None:
 def _load(job: Job) -> ModuleType:
     """The test module, with the subject in asyncio's place."""
     setting = stage.Setting(job.subject)
-    if job.mode == NAMESPACE and job.subject != "asyncio":
+    if job.mode != LOOP and job.subject != "asyncio":
         namespace.install(job.subject)
     stage.install(setting)
     module = importlib.import_module(f"test.test_asyncio.{job.module}")
-    stage.adapt(setting)
-    if job.mode == NAMESPACE:
+    stage.adapt(setting, foreign=job.mode == FOREIGN)
+    if job.mode != LOOP:
         mixtures.add(module)
     return module
 
@@ -71,7 +71,8 @@ def main(fd: int, text: str) -> None:
     _usual_signals()
     os.set_inheritable(fd, False)
     job = Job.from_json(text)
-    journal = Journal(fd, stage.loops_made if job.mode == LOOP else None, stage.loops_in_real_time)
+    counted = {LOOP: stage.loops_made, NAMESPACE: None, FOREIGN: stage.foreign_loops}[job.mode]
+    journal = Journal(fd, counted, stage.loops_in_real_time)
     try:
         module = _load(job)
     except unittest.SkipTest as skipped:
