@@ -9,6 +9,9 @@ import ssl as ssl_module
 import sys
 import threading
 import warnings
+
+# Others look for this very function to tell the task that the loop runs for (anyio keeps its threads as long as that).
+from asyncio.base_events import _run_until_complete_cb  # type: ignore[attr-defined]
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from concurrent.futures import Executor
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
@@ -96,7 +99,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         if new:
             # an exception that ends the loop is what the caller sees, not a task that was left
             fut._log_destroy_pending = False
-        fut.add_done_callback(_stop_loop_of)
+        fut.add_done_callback(_run_until_complete_cb)
         try:
             self.run_forever()
         except BaseException:
@@ -104,7 +107,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
                 fut.exception()  # raised already: nobody has to be told
             raise
         finally:
-            fut.remove_done_callback(_stop_loop_of)
+            fut.remove_done_callback(_run_until_complete_cb)
         if not fut.done():
             raise RuntimeError("Event loop stopped before Future completed.")
         return fut.result()  # type: ignore[no-any-return]
@@ -207,19 +210,19 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
 
     def add_reader(self, fd: Any, callback: Callable[[*_Ts], Any], *args: *_Ts) -> None:
         """Calls callback(*args) whenever `fd` can be read from."""
-        fdwatch.add(self, fdwatch.fileno(fd), ev.READ, callback, args)
+        fdwatch.add(self, fdwatch.fileno(fd), ev.READ, callback, args, fd)
 
     def remove_reader(self, fd: Any) -> bool:
         """Ends add_reader(); False if there was none."""
-        return fdwatch.remove(self, fdwatch.fileno(fd), ev.READ)
+        return fdwatch.remove(self, fdwatch.known(self, fd), ev.READ)
 
     def add_writer(self, fd: Any, callback: Callable[[*_Ts], Any], *args: *_Ts) -> None:
         """Calls callback(*args) whenever `fd` can be written to."""
-        fdwatch.add(self, fdwatch.fileno(fd), ev.WRITE, callback, args)
+        fdwatch.add(self, fdwatch.fileno(fd), ev.WRITE, callback, args, fd)
 
     def remove_writer(self, fd: Any) -> bool:
         """Ends add_writer(); False if there was none."""
-        return fdwatch.remove(self, fdwatch.fileno(fd), ev.WRITE)
+        return fdwatch.remove(self, fdwatch.known(self, fd), ev.WRITE)
 
     def _add_reader(self, fd: int, callback: Callable[..., Any], *args: Any) -> Any:
         return fdwatch.add(self, fd, ev.READ, callback, args)
@@ -483,13 +486,6 @@ def _not_yet(method: str) -> NoReturn:
     raise NotImplementedError(
         f"hasten's event loop has no {method}() yet: run this part of the program on asyncio.SelectorEventLoop()"
     )
-
-
-def _stop_loop_of(future: Any) -> None:
-    """Ends the run_until_complete() that waits for the future."""
-    if not future.cancelled() and isinstance(future.exception(), (SystemExit, KeyboardInterrupt)):
-        return  # it ends run_forever() by itself
-    future.get_loop().stop()
 
 
 def new_event_loop(poller: str | None = None) -> Loop:

@@ -183,3 +183,70 @@ def test_the_coroutine_that_has_nothing_to_do() -> None:
         assert await nothing is None
 
     hasten.run(main())
+
+
+@pytest.mark.parametrize("name", ["Lock.acquire", "Event.wait", "Queue.get", "sleep"])
+def test_awaited_by_two_tasks(name: str) -> None:
+    """The second is told, and the first waits on."""
+
+    async def main() -> None:
+        lock = hasten.Lock()
+        await lock.acquire()
+        coro: Any = (
+            hasten.sleep(60) if name == "sleep" else lock.acquire() if name == "Lock.acquire" else MAKERS[name]()
+        )
+
+        async def wait() -> None:
+            await coro
+
+        first = asyncio.create_task(wait())
+        await hasten.sleep(0)
+        with pytest.raises(RuntimeError, match="coroutine is being awaited already"):
+            await wait()
+        assert not first.done()
+        first.cancel()
+        await hasten.wait([first])
+        assert first.cancelled()
+
+    hasten.run(main())
+
+
+def test_what_an_await_raises_has_what_was_being_handled_as_its_context() -> None:
+    async def main() -> None:
+        future: hasten.Future[None] = hasten.get_running_loop().create_future()
+        future.set_exception(KeyError("later"))
+        handled = ValueError("first")
+        with pytest.raises(KeyError) as caught:
+            try:
+                raise handled
+            except ValueError:
+                await future
+        assert caught.value.__context__ is handled
+
+    hasten.run(main())
+
+
+def test_waking_from_a_wrong_thread_is_refused_in_debug_mode() -> None:
+    async def main() -> None:
+        event = hasten.Event()
+        waiting = asyncio.create_task(event.wait())
+        await hasten.sleep(0)
+        with pytest.raises(RuntimeError, match="Non-thread-safe operation"):
+            await hasten.to_thread(event.set)
+        waiting.cancel()
+        await hasten.wait([waiting])
+
+    hasten.run(main(), debug=True)
+
+
+def test_a_task_for_a_closed_loop_is_refused_and_not_listed() -> None:
+    loop = hasten.new_event_loop()
+    loop.close()
+
+    async def nothing() -> None: ...
+
+    coro = nothing()
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        hasten.Task(coro, loop=loop)
+    coro.close()
+    assert not hasten.all_tasks(loop)

@@ -41,7 +41,7 @@ def test_runner_finds_no_fault_with_the_stdlib(mode: str) -> None:
     """The runner's self-check: what it reports must be the subject's fault and never its own."""
     if SUITE is None:
         pytest.skip(MISSING)
-    for module in ("test_futures", "test_queues", "test_runners"):
+    for module in {"test_futures", "test_queues", "test_runners"} & {*modules(mode)}:
         job = Job(module, mode, subject="asyncio")
         verdict = judge(job, supervisor.run(job), Exclusions(mode))
         assert not verdict.failed, report.details(verdict, verbose=True)

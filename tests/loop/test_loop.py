@@ -8,6 +8,7 @@ import contextvars
 import gc
 import logging
 import re
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -449,3 +450,17 @@ def test_hasten_is_a_loop_for_asyncios_runner() -> None:
             yield runner.run(asyncio.sleep(0, "ran"))
 
     assert list(names()) == ["hasten.loop", "ran"]
+
+
+def test_a_socket_that_was_closed_is_still_taken_off() -> None:
+    loop = hasten.new_event_loop()
+    one, other = socket.socketpair()
+    with other:
+        loop.add_reader(one, int)
+        loop.add_writer(one, int)
+        one.close()
+        assert loop.remove_reader(one)
+        assert loop.remove_writer(one)
+        with pytest.raises(ValueError):
+            loop.remove_reader(one)
+    loop.close()

@@ -139,7 +139,7 @@ def _replaceable(package: ModuleType) -> dict[str, tuple[Any, Any]]:
     Where hasten hands on asyncio's own object there is nothing to replace, whatever others may have put there.
     """
     names: dict[str, tuple[Any, Any]] = {}
-    for name in asyncio.__all__:
+    for name in {*asyncio.__all__, "TaskGroup"}:  # the latter is forgotten in Python 3.11's list
         stock = getattr(asyncio, name)
         ours = getattr(package, name, stock)
         home = getattr(ours, "__module__", None) or ""

@@ -52,7 +52,9 @@ class Sleep(Awaitable):
         if self.stage == 2:
             f = self.future
             if f.status == state.PENDING:  # type: ignore[union-attr]
-                return self.fail(RuntimeError("await wasn't used with future"))
+                # a second task awaits it: that one is told, and the first goes on waiting
+                self.value = RuntimeError("coroutine is being awaited already")
+                return step.RAISED
             self.stage = 4
             self.timer.cancel()  # type: ignore[union-attr]
             self.timer = self.future = None
@@ -116,7 +118,7 @@ class Sleep(Awaitable):
     def resume_throw(self, exc: BaseException) -> int:
         if self.stage == 3:
             return self.delegate(exc)
-        return self.fail(exc)
+        return self.fail(RuntimeError("cannot reuse already awaited coroutine") if self.stage == 4 else exc)
 
     def fail(self, exc: BaseException) -> int:
         self.close()

@@ -10,7 +10,10 @@ cdef class FdWatch(Watch):
     cdef Scheduler loop
     cdef Handle reader              # None: not asked for
     cdef Handle writer
+    cdef object owner               # what add_reader() or add_writer() was given; None for one of our own
 
 cdef FdWatch obtain(Scheduler loop, int fd)
+@cython.locals(watch=FdWatch)
+cdef FdWatch owned_by(Scheduler loop, object owner)
 @cython.locals(events=int)
 cdef int settle(FdWatch watch) except -1

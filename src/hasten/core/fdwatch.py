@@ -23,8 +23,9 @@ class FdWatch(Watch):
     loop: Scheduler
     reader: Handle | None
     writer: Handle | None
+    owner: object
     if not cython.compiled:
-        reader = writer = None
+        reader = writer = owner = None
 
     def __init__(self, loop: Scheduler, fd: int) -> None:
         self.loop = loop
@@ -59,6 +60,28 @@ def fileno(fd: Any) -> int:
     return number
 
 
+def known(loop: Scheduler, fd: Any) -> int:
+    """As fileno(); an object that has been closed since it was added is known by its identity, as in asyncio."""
+    try:
+        return fileno(fd)
+    except ValueError:
+        watch = owned_by(loop, fd)
+        if watch is None:
+            raise
+        return cython.cast(Watch, watch).fd
+
+
+def owned_by(loop: Scheduler, owner: object) -> FdWatch | None:
+    """The FdWatch that was made for an object, or None."""
+    if not isinstance(owner, int):
+        for each in loop._poller.all_watches():
+            if type(each) is FdWatch:
+                watch = cython.cast(FdWatch, each)
+                if watch.owner is owner:
+                    return watch
+    return None
+
+
 def obtain(loop: Scheduler, fd: int) -> FdWatch | None:
     """The FdWatch of an fd, or None; RuntimeError if a transport has it."""
     watch = loop._poller.watch_of(fd)
@@ -87,12 +110,18 @@ def settle(watch: FdWatch) -> int:
     return 0
 
 
-def add(loop: Scheduler, fd: int, event: int, callback: Callable[..., Any], args: tuple[Any, ...]) -> Handle:
-    """Calls callback(*args) whenever fd is ready for `event` (READ or WRITE); replaces an earlier callback."""
+def add(
+    loop: Scheduler, fd: int, event: int, callback: Callable[..., Any], args: tuple[Any, ...], owner: object = None
+) -> Handle:
+    """Calls callback(*args) whenever fd is ready for `event` (READ or WRITE); replaces an earlier callback.
+
+    `owner` is the object that fd was asked of: it can take the callback away even when it is closed by then.
+    """
     loop._check_closed()
     loop._check_callback(callback, "add_reader" if event == ev.READ else "add_writer")
     found = obtain(loop, fd)
     watch = FdWatch(loop, fd) if found is None else found
+    watch.owner = owner
     new = Handle(callback, args, loop, None)
     before = watch.reader if event == ev.READ else watch.writer
     if event == ev.READ:

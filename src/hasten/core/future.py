@@ -286,6 +286,8 @@ class Future:
 
     def schedule(self) -> int:
         """Wakes who waits."""
+        if self.queue is not None and self.queue.debug:
+            self._loop._check_thread()
         task = self.waiter
         if task is not None and self.queue is not None:
             if self.collected:

@@ -85,7 +85,9 @@ class NativeCoroutine(Awaitable):
             if f.status == state.FINISHED and f.error is None:  # type: ignore[union-attr]
                 return self.woken()
             if f.status == state.PENDING:  # type: ignore[union-attr]
-                return self.failed(RuntimeError("await wasn't used with future"))
+                # a second task awaits it: that one is told, and the first goes on waiting
+                self.value = RuntimeError("coroutine is being awaited already")
+                return step.RAISED
             return self.failed(f.failure())  # type: ignore[union-attr]
         self.value = RuntimeError("cannot reuse already awaited coroutine")
         return step.RAISED

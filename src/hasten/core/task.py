@@ -98,8 +98,14 @@ class Task(Future):
         self.start(name, context)
         if eager_start and self._loop.is_running():
             self.start_eagerly()
-        else:
+            return
+        try:
+            if not self.foreign:
+                self._loop._check_closed()
             self.restep()
+        except BaseException:  # most often a closed loop
+            self.delist()
+            raise
 
     def start(self, name: object, context: Context | None) -> int:
         """What every new task needs but its first step."""
@@ -249,7 +255,11 @@ class Task(Future):
 
     def _wakeup(self, future: Any) -> None:
         """A callback of a future or a loop that is not ours, which runs it in the task's context: steps right away."""
-        if self.status != state.PENDING or self._coro is None:  # None: __init__() was not called
+        if self._coro is None:  # __init__() was not called
+            return
+        if self.status != state.PENDING:
+            if self.foreign:
+                self.stepped_too_late()
             return
         if self.foreign:
             before = self.stepper.swap(self)

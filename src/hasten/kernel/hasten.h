@@ -25,8 +25,12 @@ static inline PyObject *hasten_fetch_exc(void) {
 #endif
 }
 
-/* Makes `exc` the current exception without a traceback entry of ours. */
-static inline void hasten_raise(PyObject *exc) {
+/* Makes `exc` the current exception, as `raise exc` does: what is being handled becomes its context. It gets no
+ * traceback entry of ours. */
+static inline void hasten_raise(PyObject *exc) { PyErr_SetObject((PyObject *)Py_TYPE(exc), exc); }
+
+/* The same for what was thrown in, and keeps the context that it has. */
+static inline void hasten_raise_thrown(PyObject *exc) {
 #if PY_VERSION_HEX >= 0x030C0000
     Py_INCREF(exc);
     PyErr_SetRaisedException(exc);

@@ -331,6 +331,10 @@ def pool(cls: type[_T], limit: int) -> None:
     """Keeps up to `limit` dead instances of an extension type, whose memory the next ones get (nothing to do here)."""
 
 
+def refuse_await(cls: type[_T]) -> None:
+    """Makes `await instance` fail with the message that it has for a class written in Python, which this one is."""
+
+
 def lazy_attributes(cls: type[_T]) -> None:
     """Gives a class a __dict__ that is made on demand (Python's have that)."""
 

@@ -56,6 +56,7 @@ cdef extern from *:
 
 cdef extern from "hasten.h":
     void hasten_raise(object exc) noexcept
+    void hasten_raise_thrown(object exc) noexcept
     void hasten_stop(object val, bint by_next) noexcept
     void hasten_patch_awaitable(object t, PyObject *(*it)(PyObject *) except? NULL,
                                 int (*snd)(PyObject *, PyObject *, PyObject **) except -1)
@@ -73,6 +74,9 @@ cdef extern from "contexts.h":
 cdef extern from "attributes.h":
     int hasten_lazy_attributes(object cls) except -1
     void hasten_drop_attributes(object o) noexcept
+
+cdef extern from "naming.h":
+    void hasten_refuse_await(object cls) noexcept
 
 cdef extern from "pool.h":
     void hasten_pool_add(object type, Py_ssize_t limit) noexcept
@@ -339,7 +343,13 @@ cdef PyObject *_send_method(PyObject *me, PyObject *arg) except? NULL:
 
 cdef PyObject *_throw_method(PyObject *me, PyObject *args) except? NULL:
     cdef Awaitable a = <Awaitable>me
-    return _deliver(a, a.resume_throw(_as_exception(<object>args)), False)
+    thrown = _as_exception(<object>args)
+    cdef int kind = a.resume_throw(thrown)
+    if kind == RAISED and a.value is thrown:
+        a.value = None
+        hasten_raise_thrown(thrown)
+        return NULL
+    return _deliver(a, kind, False)
 
 
 def native(cls):
@@ -349,6 +359,13 @@ def native(cls):
     hasten_patch_awaitable(cls, _iternext, _am_send)
     hasten_seal(cls)
     return cls
+
+
+def refuse_await(cls):
+    """Makes `await instance` fail with the message that it has for a class written in Python."""
+    if not isinstance(cls, type):
+        raise TypeError(f"a type was expected, got {cls!r}")
+    hasten_refuse_await(cls)
 
 
 def lazy_attributes(cls):

@@ -94,6 +94,10 @@ class Poller:
         """The watch of an fd, or None."""
         raise NotImplementedError
 
+    def all_watches(self) -> list[Watch]:
+        """All that are registered; for rare cases, as it looks at each fd."""
+        raise NotImplementedError
+
     def wait(self, timeout: float) -> int:
         """Harvests; see the top of this file."""
         raise NotImplementedError

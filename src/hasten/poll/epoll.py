@@ -73,6 +73,9 @@ class EpollPoller(Poller):
             return self.table[fd]  # type: ignore[no-any-return]
         return None
 
+    def all_watches(self) -> list[Watch]:
+        return [watch for watch in self.table if watch is not None]
+
     def wait(self, timeout: float) -> int:
         self.sleeping = timeout != 0.0
         try:

@@ -116,6 +116,9 @@ class SelectorsPoller(Poller):
     def watch_of(self, fd: int) -> Watch | None:
         return self.watches.get(fd)
 
+    def all_watches(self) -> list[Watch]:
+        return list(self.watches.values())
+
     def wait(self, timeout: float) -> int:
         if self.pid != os.getpid():
             self.refuse_child(ev.READ)
