@@ -203,6 +203,8 @@ class Future:
     def finish(self, result: Any) -> int:
         if self.status != state.PENDING:
             raise InvalidStateError(f"invalid state: {self!r} is done already")
+        if self.queue is not None and self.queue.debug:
+            self._loop._check_thread()  # before anything has changed, so that who waits can still be woken
         self.outcome = result
         self.status = state.FINISHED
         self.schedule()
@@ -221,6 +223,8 @@ class Future:
             wrapped = RuntimeError("StopIteration interacts badly with generators and cannot be raised into a Future")
             wrapped.__cause__ = wrapped.__context__ = exception
             exception = wrapped
+        if self.queue is not None and self.queue.debug:
+            self._loop._check_thread()
         self.error = exception
         self.error_tb = exception.__traceback__
         self.status = state.FINISHED
@@ -235,6 +239,8 @@ class Future:
         self.log_tb = False
         if self.status != state.PENDING:
             return False
+        if self.queue is not None and self.queue.debug:
+            self._loop._check_thread()
         self.status = state.CANCELLED
         self.cancel_message = msg
         self.schedule()
@@ -286,8 +292,6 @@ class Future:
 
     def schedule(self) -> int:
         """Wakes who waits."""
-        if self.queue is not None and self.queue.debug:
-            self._loop._check_thread()
         task = self.waiter
         if task is not None and self.queue is not None:
             if self.collected:

@@ -354,7 +354,8 @@ cdef PyObject *_throw_method(PyObject *me, PyObject *args) except? NULL:
 
 def native(cls):
     """Class decorator: gives an Awaitable subclass the C slots. Of a final one only its module makes instances."""
-    if not (isinstance(cls, type) and issubclass(cls, Awaitable)):
+    check_own(cls)
+    if not issubclass(cls, Awaitable):
         raise TypeError(f"a subclass of Awaitable was expected, got {cls!r}")
     hasten_patch_awaitable(cls, _iternext, _am_send)
     hasten_seal(cls)
@@ -363,21 +364,26 @@ def native(cls):
 
 def refuse_await(cls):
     """Makes `await instance` fail with the message that it has for a class written in Python."""
-    if not isinstance(cls, type):
-        raise TypeError(f"a type was expected, got {cls!r}")
+    check_own(cls)
     hasten_refuse_await(cls)
 
 
 def lazy_attributes(cls):
     """Gives a root class, whose first field is `cdef PyObject *attributes`, a __dict__ that is made on demand."""
-    if not isinstance(cls, type):
-        raise TypeError(f"a type was expected, got {cls!r}")
+    check_own(cls)
     hasten_lazy_attributes(cls)
 
 
 cdef int drop_attributes(object obj) except -1:
     """What __dealloc__ of such a class has to do."""
     hasten_drop_attributes(obj)
+    return 0
+
+
+cdef int check_own(object cls) except -1:
+    """What follows changes a class for everybody: it has to be an extension type of hasten's."""
+    if not isinstance(cls, type) or cls.__flags__ & 512 or not cls.__module__.startswith("hasten."):
+        raise TypeError(f"an extension type of hasten's own was expected, got {cls!r}")
     return 0
 
 
@@ -389,8 +395,7 @@ def native_nothing(cls):
 
 def pool(cls, Py_ssize_t limit):
     """Keeps up to `limit` dead instances of this very extension type, whose memory the next ones get."""
-    if not isinstance(cls, type):
-        raise TypeError(f"a type was expected, got {cls!r}")
+    check_own(cls)
     hasten_pool_add(cls, limit)
 
 
