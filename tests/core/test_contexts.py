@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import socket
 import weakref
 from collections.abc import Iterator
 from contextvars import ContextVar, copy_context
@@ -178,3 +179,82 @@ def test_callbacks_of_nested_turns(loop: hasten.Loop) -> None:
     turn(loop)
     assert seen[-1] == "outer"
     assert sorted(map(str, seen)) == ["None", "outer", "outer"]
+
+
+def test_the_caller_of_the_loop_is_in_its_own_context_afterwards(loop: hasten.Loop) -> None:
+    for value in (1, 2):
+        loop.call_soon(int)
+        turn(loop)
+        assert var.get() == (None if value == 1 else 1)
+        var.set(value)  # in the context of this test, not in one that callbacks have run in
+    assert var.get() == 2
+    var.set(None)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_a_loop_that_ends_by_an_exception_leaves_the_context(loop: hasten.Loop, error: type[BaseException]) -> None:
+    seen = []
+
+    def fail() -> None:
+        raise error
+
+    def run() -> None:
+        loop.call_soon(int)
+        loop.call_soon(fail)
+        with pytest.raises(error):
+            loop.run_forever()
+        var.set(error)
+        loop.call_soon(lambda: seen.append(var.get()))
+        turn(loop)
+
+    context = copy_context()
+    context.run(run)
+    assert context[var] is error
+    assert seen == [error]
+
+
+def test_between_callbacks_tasks_and_readers_run_in_their_own(loop: hasten.Loop) -> None:
+    seen: list[Any] = []
+    a, b = socket.socketpair()
+
+    async def step() -> None:
+        seen.append(var.get())
+        var.set("task")
+        loop.call_soon(lambda: seen.append(var.get()))
+
+    def readable() -> None:
+        loop.remove_reader(a)
+        seen.append(var.get())
+        var.set("reader")
+        loop.call_soon(lambda: (seen.append(var.get()), loop.stop()))
+
+    def schedule() -> None:
+        loop.call_soon(int)
+        loop.create_task(step())
+        loop.call_soon(int)
+        var.set("outside")
+        loop.add_reader(a, readable)
+        b.send(b"x")
+
+    with a, b:
+        copy_context().run(schedule)
+        loop.run_forever()
+    assert seen == [None, "task", "outside", "reader"]
+
+
+def test_an_outer_callback_goes_on_in_its_context_after_a_nested_turn(loop: hasten.Loop) -> None:
+    seen = []
+
+    def outer() -> None:
+        loop.call_soon(int)
+        loop._run_once()
+        var.set("outer")
+        seen.append(copy_context().get(var))
+
+    for _ in range(2):
+        loop.call_soon(int)
+        loop.call_soon(outer)
+        loop.call_soon(lambda: seen.append(var.get()))
+    turn(loop)
+    assert [value for value in seen if value] == ["outer", "outer"]
+    assert var.get() is None

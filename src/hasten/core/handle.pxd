@@ -11,9 +11,8 @@ cdef class Handle:
     cdef object context                     # None while it runs in one that is shared
     cdef bint shared                        # it is a snapshot: see kernel/contexts.h
     cdef readonly object _loop
-    cdef readonly object _source_traceback  # where it was made; debug mode only
+    cdef readonly object _source_traceback  # where it was made, and once cancelled, the repr: debug mode only
     cdef readonly bint _cancelled
-    cdef object description                 # the repr, kept when a debugged handle is cancelled
     cdef object __weakref__
 
     cdef int run(self, Step st) except -1

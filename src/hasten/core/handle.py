@@ -36,9 +36,8 @@ class Handle:
     _loop: Any
     _source_traceback: Any
     _cancelled: bool
-    description: str | None
     if not cython.compiled:
-        _callback = _loop = _source_traceback = description = None
+        _callback = _loop = _source_traceback = None
         _args = ()
         context = None
         _cancelled = shared = False
@@ -65,7 +64,7 @@ class Handle:
         if not self._cancelled:
             self._cancelled = True
             if self._source_traceback is not None:  # debug mode: what it was can still be told
-                self.description = repr(self)
+                self._source_traceback.description = f"<{' '.join(self._repr_info())}>"
             self._callback = None
             self._args = None
         return 0
@@ -129,8 +128,8 @@ class Handle:
         return 0
 
     def __repr__(self) -> str:
-        if self.description is not None:
-            return self.description
+        if self._cancelled and self._source_traceback is not None:
+            return self._source_traceback.description  # type: ignore[no-any-return]
         return f"<{' '.join(self._repr_info())}>"
 
     def _repr_info(self) -> list[str]:

@@ -310,6 +310,7 @@ class Scheduler:
             self.tick()
         finally:
             self._step.leave()
+            self._step.forget_contexts()
 
     def tick(self) -> int:
         self._ticks += 1
@@ -324,7 +325,7 @@ class Scheduler:
     def look(self) -> int:
         """There is work: I/O and timers are looked at only so often."""
         self.quiet += 1
-        if self.quiet & 3 and self._timers.count() == 0 and not self._stopping:
+        if self.quiet & 7 and self._timers.count() == 0 and not self._stopping:
             return 0
         now = step.monotonic()
         # A poll costs half a microsecond: this often it is one percent of the time, whatever the ticks are like.
@@ -386,10 +387,8 @@ class Scheduler:
                 st.leave()
                 if queue.tag == ready.HANDLE:
                     cython.cast(Handle, item).run(st)
-                elif queue.tag == ready.CHILD:
-                    cython.cast(Future, item).tell_collector()
                 else:
-                    cython.cast(Watch, item).dispatch()
+                    self.run_item(item, queue.tag)
             if not cython.compiled:
                 item = None  # this frame may outlive the batch in an exception's traceback
         return 0
@@ -414,6 +413,7 @@ class Scheduler:
         self._step.leave()
         if tag == ready.HANDLE:
             return cython.cast(Handle, item).run(self._step)
+        self._step.step_out()
         if tag == ready.CHILD:
             return cython.cast(Future, item).tell_collector()
         return cython.cast(Watch, item).dispatch()

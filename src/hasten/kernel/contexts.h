@@ -3,7 +3,8 @@
  * call_soon() and call_later() owe each callback a copy of the context that is current when they are called. Mostly the
  * variables have not changed since the last call: then the callbacks share one copy, the snapshot, which is never
  * entered. What is entered to run one is a scratch copy of it; if the callback has set no variable and nobody kept the
- * scratch copy, it is as good as new, and serves the next one.
+ * scratch copy, it is as good as new, and serves the next one. The thread even stays inside it, until something that
+ * is no such callback is about to run.
  *
  * The variables of a context are an immutable map (Python/hamt.c): where the maps are the same object, so is the content. */
 #ifndef HASTEN_CONTEXTS_H
@@ -13,12 +14,17 @@
 #include "internal/pycore_hamt.h"
 
 static PyObject *hasten_latest;     /* the snapshot made last; owned, or NULL */
+static HASTEN_THREAD PyThreadState *hasten_thread HASTEN_NEAR;      /* of a thread that runs a loop, else NULL */
+
+static inline PyThreadState *hasten_this_thread(void) {
+    return hasten_thread != NULL ? hasten_thread : PyThreadState_Get();
+}
 
 static inline PyObject *hasten_vars(PyObject *context) { return (PyObject *)((PyContext *)context)->ctx_vars; }
 
 /* A snapshot of the current context: new */
 static inline PyObject *hasten_snapshot(void) {
-    PyObject *current = PyThreadState_Get()->context, *old;
+    PyObject *current = hasten_this_thread()->context, *old;
     if (current != NULL && hasten_latest != NULL && hasten_vars(hasten_latest) == hasten_vars(current))
         return Py_NewRef(hasten_latest);
     current = PyContext_CopyCurrent();
@@ -29,24 +35,44 @@ static inline PyObject *hasten_snapshot(void) {
     return current;
 }
 
-/* Calls `cb(*args)` as in a copy of `snapshot`, to which only the caller may refer besides other sharers. new: as
- * hasten_call. *ran_in becomes the copy (new) when that has to be told from the snapshot afterwards. */
-static inline PyObject *hasten_call_shared(PyObject *snapshot, PyObject *cb, PyObject *args, int *kind,
-                                           PyObject **scratch, PyObject **ran_in) {
-    PyObject *own, *res, *old;
+/* Goes out of the context that the thread has stayed inside of. */
+static inline void hasten_step_out(hasten_contexts *c) {
+    PyObject *left = c->inside, *old = c->scratch;
+    if (left == NULL) return;
+    c->inside = NULL;
+    if (PyContext_Exit(left) < 0) PyErr_Clear();
+    c->scratch = left;
+    Py_XDECREF(old);
+}
+
+/* A context with a snapshot's variables, entered: new, or NULL with an exception. `snapshot` itself, if none shares it. */
+static inline PyObject *hasten_step_in(hasten_contexts *c, PyObject *snapshot) {
+    PyObject *own = c->inside;
+    if (own != NULL && hasten_vars(own) == hasten_vars(snapshot)) { c->inside = NULL; return own; }
+    hasten_step_out(c);
+    own = c->scratch;
     if (Py_REFCNT(snapshot) == 1) own = Py_NewRef(snapshot);        /* no sharers, and none to come */
-    else if (*scratch != NULL && hasten_vars(*scratch) == hasten_vars(snapshot)) { own = *scratch; *scratch = NULL; }
+    else if (own != NULL && hasten_vars(own) == hasten_vars(snapshot)) c->scratch = NULL;
     else own = PyContext_Copy(snapshot);
+    if (own != NULL && PyContext_Enter(own) < 0) Py_CLEAR(own);
+    return own;
+}
+
+/* Calls `cb(*args)` as in a copy of `snapshot`, to which only the caller may refer besides other sharers. new: as
+ * hasten_call. ran_in becomes the copy when that has to be told from the snapshot afterwards. */
+static inline PyObject *hasten_call_shared(hasten_contexts *c, PyObject *snapshot, PyObject *cb, PyObject *args, int *kind) {
+    PyObject *res, *old, *own = hasten_step_in(c, snapshot);
     if (own == NULL) { *kind = HASTEN_RAISED; return hasten_fetch_exc(); }
-    res = hasten_call(own, cb, args, kind);
-    if (*kind == HASTEN_RAISED || hasten_vars(own) != hasten_vars(snapshot)) {
-        old = *ran_in;
-        *ran_in = own;
-        Py_XDECREF(old);
+    res = hasten_apply(cb, args, kind);
+    if (*kind == HASTEN_RETURNED && own != snapshot && hasten_vars(own) == hasten_vars(snapshot) && Py_REFCNT(own) == 2
+            && ((PyContext *)own)->ctx_weakreflist == NULL && c->inside == NULL && hasten_this_thread()->context == own) {
+        c->inside = own;
+        return res;
     }
-    else if (own != snapshot && Py_REFCNT(own) == 1 && ((PyContext *)own)->ctx_weakreflist == NULL) {
-        old = *scratch;
-        *scratch = own;
+    if (PyContext_Exit(own) < 0) PyErr_Clear();
+    if (*kind == HASTEN_RAISED || hasten_vars(own) != hasten_vars(snapshot)) {
+        old = c->ran_in;
+        c->ran_in = own;
         Py_XDECREF(old);
     }
     else Py_DECREF(own);
@@ -58,8 +84,15 @@ static inline int hasten_holds_values(PyObject *context) {
 }
 
 /* Lets go of what is kept for later calls, if it holds anybody's values. */
-static inline void hasten_forget_contexts(PyObject **scratch) {
+static inline void hasten_forget_contexts(hasten_contexts *c) {
+    hasten_step_out(c);
     if (hasten_holds_values(hasten_latest)) Py_CLEAR(hasten_latest);
-    if (hasten_holds_values(*scratch)) Py_CLEAR(*scratch);
+    if (hasten_holds_values(c->scratch)) Py_CLEAR(c->scratch);
+}
+
+static inline void hasten_drop_contexts(hasten_contexts *c) {
+    hasten_step_out(c);
+    Py_CLEAR(c->scratch);
+    Py_CLEAR(c->ran_in);
 }
 #endif

@@ -6,7 +6,21 @@
 #define HASTEN_H
 #include <Python.h>
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
+
+/* ---- a thread's own variables -------------------------------------------------------------- */
+#ifdef _MSC_VER
+#  define HASTEN_THREAD __declspec(thread)
+#else
+#  define HASTEN_THREAD __thread
+#endif
+/* A thread's variable found without a call. Only where the C library has room for those of libraries loaded later. */
+#if defined(__GLIBC__) && defined(__GNUC__)
+#  define HASTEN_NEAR __attribute__((tls_model("initial-exec")))
+#else
+#  define HASTEN_NEAR
+#endif
 
 /* ---- exceptions ------------------------------------------------------------------------- */
 
@@ -96,19 +110,42 @@ static inline PyObject *hasten_throw(PyObject *coro, PyObject *ctx, PyObject *ex
     return res;
 }
 
-/* Calls `cb(*args)` inside `ctx`. new: the result, or the exception with *kind RAISED. */
-static inline PyObject *hasten_call(PyObject *ctx, PyObject *cb, PyObject *args, int *kind) {
+/* Calls `cb(*args)`. new: the result, or the exception with *kind RAISED. */
+static inline PyObject *hasten_apply(PyObject *cb, PyObject *args, int *kind) {
     PyObject *res;
     Py_ssize_t n = PyTuple_GET_SIZE(args);
-    if (PyContext_Enter(ctx) < 0) { *kind = HASTEN_RAISED; return hasten_fetch_exc(); }
-    if (n == 0) res = PyObject_CallNoArgs(cb);
-    else if (n == 1) res = PyObject_CallOneArg(cb, PyTuple_GET_ITEM(args, 0));
+    PyTypeObject *t = Py_TYPE(cb);
+    vectorcallfunc f = NULL;
+    if (t->tp_flags & Py_TPFLAGS_HAVE_VECTORCALL) memcpy(&f, (char *)cb + t->tp_vectorcall_offset, sizeof f);
+    if (f != NULL) res = f(cb, &PyTuple_GET_ITEM(args, 0), (size_t)n, NULL);
     else res = PyObject_Call(cb, args, NULL);
-    *kind = res == NULL ? HASTEN_RAISED : HASTEN_RETURNED;
-    if (res == NULL) res = hasten_fetch_exc();
+    *kind = HASTEN_RETURNED;
+    if (res != NULL) return res;
+    *kind = HASTEN_RAISED;
+    res = hasten_fetch_exc();
+    if (res != NULL) return res;
+    PyErr_Format(PyExc_SystemError, "%R returned NULL without setting an exception", cb);
+    return hasten_fetch_exc();
+}
+
+/* Calls `cb(*args)` inside `ctx`. new, as hasten_apply. */
+static inline PyObject *hasten_call(PyObject *ctx, PyObject *cb, PyObject *args, int *kind) {
+    PyObject *res;
+    if (PyContext_Enter(ctx) < 0) { *kind = HASTEN_RAISED; return hasten_fetch_exc(); }
+    res = hasten_apply(cb, args, kind);
     if (PyContext_Exit(ctx) < 0) PyErr_Clear();
     return res;
 }
+
+/* callable(o) */
+static inline int hasten_is_callable(PyObject *o) { return Py_TYPE(o)->tp_call != NULL; }
+
+/* What contexts.h keeps for a loop. */
+typedef struct {
+    PyObject *scratch;      /* a copy to enter; owned, or NULL */
+    PyObject *inside;       /* the copy that the thread is inside of, though nothing runs in it; owned, or NULL */
+    PyObject *ran_in;       /* what the latest callback ran in, if that has to be told from its snapshot; owned, or NULL */
+} hasten_contexts;
 
 /* ---- slots of a type that Cython cannot write ---------------------------------------------- */
 
@@ -201,16 +238,4 @@ static inline double hasten_monotonic(void) {
 #endif
 }
 
-/* ---- the loop that runs in this thread ------------------------------------------------------ */
-#ifdef _MSC_VER
-#  define HASTEN_THREAD __declspec(thread)
-#else
-#  define HASTEN_THREAD __thread
-#endif
-/* A thread's variable found without a call. Only where the C library has room for those of libraries loaded later. */
-#if defined(__GLIBC__) && defined(__GNUC__)
-#  define HASTEN_NEAR __attribute__((tls_model("initial-exec")))
-#else
-#  define HASTEN_NEAR
-#endif
 #endif

@@ -2,13 +2,17 @@ cimport cython
 from cpython.ref cimport PyObject
 
 cdef extern from "hasten.h":
+    ctypedef struct hasten_contexts:
+        PyObject *scratch
+        PyObject *inside
+        PyObject *ran_in
     object _send "hasten_send"(object coro, object ctx, int *kind)
     object _throw "hasten_throw"(object coro, object ctx, object exc, object name, int *kind)
     object _call "hasten_call"(object ctx, object cb, object args, int *kind)
     object copy_context "PyContext_CopyCurrent"()
     bint is_native_coroutine "PyCoro_CheckExact"(object) noexcept
     double monotonic "hasten_monotonic"() noexcept
-    bint is_callable "PyCallable_Check"(object) noexcept
+    bint is_callable "hasten_is_callable"(object) noexcept
     int context_enter "PyContext_Enter"(object ctx) except -1
     int context_exit "PyContext_Exit"(object ctx) except -1
     bint sole "hasten_sole"(object o) noexcept
@@ -27,8 +31,7 @@ cdef class Step:
     cdef PyObject *current      # the task published as current, borrowed: the ready queue or a caller holds it
     cdef object loop
     cdef Py_hash_t loop_hash
-    cdef PyObject *scratch      # owned, or NULL: see contexts.h
-    cdef PyObject *ran_in       # owned, or NULL
+    cdef hasten_contexts contexts
     cdef void *table            # where the loop stands in asyncio's dict of current tasks; a hint
     cdef Py_ssize_t at
 
@@ -56,8 +59,14 @@ cdef class Step:
     cdef object call_shared(self, object context, object cb, object args)
     cdef inline bint ran_apart(self) noexcept:
         """Has take_context() something to give?"""
-        return self.ran_in != NULL
+        return self.contexts.ran_in != NULL
     cdef object take_context(self)
+    cdef inline int step_out(self) except -1:
+        """Leaves the context that call_shared() has stayed inside of: what runs next enters none of its own."""
+        if self.contexts.inside != NULL:
+            self._step_out()
+        return 0
+    cdef int _step_out(self) except -1
     cdef int forget_contexts(self) except -1
     cdef object swap(self, object task)
 

@@ -77,6 +77,10 @@ class Step:
         """The context that the latest call_shared() ran in, if it can be told from its snapshot; or None."""
         return None
 
+    def step_out(self) -> int:
+        """Leaves the context that call_shared() has stayed inside of: here there is none."""
+        return 0
+
     def forget_contexts(self) -> int:
         """Nothing is kept here."""
         return 0

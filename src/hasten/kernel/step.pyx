@@ -16,6 +16,13 @@ cdef extern from "internals.h":
     PyObject *_origin "hasten_origin"(int *lasti) noexcept
     void hasten_skip(object filename) noexcept
 
+cdef extern from "contexts.h":
+    object hasten_snapshot()
+    object hasten_call_shared(hasten_contexts *c, object snapshot, object cb, object args, int *kind)
+    void hasten_step_out(hasten_contexts *c) noexcept
+    void hasten_forget_contexts(hasten_contexts *c) noexcept
+    void hasten_drop_contexts(hasten_contexts *c) noexcept
+
 cdef extern from *:
     """
     #if PY_VERSION_HEX >= 0x030E0000
@@ -44,6 +51,7 @@ cdef extern from *:
     static inline void hasten_set_running(PyObject *l) {
         PyObject *old = hasten_running;
         hasten_running = Py_XNewRef(l);
+        hasten_thread = l == NULL ? NULL : PyThreadState_Get();
         Py_XDECREF(old);
     }
     """
@@ -64,12 +72,6 @@ cdef extern from "hasten.h":
     void hasten_patch_nothing(object t) noexcept
     int hasten_add_methods(object t, PyObject *(*send)(PyObject *, PyObject *) except? NULL,
                            PyObject *(*throw)(PyObject *, PyObject *) except? NULL) except -1
-
-cdef extern from "contexts.h":
-    object hasten_snapshot()
-    object hasten_call_shared(object snapshot, object cb, object args, int *kind,
-                              PyObject **scratch, PyObject **ran_in)
-    void hasten_forget_contexts(PyObject **scratch) noexcept
 
 cdef extern from "attributes.h":
     int hasten_lazy_attributes(object cls) except -1
@@ -155,25 +157,28 @@ cdef class Step:
 
     cdef object call_shared(self, object context, object cb, object args):
         """call() as in a copy of a snapshot(); take_context() tells whether that has to be known afterwards."""
-        return hasten_call_shared(context, cb, args, &self.kind, &self.scratch, &self.ran_in)
+        return hasten_call_shared(&self.contexts, context, cb, args, &self.kind)
 
     cdef object take_context(self):
         """The context that the latest call_shared() ran in, which can be told from a copy of its snapshot."""
-        if self.ran_in == NULL:
+        if self.contexts.ran_in == NULL:
             return None
-        context = <object>self.ran_in
+        context = <object>self.contexts.ran_in
         Py_DECREF(context)
-        self.ran_in = NULL
+        self.contexts.ran_in = NULL
         return context
+
+    cdef int _step_out(self) except -1:
+        hasten_step_out(&self.contexts)
+        return 0
 
     cdef int forget_contexts(self) except -1:
         """Nothing may run long, or no more, after this."""
-        hasten_forget_contexts(&self.scratch)
+        hasten_forget_contexts(&self.contexts)
         return 0
 
     def __dealloc__(self):
-        Py_CLEAR(self.scratch)
-        Py_CLEAR(self.ran_in)
+        hasten_drop_contexts(&self.contexts)
 
 
 cdef object snapshot():
