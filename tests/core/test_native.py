@@ -250,3 +250,57 @@ def test_a_task_for_a_closed_loop_is_refused_and_not_listed() -> None:
         hasten.Task(coro, loop=loop)
     coro.close()
     assert not hasten.all_tasks(loop)
+
+
+def end_of(result: object) -> StopIteration:
+    """How an await of a future that has `result` ends, for who drives it by next()."""
+    loop = hasten.new_event_loop()
+    try:
+        future = loop.create_future()
+        future.set_result(result)
+        with pytest.raises(StopIteration) as caught:
+            next(future.__await__())
+    finally:
+        loop.close()
+    return caught.value
+
+
+def test_what_an_await_gives_comes_as_a_stop_iteration() -> None:
+    first, second = end_of(1), end_of((2, 3))
+    assert (first.value, second.value) == (1, (2, 3))
+    assert isinstance(first, StopIteration)
+    assert type(first).__name__ == "StopIteration"
+
+
+def test_a_stop_iteration_that_is_kept_stays_as_it_is() -> None:
+    first = end_of(1)
+    first.args = ("changed",)
+    first.note = "mine"  # type: ignore[attr-defined]
+    first.__cause__ = ValueError()
+    del first
+    second = end_of(2)
+    assert (second.value, second.__cause__, second.__context__) == (2, None, None)
+    assert "changed" not in second.args
+    assert not second.__suppress_context__
+    assert not hasattr(second, "note")
+
+
+def test_what_an_await_gave_is_not_held() -> None:
+    async def main() -> weakref.ref[Thing]:
+        future = asyncio.get_running_loop().create_future()
+        future.set_result(Thing())
+        gone = weakref.ref(await future)
+        del future
+        return gone
+
+    gone = hasten.run(main())
+    assert gone() is None
+
+
+def test_a_stop_iteration_is_seen_by_the_garbage_collector() -> None:
+    end = end_of(Thing())
+    gone = weakref.ref(end.value)
+    end.value = [end, end.value]
+    del end
+    gc.collect()
+    assert gone() is None

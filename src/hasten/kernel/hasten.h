@@ -55,24 +55,6 @@ static inline void hasten_raise_thrown(PyObject *exc) {
 #endif
 }
 
-/* The end of an iterator that returns `val`. From tp_iternext, None needs no exception. The instance is made by hand, as
- * calling the class costs more than all else that an `await` of ours does; and `await` asks for its value only. */
-static inline void hasten_stop(PyObject *val, int by_next) {
-    PyTypeObject *t = (PyTypeObject *)PyExc_StopIteration;
-    PyStopIterationObject *e;
-    if (val == Py_None && by_next) return;
-    e = (PyStopIterationObject *)t->tp_alloc(t, 0);
-    if (e == NULL) return;
-    e->value = Py_NewRef(val);
-    e->args = by_next ? PyTuple_New(0) : PyTuple_Pack(1, val);      /* the empty tuple is there already */
-    if (e->args == NULL) { Py_DECREF(e); return; }
-#if PY_VERSION_HEX >= 0x030C0000
-    PyErr_SetRaisedException((PyObject *)e);
-#else
-    PyErr_Restore(Py_NewRef(PyExc_StopIteration), (PyObject *)e, NULL);
-#endif
-}
-
 /* ---- one step of a coroutine, one call of a callback -------------------------------------- */
 
 enum { HASTEN_RAISED = -1, HASTEN_RETURNED = 0, HASTEN_YIELDED = 1 };

@@ -65,13 +65,16 @@ cdef extern from *:
 cdef extern from "hasten.h":
     void hasten_raise(object exc) noexcept
     void hasten_raise_thrown(object exc) noexcept
-    void hasten_stop(object val, bint by_next) noexcept
     void hasten_patch_awaitable(object t, PyObject *(*it)(PyObject *) except? NULL,
                                 int (*snd)(PyObject *, PyObject *, PyObject **) except -1)
     void hasten_seal(object t) noexcept
     void hasten_patch_nothing(object t) noexcept
     int hasten_add_methods(object t, PyObject *(*send)(PyObject *, PyObject *) except? NULL,
                            PyObject *(*throw)(PyObject *, PyObject *) except? NULL) except -1
+
+cdef extern from "stopping.h":
+    void hasten_stop(object val, bint by_next) noexcept
+    int hasten_stop_init() except -1
 
 cdef extern from "attributes.h":
     int hasten_lazy_attributes(object cls) except -1
@@ -404,5 +407,6 @@ def pool(cls, Py_ssize_t limit):
     hasten_pool_add(cls, limit)
 
 
+hasten_stop_init()
 native(Awaitable)
 hasten_add_methods(Awaitable, _send_method, _throw_method)
