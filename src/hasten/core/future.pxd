@@ -3,6 +3,7 @@ from cpython.object cimport PyObject
 cimport hasten.core.handle as handle
 cimport hasten.core.ready as ready
 cimport hasten.core.state as state
+from hasten.core.handle cimport Handle
 from hasten.core.ready cimport Ready
 cimport hasten.kernel.step as step
 from hasten.kernel.step cimport Awaitable
@@ -17,9 +18,9 @@ cdef class Future:
     cdef object outcome             # the result, once FINISHED without an exception
     cdef object error               # the exception, once FINISHED with one; of a cancelled task, until raised once
     cdef object error_tb            # its traceback when it was set: each raise starts from there
-    cdef object waiter              # the first task parked here, when it came before any callback
-    cdef unsigned char collected    # waiter is not a task but a future that collects: child_done() is called
-    cdef list callbacks             # None | [(callback, context) | task], in the order they came
+    cdef object waiter              # who waits: the first, a task or a Handle without its arguments; or who collects
+    cdef unsigned char collected    # waiter is a future that collects: child_done() is called
+    cdef list callbacks             # the others, in the order in which they came; or None
     cdef object cancel_message
     cdef readonly object _source_traceback      # where it was made; debug mode only
     cdef public object _asyncio_awaited_by      # set | None: who waits without being parked here, for the call graph
@@ -30,6 +31,8 @@ cdef class Future:
     cdef object failure(self)
     cdef int finish(self, object result) except -1
     cdef int schedule(self) except -1
+    @cython.locals(h=Handle)
+    cdef int wake(self, object entry) except -1
     cdef int schedule_rest(self) except -1
     cdef int schedule_foreign(self) except -1
     cdef int call_back(self, object fn, object context) except -1
@@ -55,3 +58,5 @@ cdef Future new_future(object loop, Ready queue)
 
 @cython.locals(f=Future)
 cdef int set_unless_done(object fut, object result) except -1
+
+cdef object callback_of(object entry)

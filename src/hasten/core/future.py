@@ -13,6 +13,7 @@ from typing import Any
 import cython
 
 from hasten.core import describe, handle, ready, state
+from hasten.core.handle import Handle
 from hasten.core.ready import Ready
 from hasten.kernel import step
 from hasten.kernel.step import Awaitable
@@ -134,13 +135,10 @@ class Future:
 
     def entries(self) -> list[Any]:
         """Who waits, as asyncio lists it: (callback, context)."""
-        waiting = []
-        if self.waiter is not None:
-            waiting.append((self.waiter._wakeup, self.waiter.get_context()))
+        waiting = [] if self.waiter is None else [self.waiter]
         if self.callbacks is not None:
-            for entry in self.callbacks:
-                waiting.append(entry if type(entry) is tuple else (entry._wakeup, entry.get_context()))
-        return waiting
+            waiting += self.callbacks
+        return [(callback_of(entry), entry.get_context()) for entry in waiting]
 
     # ---- asking ---------------------------------------------------------------------------
 
@@ -249,7 +247,7 @@ class Future:
     # ---- waiting --------------------------------------------------------------------------
 
     def park(self, task: Any) -> int:
-        """Wakes `task` when done; who waits is woken in the order they came."""
+        """Wakes a task (or calls, by a Handle without its arguments) when done, in the order in which they came."""
         if self.callbacks is not None:
             self.callbacks.append(task)
         elif self.waiter is None:
@@ -298,9 +296,21 @@ class Future:
                 self.queue.push(self, ready.CHILD)
             else:
                 self.waiter = None
-                self.queue.push(task, ready.TASK)
+                self.wake(task)
         if self.callbacks is not None or self.queue is None:
             self.schedule_rest()
+        return 0
+
+    def wake(self, entry: Any) -> int:
+        """A callback's call or a task's step, in the next batch."""
+        if type(entry) is not Handle:
+            self.queue.push(entry, ready.TASK)  # type: ignore[union-attr]
+            return 0
+        h = cython.cast(Handle, entry)
+        if self.queue.debug:  # type: ignore[union-attr]
+            return self.call_back(h._callback, h.own_context())
+        h._args = (self,)
+        self.queue.push(h, ready.HANDLE)  # type: ignore[union-attr]
         return 0
 
     def schedule_rest(self) -> int:
@@ -310,10 +320,7 @@ class Future:
         self.callbacks = None
         if waiting is not None:
             for entry in waiting:
-                if type(entry) is tuple:
-                    self.call_back(entry[0], entry[1])
-                else:
-                    self.queue.push(entry, ready.TASK)
+                self.wake(entry)
         return 0
 
     def schedule_foreign(self) -> int:
@@ -340,23 +347,22 @@ class Future:
             return
         if self.queue is None:
             self.get_loop()
-        if self.callbacks is None:
-            self.callbacks = []
-        self.callbacks.append((fn, step.copy_context() if context is None else context))
+        self.park(handle.prepare(self._loop, fn, context))
 
     def remove_done_callback(self, fn: Callable[[Any], object], /) -> int:
         """Removes all instances of a callback; returns how many there were."""
         if self.queue is None:
             self.get_loop()
-        if self.callbacks is None and self.waiter is None:
+        waiter = self.waiter
+        if self.callbacks is None:
+            # __eq__ may be anything and do anything
+            if waiter is not None and callback_of(waiter) == fn and self.waiter is waiter:
+                self.waiter = None
+                self.collected = False
+                return 1
             return 0
-        # __eq__ may be anything and do anything: compare over a copy, then remove by identity
-        matching = []
-        if self.waiter is not None and self.waiter._wakeup == fn:
-            matching.append(self.waiter)
-        for entry in [] if self.callbacks is None else list(self.callbacks):
-            if (entry[0] if type(entry) is tuple else entry._wakeup) == fn:
-                matching.append(entry)
+        # compare over a copy, then remove by identity
+        matching = [entry for entry in [waiter, *self.callbacks] if entry is not None and callback_of(entry) == fn]
         if not matching:
             return 0
         if self.waiter is not None and any(self.waiter is entry for entry in matching):
@@ -395,6 +401,11 @@ class Future:
         if self._source_traceback:
             context["source_traceback"] = self._source_traceback
         self._loop.call_exception_handler(context)
+
+
+def callback_of(entry: Any) -> Any:
+    """What somebody who waits has given, or would have, to add_done_callback()."""
+    return cython.cast(Handle, entry)._callback if type(entry) is Handle else entry._wakeup
 
 
 step.lazy_attributes(Future)

@@ -7,7 +7,7 @@ from hasten.core.timers cimport Timers
 
 cdef class Handle:
     cdef readonly object _callback          # None once cancelled
-    cdef readonly tuple _args               # None once cancelled
+    cdef readonly tuple _args               # None once cancelled; of a future's callback, until that is done
     cdef object context                     # None while it runs in one that is shared
     cdef bint shared                        # it is a snapshot: see kernel/contexts.h
     cdef readonly object _loop
@@ -24,6 +24,9 @@ cdef class TimerHandle(Handle):
     cdef readonly double _when              # on the loop's clock, seconds
     cdef public bint _scheduled             # in the heap
     cdef Timers timers                      # the heap that it is in, None on another's loop
+
+@cython.locals(h=Handle)
+cdef Handle prepare(object loop, object callback, object context)
 
 @cython.locals(h=Handle)
 cdef Handle post(object loop, Ready queue, object callback, tuple args, object context)

@@ -219,19 +219,25 @@ class TimerHandle(Handle):
         )
 
 
-def post(
-    loop: Any, queue: Ready, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None
-) -> Handle:
-    """Puts a new Handle into the ready queue."""
+def prepare(loop: Any, callback: Callable[..., Any], context: Context | None) -> Handle:
+    """A new Handle that lacks its arguments yet."""
     h = Handle.__new__(Handle)
     h._callback = callback
-    h._args = args
     h._loop = loop
     if context is None:
         h.context = step.snapshot()
         h.shared = cython.compiled
     else:
         h.context = context
+    return h
+
+
+def post(
+    loop: Any, queue: Ready, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None
+) -> Handle:
+    """Puts a new Handle into the ready queue."""
+    h = prepare(loop, callback, context)
+    h._args = args
     queue.push(h, ready.HANDLE)
     return h
 
