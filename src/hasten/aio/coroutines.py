@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -12,17 +11,6 @@ _T = TypeVar("_T")
 async def await_it(awaitable: Awaitable[_T]) -> _T:
     """Any awaitable as a coroutine."""
     return await awaitable
-
-
-async def sleep_elsewhere(delay: float, result: Any, wake: Callable[[Any, Any], object]) -> Any:
-    """sleep() on a loop that is not ours, through its public interface."""
-    loop = asyncio.get_running_loop()
-    fut = loop.create_future()
-    timer = loop.call_later(delay, wake, fut, result)
-    try:
-        return await fut
-    finally:
-        timer.cancel()
 
 
 async def enter_by_acquire(lock: Any) -> None:

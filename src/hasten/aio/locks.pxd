@@ -19,6 +19,7 @@ cdef class Lock(LoopBound):
     cdef bint try_acquire(self) except -1
     cdef int free(self) except -1
     cdef int pass_on(self) except -1
+    cdef int wake_first(self) except -1
 
 @cython.final
 cdef class LockAcquire(NativeCoroutine):
@@ -40,7 +41,7 @@ cdef class Semaphore(LoopBound):
 
     cdef bint try_acquire(self) except -1
     cdef int free(self) except -1
-    cdef bint grant(self) except -1
+    cdef bint hand_over(self) except -1
 
 cdef class BoundedSemaphore(Semaphore):
     pass

@@ -106,14 +106,18 @@ class Lock(LoopBound):
     def free(self) -> int:
         if not self._locked:
             raise RuntimeError("Lock is not acquired.")
+        self.wake_first()  # may be refused (from a wrong thread, on a closed loop): then the lock stays held
         self._locked = False
-        return self.pass_on()
+        return 0
 
     def pass_on(self) -> int:
+        return 0 if self._locked else self.wake_first()
+
+    def wake_first(self) -> int:
         # The first in line may be awake already (then the lock is in transit to it) or cancelled (then it passes the
         # lock on when it runs): in both cases nobody else may be woken.
         waiters = self._waiters
-        if waiters is not None and not self._locked and deques.size(waiters) != 0:
+        if waiters is not None and deques.size(waiters) != 0:
             fut = waiters[0]
             if is_pending(fut):
                 wake(fut)
@@ -173,8 +177,10 @@ class LockAcquire(NativeCoroutine):
 
     def failed(self, exc: BaseException) -> int:
         lock = self.lock
-        leave(lock._waiters, self.future)  # type: ignore[arg-type]
-        lock.pass_on()
+        fut = self.future
+        leave(lock._waiters, fut)  # type: ignore[arg-type]
+        if not fut.abandoned():  # type: ignore[union-attr]
+            lock.pass_on()
         return self.fail(exc)
 
 
@@ -202,10 +208,10 @@ class Event(LoopBound):
     def set(self) -> None:
         """Sets the flag and wakes all who wait for it, even if it is cleared again before they run."""
         if not self._value:
-            self._value = True
             for fut in self._waiters:
                 if is_pending(fut):
-                    wake(fut)
+                    wake(fut)  # may be refused: then it was not set
+            self._value = True
 
     def clear(self) -> None:
         """Unsets the flag: who calls wait() from now on waits until the next set()."""
@@ -305,17 +311,16 @@ class Semaphore(LoopBound):
     def free(self) -> int:
         if self.free_places >= self.bound:
             raise ValueError("BoundedSemaphore released too many times")
-        self.free_places += 1
-        self.grant()
+        if not self.hand_over():
+            self.free_places += 1
         return 0
 
-    def grant(self) -> bool:
-        """Gives a free place to the first that has none yet. False if nobody needs one."""
+    def hand_over(self) -> bool:
+        """Gives the caller's place to the first that has none yet. False if nobody needs one."""
         if self._waiters is not None:
             for fut in self._waiters:
                 if is_pending(fut):
-                    self.free_places -= 1
-                    wake(fut)
+                    wake(fut)  # may be refused: then the caller keeps it
                     return True
         return False
 
@@ -397,8 +402,8 @@ class SemaphoreAcquire(NativeCoroutine):
         sem = self.semaphore
         leave(sem._waiters, self.future)  # type: ignore[arg-type]
         # Who came while a place was in transit had to queue even if more places were free.
-        while sem.free_places > 0 and sem.grant():
-            pass
+        while sem.free_places > 0 and not self.future.abandoned() and sem.hand_over():  # type: ignore[union-attr]
+            sem.free_places -= 1
         return 0
 
 

@@ -264,10 +264,12 @@ class Queue(LoopBound):
         while deques.size(waiters) != 0:
             waiter = deques.shift(waiters)
             if locks.is_pending(waiter):
-                if type(waiter) is Future:
-                    cython.cast(Future, waiter).finish(None)
-                else:
+                if type(waiter) is not Future:
                     waiter.set_result(None)
+                elif cython.cast(Future, waiter).guarded():
+                    wake_or_put_back(waiters, waiter)
+                else:
+                    cython.cast(Future, waiter).finish(None)
                 break
         return 0
 
@@ -281,11 +283,21 @@ class Queue(LoopBound):
         return fut
 
 
+def wake_or_put_back(waiters: Any, waiter: Future) -> int:
+    """To wake it may be refused, from a wrong thread or on a closed loop."""
+    try:
+        return waiter.finish(None)
+    except RuntimeError:
+        waiters.appendleft(waiter)
+        raise
+
+
 def withdraw(waiter: Future, line: Any) -> bool:
-    """Takes a waiter that gives up out of its line. False if it had been woken before."""
+    """Takes a waiter that gives up out of its line. False if it had been woken before, and another may be instead."""
     if waiter.status == state.FINISHED:
-        return False
-    waiter.do_cancel(None)
+        return waiter.abandoned()
+    if not waiter.abandoned():
+        waiter.do_cancel(None)
     try:
         line.remove(waiter)
     except ValueError:

@@ -13,15 +13,17 @@ cdef class Sleep(Awaitable):
     cdef object delay           # as given
     cdef object result
     cdef int stage              # see the class
-    cdef Future future          # what is waited for on a loop of ours
+    cdef Future future          # what is waited for
     cdef TimerHandle timer
-    cdef object elsewhere       # a coroutine, on a loop that is not ours
+    cdef object foreign_timer   # in its place on a loop that is not ours
     cdef object __weakref__
 
     cdef int start(self) except -2
     @cython.locals(loop=Scheduler, seconds=double)
     cdef int start_timer(self, object running, double seconds) except -2
-    cdef int delegate(self, object exc) except -2
+    cdef int start_elsewhere(self, double seconds) except -2
+    cdef int suspend(self) except -2
+    cdef int drop_timer(self) except -1
     cdef int fail(self, object exc) except -2
 
 cdef Sleep _spare

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections.abc
 import math
 import warnings
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import cython
 
-from hasten.aio.coroutines import sleep_elsewhere
 from hasten.core import future as futures
 from hasten.core import handle, state
 from hasten.core.future import Future
@@ -20,14 +20,14 @@ from hasten.kernel import step
 from hasten.kernel.step import Awaitable
 
 _T = TypeVar("_T")
-FRESH, YIELDED_ONCE, WAITING, ELSEWHERE, ENDED = 0, 1, 2, 3, 4
+FRESH, YIELDED_ONCE, WAITING, ENDED = 0, 1, 2, 3
 
 
 @cython.cclass
 class Sleep(Awaitable):
     """The coroutine that sleep() gives.
 
-    stage 0: nobody awaits it yet; 1: gave way once; 2: waits for its timer; 3: runs on another loop; 4: ended.
+    stage 0: nobody awaits it yet; 1: gave way once; 2: waits for its timer; 3: ended.
     """
 
     delay: Any
@@ -35,17 +35,17 @@ class Sleep(Awaitable):
     stage: int
     future: Future[Any] | None
     timer: TimerHandle | None
-    elsewhere: Any
+    foreign_timer: Any
     __name__ = __qualname__ = "sleep"
     if not cython.compiled:
-        delay = result = future = timer = elsewhere = None
+        delay = result = future = timer = foreign_timer = None
         stage = 0
 
     def resume(self) -> int:
         if self.stage == 0:
             return self.start()
         if self.stage == 1:
-            self.stage = 4
+            self.stage = 3
             self.value = self.result
             keep(self)
             return step.RETURNED
@@ -55,16 +55,14 @@ class Sleep(Awaitable):
                 # a second task awaits it: that one is told, and the first goes on waiting
                 self.value = RuntimeError("coroutine is being awaited already")
                 return step.RAISED
-            self.stage = 4
-            self.timer.cancel()  # type: ignore[union-attr]
-            self.timer = self.future = None
+            self.stage = 3
+            self.drop_timer()
+            self.future = None
             if f.status == state.FINISHED and f.error is None:  # type: ignore[union-attr]
                 self.value = self.result
                 keep(self)
                 return step.RETURNED
             return self.fail(f.failure())  # type: ignore[union-attr]
-        if self.stage == 3:
-            return self.delegate(None)
         return self.fail(RuntimeError("cannot reuse already awaited coroutine"))
 
     def start(self) -> int:
@@ -83,9 +81,7 @@ class Sleep(Awaitable):
         running = step.running_loop()
         if isinstance(running, Scheduler):
             return self.start_timer(running, seconds)
-        self.elsewhere = sleep_elsewhere(delay, self.result, _wake)
-        self.stage = 3
-        return self.delegate(None)
+        return self.start_elsewhere(seconds)
 
     def start_timer(self, running: Any, seconds: float) -> int:
         loop = cython.cast(Scheduler, running)
@@ -97,28 +93,39 @@ class Sleep(Awaitable):
             self.timer = handle.post_at(
                 loop, loop._timers, step.monotonic() + seconds, _wake, (self.future, None), None
             )
+        return self.suspend()
+
+    def start_elsewhere(self, seconds: float) -> int:
+        """On a loop that is not ours, through its public interface."""
+        try:
+            loop = asyncio.get_running_loop()
+            self.future = Future(loop=loop)
+            self.foreign_timer = loop.call_later(seconds, _wake, self.future, None)
+        except Exception as exc:
+            return self.fail(exc)
+        return self.suspend()
+
+    def suspend(self) -> int:
+        fut = self.future
         self.stage = 2
-        self.future.blocking = True
-        self.value = self.future
+        fut.blocking = True  # type: ignore[union-attr]
+        self.value = fut
         return step.YIELDED
 
-    def delegate(self, exc: BaseException | None) -> int:
-        """Sends or throws into the coroutine for another loop."""
-        try:
-            self.value = self.elsewhere.send(None) if exc is None else self.elsewhere.throw(exc)
-        except StopIteration as stop:
-            self.stage = 4
-            self.elsewhere = None
-            self.value = stop.value
-            return step.RETURNED
-        except BaseException as raised:
-            return self.fail(raised)
-        return step.YIELDED
+    def drop_timer(self) -> int:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        elif self.foreign_timer is not None:
+            self.foreign_timer.cancel()
+            self.foreign_timer = None
+        return 0
 
     def resume_throw(self, exc: BaseException) -> int:
-        if self.stage == 3:
-            return self.delegate(exc)
-        return self.fail(RuntimeError("cannot reuse already awaited coroutine") if self.stage == 4 else exc)
+        return self.fail(RuntimeError("cannot reuse already awaited coroutine") if self.stage == 3 else exc)
+
+    def fresh(self) -> bool:
+        return self.stage == 0
 
     def fail(self, exc: BaseException) -> int:
         self.close()
@@ -127,13 +134,9 @@ class Sleep(Awaitable):
 
     def close(self) -> None:
         """Ends it: the timer is cancelled."""
-        self.stage = 4
-        if self.timer is not None:
-            self.timer.cancel()
-        elsewhere = self.elsewhere
-        self.timer = self.future = self.elsewhere = None
-        if elsewhere is not None:
-            elsewhere.close()
+        self.stage = 3
+        self.drop_timer()
+        self.future = None
 
     def __repr__(self) -> str:
         return f"<coroutine object sleep at {id(self):#x}>"
@@ -141,7 +144,7 @@ class Sleep(Awaitable):
     def __del__(self) -> None:
         if self.stage == 0:
             warnings.warn("coroutine 'sleep' was never awaited", RuntimeWarning, stacklevel=1, source=self)
-        elif self.stage != 4:
+        elif self.stage != 3:
             self.close()
 
 

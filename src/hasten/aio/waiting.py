@@ -128,7 +128,11 @@ class Wait(NativeCoroutine):
                     raise TypeError(
                         "Passing coroutines is forbidden, use tasks explicitly: create_task() makes one of each."
                     )
-                f.add_done_callback  # noqa: B018  # AttributeError for what is no future, before anything is hooked
+                if not hasattr(f, "add_done_callback"):  # before anything is hooked
+                    raise AttributeError(
+                        f"{type(f).__name__!r} object has no attribute 'add_done_callback': wait() takes futures and "
+                        f"tasks, got {f!r}"
+                    )
         loop = native.running()
         self.futures = fs
         self.given = None

@@ -18,6 +18,10 @@ from typing import Any
 
 STACK_DEPTH = 10  # frames of a source traceback
 CHAIN_DEPTH = 8  # tasks that wait for each other in one repr
+WRONG_THREAD = (
+    "Non-thread-safe operation invoked on an event loop other than the current one: "
+    "from another thread use loop.call_soon_threadsafe() or asyncio.run_coroutine_threadsafe()"
+)
 _nesting = threading.local()
 
 

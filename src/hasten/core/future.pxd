@@ -30,6 +30,11 @@ cdef class Future:
     cdef object make_cancelled(self)
     cdef object failure(self)
     cdef int finish(self, object result) except -1
+    cdef inline bint guarded(self) noexcept:
+        # the loop has to be asked before anybody is woken: not ours, in debug mode, or closed
+        return self.queue is None or self.queue.guarded
+    cdef int check_use(self) except -1
+    cdef bint abandoned(self) except -1
     cdef int schedule(self) except -1
     @cython.locals(h=Handle)
     cdef int wake(self, object entry) except -1

@@ -53,6 +53,9 @@ class Future:
         def __reduce_ex__(self, protocol: Any) -> Any:
             raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
+        def guarded(self) -> bool:
+            return self.queue is None or self.queue.guarded
+
     def __init__(self, *, loop: Any = None) -> None:
         if self._loop is not None:
             raise RuntimeError(f"{type(self).__name__} object is already initialized")
@@ -201,8 +204,8 @@ class Future:
     def finish(self, result: Any) -> int:
         if self.status != state.PENDING:
             raise InvalidStateError(f"invalid state: {self!r} is done already")
-        if self.queue is not None and self.queue.debug:
-            self._loop._check_thread()  # before anything has changed, so that who waits can still be woken
+        if self.guarded():
+            self.check_use()
         self.outcome = result
         self.status = state.FINISHED
         self.schedule()
@@ -221,8 +224,8 @@ class Future:
             wrapped = RuntimeError("StopIteration interacts badly with generators and cannot be raised into a Future")
             wrapped.__cause__ = wrapped.__context__ = exception
             exception = wrapped
-        if self.queue is not None and self.queue.debug:
-            self._loop._check_thread()
+        if self.guarded():
+            self.check_use()
         self.error = exception
         self.error_tb = exception.__traceback__
         self.status = state.FINISHED
@@ -237,12 +240,29 @@ class Future:
         self.log_tb = False
         if self.status != state.PENDING:
             return False
-        if self.queue is not None and self.queue.debug:
-            self._loop._check_thread()
+        if self.guarded():
+            self.check_use()
         self.status = state.CANCELLED
         self.cancel_message = msg
         self.schedule()
         return True
+
+    def check_use(self) -> int:
+        """Can those who wait be woken, from this thread? RuntimeError, before anything has changed, if not."""
+        loop = self.get_loop()
+        if self.queue is not None and self.queue.debug:
+            loop._check_thread()
+        if self.waiter is None and self.callbacks is None:
+            return 0
+        if loop.is_closed():
+            raise RuntimeError("Event loop is closed")
+        if self.queue is None and loop.get_debug() and loop.is_running() and asyncio._get_running_loop() is not loop:
+            raise RuntimeError(describe.WRONG_THREAD)
+        return 0
+
+    def abandoned(self) -> bool:
+        """Is its loop closed, so that nobody on it goes on?"""
+        return self.guarded() and self._loop is not None and self._loop.is_closed()
 
     # ---- waiting --------------------------------------------------------------------------
 
@@ -334,7 +354,7 @@ class Future:
         return 0
 
     def call_back(self, fn: Any, context: Context | None) -> int:
-        if self.queue is None or self.queue.debug:
+        if self.queue is None or self.queue.guarded:
             self.get_loop().call_soon(fn, self, context=context)
         else:
             handle.post(self._loop, self.queue, fn, (self,), context)
@@ -485,10 +505,10 @@ def new_future(loop: Any, queue: Ready) -> Future:
 
 
 def set_unless_done(fut: Any, result: Any) -> int:
-    """Sets a result if nobody was faster: for timers."""
+    """Sets a result if nobody was faster, and if anybody can go on: for timers."""
     if type(fut) is Future:
         f = cython.cast(Future, fut)
-        if f.status == state.PENDING:
+        if f.status == state.PENDING and not (f.guarded() and f.abandoned()):
             f.finish(result)
     elif not fut.done():
         fut.set_result(result)

@@ -100,6 +100,9 @@ class NativeCoroutine(Awaitable):
             return step.RAISED
         return self.fail(exc)
 
+    def fresh(self) -> bool:
+        return self.stage == 0
+
     def close(self) -> None:
         """Ends it where it is suspended, as if GeneratorExit were thrown in."""
         if self.stage == 1:

@@ -19,6 +19,7 @@ cdef class Ready:
     cdef size_t head, tail      # ever growing; slot = number & mask
     cdef int tag                # of the item taken last
     cdef bint debug             # the loop's debug mode, for who has only the queue
+    cdef bint guarded           # who puts something in has to ask the loop first: debug mode, or it is closed
     cdef object keep            # unused: gives the type a place in the garbage collector
 
     cdef inline int push(self, object item, uintptr_t tag) except -1:

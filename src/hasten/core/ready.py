@@ -15,6 +15,7 @@ class Ready:
         self._items: deque[tuple[Any, int]] = deque()
         self.tag = HANDLE  # of the item taken last
         self.debug = False  # the loop's debug mode, for who has only the queue
+        self.guarded = False  # who puts something in has to ask the loop first: debug mode, or it is closed
 
     def push(self, item: Any, tag: int) -> None:
         self._items.append((item, tag))

@@ -230,6 +230,7 @@ class Scheduler:
 
     def _set_debug(self, enabled: bool) -> None:
         self.debug = self._ready.debug = bool(enabled)
+        self._ready.guarded = self.debug or self._closed
 
     def _check_closed(self) -> None:
         if self._closed:
@@ -238,10 +239,7 @@ class Scheduler:
     def _check_thread(self) -> None:
         """In debug mode: not from a wrong thread."""
         if self._thread_id != 0 and self._thread_id != threading.get_ident():
-            raise RuntimeError(
-                "Non-thread-safe operation invoked on an event loop other than the current one: "
-                "from another thread use loop.call_soon_threadsafe() or asyncio.run_coroutine_threadsafe()"
-            )
+            raise RuntimeError(describe.WRONG_THREAD)
 
     def _check_callback(self, callback: Any, method: str) -> None:
         if inspect.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
@@ -270,7 +268,7 @@ class Scheduler:
 
     def _shut(self) -> None:
         """Closes: nothing is run any more, and the poller's fds are given back."""
-        self._closed = True
+        self._closed = self._ready.guarded = True
         self._ready.drop()
         self._timers.drop()
         self._poller.close()

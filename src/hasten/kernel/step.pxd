@@ -85,3 +85,4 @@ cdef class Awaitable:
     cdef object value           # yielded, returned or raised by the latest resume
     cdef int resume(self) except -2
     cdef int resume_throw(self, object exc) except -2
+    cdef bint fresh(self) except -1

@@ -290,6 +290,10 @@ class Awaitable:
         self.value = exc
         return RAISED
 
+    def fresh(self) -> bool:
+        """Is it a coroutine that was not started yet?"""
+        return False
+
     def _deliver(self, kind: int) -> Any:
         value, self.value = self.value, None
         if kind == YIELDED:
@@ -311,6 +315,8 @@ class Awaitable:
         return self._deliver(self.resume())
 
     def send(self, value: Any) -> Any:
+        if value is not None and self.fresh():
+            raise TypeError("can't send non-None value to a just-started coroutine")
         return self._deliver(self.resume())
 
     def throw(self, *args: Any) -> Any:

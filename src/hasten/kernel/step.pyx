@@ -264,6 +264,9 @@ cdef class Awaitable:
         self.value = exc
         return RAISED
 
+    cdef bint fresh(self) except -1:
+        return False
+
     def __await__(self):
         return self
 
@@ -346,6 +349,8 @@ cdef int _am_send(PyObject *me, PyObject *arg, PyObject **res) except -1:
 
 cdef PyObject *_send_method(PyObject *me, PyObject *arg) except? NULL:
     cdef Awaitable a = <Awaitable>me
+    if <object>arg is not None and a.fresh():
+        raise TypeError("can't send non-None value to a just-started coroutine")
     return _deliver(a, a.resume(), False)
 
 
