@@ -8,6 +8,7 @@
 #   make lint                 ruff and mypy
 #   make sanitize             the compiled core's tests with AddressSanitizer and UndefinedBehaviorSanitizer
 #   make soak                 five million requests: memory, files and tasks may not grow
+#   make million              a million tasks, cancelled at random points: memory may not grow
 #   make conformance          CPython's own asyncio tests, as tables
 #   make clean                removes builds; make distclean removes the environments too
 #
@@ -34,7 +35,7 @@ JOBS ?= $(if $(filter %.py,$(firstword $(subst ::, ,$(T)))),0,$(CORES))
 pxd := $(shell find src -name '*.pxd')
 compiled := setup.py $(pxd) $(wildcard $(pxd:.pxd=.py)) $(shell find src -name '*.pyx' -o -name '*.h')
 
-.PHONY: dev demo test bench lint format sanitize soak conformance clean distclean
+.PHONY: dev demo test bench lint format sanitize soak million conformance clean distclean
 .DELETE_ON_ERROR:
 
 dev: $(VENV)/.built
@@ -64,6 +65,9 @@ sanitize: $(VENV)/.built $(VENV)/.has-test
 
 soak: $(VENV)/.built
 	$(PY) -m bench.soak $(ARGS)
+
+million: $(VENV)/.built
+	$(PY) -W ignore tests/sanitize/stress.py $(or $(ARGS),1 10002 cancellations)
 
 conformance: $(VENV)/.built
 	$(PY) tests/cpython/run.py $(ARGS)

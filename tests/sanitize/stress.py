@@ -3,7 +3,8 @@
     python stress.py SEED ROUNDS [NAME]
 
 Prints "done" when everything has ended. With a NAME only that kind of step is taken, and the numbers that must not
-grow are printed after each third of the rounds: allocated blocks, objects of the garbage collector, RSS in KiB, fds.
+grow are printed after each third of the rounds; the exit status is 1 if they grew in the last third. A round of
+"cancellations" makes a hundred tasks: `make million` takes ten thousand of them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import hasten
@@ -182,17 +183,159 @@ async def iterators(loop: Any, rng: random.Random) -> None:
     fut.cancel()
 
 
-STEPS: list[Step] = [tasks, eager, futures, timers, gathers, timeouts, connections, threads, sleepers, iterators]
+class Meeting:
+    """What a round's tasks wait at."""
+
+    def __init__(self, loop: Any) -> None:
+        self.lock, self.event = hasten.Lock(), hasten.Event()
+        self.semaphore, self.condition = hasten.Semaphore(1), hasten.Condition()
+        self.empty, self.full = hasten.Queue(), hasten.Queue(1)  # type: ignore[var-annotated]
+        self.future = loop.create_future()
+        self.full.put_nowait(0)
+
+    async def by_sleep(self) -> None:
+        await hasten.sleep(100)
+
+    async def by_lock(self) -> None:
+        async with self.lock:
+            await hasten.sleep(0)
+
+    async def by_semaphore(self) -> None:
+        async with self.semaphore:
+            await hasten.sleep(0)
+
+    async def by_event(self) -> None:
+        await self.event.wait()
+
+    async def by_condition(self) -> None:
+        async with self.condition:
+            await self.condition.wait()
+
+    async def by_get(self) -> None:
+        await self.empty.get()
+
+    async def by_put(self) -> None:
+        await self.full.put(self)
+
+    async def by_future(self) -> None:
+        await self.future
+
+    async def by_shield(self) -> None:
+        await hasten.shield(self.future)
+
+    async def by_gather(self) -> None:
+        await hasten.gather(self.event.wait(), self.by_get())
+
+    async def by_wait(self) -> None:
+        inner = hasten.create_task(self.empty.get())
+        try:
+            await hasten.wait([inner], timeout=100)
+        finally:
+            inner.cancel()
+
+    async def by_wait_for(self) -> None:
+        await hasten.wait_for(self.by_event(), 100)
+
+    async def by_timeout(self) -> None:
+        async with hasten.timeout(100):
+            await self.by_future()
+
+    async def by_group(self) -> None:
+        async with hasten.TaskGroup() as group:
+            group.create_task(self.by_put())
+            group.create_task(self.by_event())
+
+    async def by_as_completed(self) -> None:
+        async for _ in hasten.as_completed([hasten.create_task(self.by_future())]):
+            pass
+
+    async def in_finally(self) -> None:
+        try:
+            await hasten.sleep(100)
+        finally:
+            await self.by_event()
+
+    async def in_handler(self) -> None:
+        try:
+            await self.by_get()
+        except asyncio.CancelledError:
+            await self.by_semaphore()
+            raise Failure
 
 
-def numbers() -> tuple[int, int, int, int]:
+WAITS = [getattr(Meeting, name) for name in dir(Meeting) if name.startswith(("by_", "in_"))]
+
+
+async def cancellations(loop: Any, rng: random.Random) -> None:
+    """A hundred tasks that wait in every way there is, cancelled before their first step or after a few."""
+    meeting = Meeting(loop)
+
+    def eagerly(coro: Any) -> Any:
+        return hasten.Task(coro, loop=loop, eager_start=True)
+
+    def stock(coro: Any) -> Any:
+        return asyncio.Task(coro, loop=loop)
+
+    kinds = [loop.create_task, loop.create_task, loop.create_task, eagerly, stock]
+    made = [rng.choice(kinds)(rng.choice(WAITS)(meeting)) for _ in range(100)]
+    for _ in range(rng.randrange(4)):
+        for task in rng.sample(made, 20):
+            task.cancel()
+        await hasten.sleep(0)
+    if rng.random() < 0.3:
+        meeting.event.set()
+    for _ in range(2):  # those in finally wait once more
+        for task in made:
+            task.cancel()
+        await hasten.sleep(0)
+        await hasten.sleep(0)
+    meeting.event.set()
+    meeting.future.cancel()
+    for _ in range(20):
+        for task in made:
+            task.cancel()
+        await hasten.sleep(0)
+    while len(hasten.all_tasks()) > 1:
+        await hasten.sleep(0)
+    assert all(task.done() for task in made)
+    for task in made:
+        if not task.cancelled():
+            task.exception()
+
+
+STEPS: list[Step] = [
+    tasks,
+    cancellations,
+    eager,
+    futures,
+    timers,
+    gathers,
+    timeouts,
+    connections,
+    threads,
+    sleepers,
+    iterators,
+]
+
+
+NUMBERS = ("allocated blocks", "objects of the garbage collector", "KiB in memory", "files")
+
+
+def numbers() -> tuple[int, ...]:
     gc.collect()
     with open("/proc/self/statm") as file:
         rss = int(file.read().split()[1]) * (os.sysconf("SC_PAGE_SIZE") // 1024)
     return sys.getallocatedblocks(), len(gc.get_objects()), rss, len(os.listdir("/proc/self/fd"))
 
 
-def main(seed: int, rounds: int, name: str | None) -> None:
+def grown(early: Sequence[int], late: Sequence[int], rounds: int) -> list[str]:
+    """What a third of the rounds made more of. One object leaked in each would be rounds / 3 of them."""
+    allowed = (rounds / 12 + 20, rounds / 12 + 20, 2000, 0)
+    rows = zip(NUMBERS, early, late, allowed, strict=True)
+    return [f"{name}: from {before} to {after}" for name, before, after, more in rows if after - before > more]
+
+
+def main(seed: int, rounds: int, name: str | None) -> int:
     logging.disable(logging.CRITICAL)
     rng = random.Random(seed)
     chosen = [step for step in STEPS if name in (None, step.__name__)]
@@ -205,10 +348,14 @@ def main(seed: int, rounds: int, name: str | None) -> None:
         for _ in range(count):
             await rng.choice(chosen)(loop, rng)
 
+    if name is not None:
+        print(", ".join(NUMBERS))
+    measured = []
     for _ in range(3):
         loop.run_until_complete(some(rounds // 3))
+        measured.append(numbers())
         if name is not None:
-            print(*numbers(), flush=True)
+            print(*measured[-1], flush=True)
     left = hasten.all_tasks(loop)
     for task in left:
         task.cancel()
@@ -218,8 +365,12 @@ def main(seed: int, rounds: int, name: str | None) -> None:
     loop.close()
     del loop
     gc.collect()
-    print("done")
+    found = [] if name is None else grown(measured[1], measured[2], rounds)
+    for line in found:
+        print(line)
+    print("grew" if found else "done")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None))
