@@ -2,7 +2,8 @@
 
 The errors of this kind that asyncio has had, each a waiter that hangs although what it waits for is there: of locks
 bpo-27585, bpo-32734; of semaphores bpo-45997, gh-90155; of conditions bpo-22970, bpo-42600, gh-111693, gh-112202; of
-queues bpo-23812, gh-108042; gh-156054. All are some order of a few wake-ups and cancellations: here every order is tried.
+queues bpo-23812, gh-108042; gh-156054.
+All are some order of a few wake-ups and cancellations: here every order is tried.
 """
 
 from __future__ import annotations
