@@ -362,9 +362,10 @@ class Used:
         return queue.get, lambda: queue.put_nowait(1)
 
     def full_queue(self):
-        queue = self.ns.Queue(1)
+        queue = self.ns.Queue(2)
         queue.put_nowait(0)
-        return lambda: queue.put(1), lambda: queue.shutdown(immediate=True)
+        queue.put_nowait(0)
+        return lambda: queue.put(1), queue.get_nowait
 
     def result(self):
         future = self.loop.create_future() if self.ns is asyncio else self.ns.Future(loop=self.loop)
@@ -389,8 +390,6 @@ USES = ["event", "lock", "semaphore", "queue", "full_queue", "result", "error", 
 @pytest.mark.parametrize("kind", USES)
 def test_used_from_another_thread_in_debug_mode(world, kind, settle):
     """The thread that does so is told, where somebody waits, and with hasten nobody is lost."""
-    if kind == "full_queue" and not hasattr(world.ns.Queue, "shutdown"):
-        pytest.skip("this Python's queues cannot be shut down")
     loop = world.loop_factory()
     loop.set_debug(True)
     told = []
@@ -478,8 +477,6 @@ def test_a_task_made_in_another_thread_in_debug_mode(world):
 @pytest.mark.parametrize("kind", USES)
 def test_waking_somebody_on_a_closed_loop(world, kind, settle):
     """It says so; it does not put something into the queue of a loop that is no more."""
-    if kind == "full_queue" and not hasattr(world.ns.Queue, "shutdown"):
-        pytest.skip("this Python's queues cannot be shut down")
     loop = world.loop_factory()
 
     async def main():
