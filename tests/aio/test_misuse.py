@@ -389,7 +389,7 @@ USES = ["event", "lock", "semaphore", "queue", "full_queue", "result", "error", 
 
 @pytest.mark.parametrize("kind", USES)
 def test_used_from_another_thread_in_debug_mode(world, kind, settle):
-    """The thread that does so is told, where somebody waits, and with hasten nobody is lost."""
+    """The thread that does so is told, where somebody waits; with hasten nothing has changed then, but in queues."""
     loop = world.loop_factory()
     loop.set_debug(True)
     told = []
@@ -409,7 +409,7 @@ def test_used_from_another_thread_in_debug_mode(world, kind, settle):
         thread.join()
         await settle()
         assert not waiting.done()
-        if world.ns is asyncio:
+        if world.ns is asyncio or "queue" in kind:
             waiting._log_destroy_pending = False  # it will never wake up
             return
         used.act()

@@ -29,7 +29,6 @@ cdef class Queue(LoopBound):
     cdef int wake_next(self, object waiters) except -1
     cdef Future wait_in(self, object line)
 
-cdef int wake_or_put_back(object waiters, Future waiter) except -1
 cdef bint withdraw(Future waiter, object line) except -1
 
 @cython.final

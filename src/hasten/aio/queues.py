@@ -264,12 +264,10 @@ class Queue(LoopBound):
         while deques.size(waiters) != 0:
             waiter = deques.shift(waiters)
             if locks.is_pending(waiter):
-                if type(waiter) is not Future:
-                    waiter.set_result(None)
-                elif cython.cast(Future, waiter).guarded():
-                    wake_or_put_back(waiters, waiter)
-                else:
+                if type(waiter) is Future:
                     cython.cast(Future, waiter).finish(None)
+                else:
+                    waiter.set_result(None)
                 break
         return 0
 
@@ -281,15 +279,6 @@ class Queue(LoopBound):
         fut = native.new_waiter(self.bound_loop())
         deques.push(line, fut)
         return fut
-
-
-def wake_or_put_back(waiters: Any, waiter: Future) -> int:
-    """To wake it may be refused, from a wrong thread or on a closed loop."""
-    try:
-        return waiter.finish(None)
-    except RuntimeError:
-        waiters.appendleft(waiter)
-        raise
 
 
 def withdraw(waiter: Future, line: Any) -> bool:
