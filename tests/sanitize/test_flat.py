@@ -14,7 +14,7 @@ import hasten
 PROGRAM = Path(__file__).with_name("stress.py")
 ROUNDS = {
     "tasks": 12000,  # enough that free lists which fill up (256 tasks, 256 futures) do not look like a leak
-    "cancellations": 600,  # of a hundred tasks each; a million: make million
+    "cancellations": 3600,  # of a hundred tasks each, again so many for the free lists; a million: make million
     "eager": 1500,
     "futures": 3000,
     "timers": 600,
