@@ -350,6 +350,16 @@ def test_the_very_exception_that_ended_it_is_raised(kit: Kit) -> None:
     assert caught.value is not error
 
 
+def test_only_the_first_to_ask_is_told_the_message(kit: Kit) -> None:
+    task = kit.task(wait_for_it(kit.future()))
+    task.cancel("x")
+    assert ends_cancelled(kit, task).args == ("x",)
+    for _ in range(2):
+        with pytest.raises(asyncio.CancelledError) as caught:
+            task.result()
+        assert caught.value.args == ()
+
+
 def test_waiting_for_a_cancelled_task(kit: Kit) -> None:
     task = kit.task(wait_for_it(kit.future()))
     kit.tick()

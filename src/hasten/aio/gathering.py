@@ -64,7 +64,14 @@ class GatheringFuture(Collector):
     def end(self, child: Any) -> int:
         """All children are done."""
         if self.cancel_requested:
-            self.set_exception(child._make_cancelled_error())
+            # As asyncio has it: all are looked at, and the words are those of the last in the list, not of the last to
+            # end. (None: a limited gather has not begun it.)
+            last = child
+            for each in self.children:
+                if each is not None:
+                    last = each
+                    self.ending_of(each)
+            self.set_exception(last._make_cancelled_error())
         else:
             self.finish([self.ending_of(c) for c in self.children])
         return 0

@@ -187,7 +187,7 @@ class Future:
     def make_cancelled(self) -> BaseException:
         """The CancelledError to raise: the very one that ended a task, the first time."""
         exc = self.error
-        if exc is not None:
+        if exc is not None and self.status == state.CANCELLED:  # else it is another one, and has to stay
             self.error = None
             return exc
         return CancelledError() if self.cancel_message is None else CancelledError(self.cancel_message)

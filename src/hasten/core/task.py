@@ -405,6 +405,7 @@ class Task(Future):
         self.error = value
         if isinstance(value, CancelledError):
             self.status = state.CANCELLED
+            self.cancel_message = None  # this error has it; who asks after the first gets a CancelledError without
             return self.schedule()
         if isinstance(value, StopIteration):
             self.error = RuntimeError("coroutine raised StopIteration")
