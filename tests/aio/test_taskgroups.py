@@ -572,3 +572,37 @@ def test_a_group_that_was_left_is_freed_without_the_collector(world):
         assert world.run(main())() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.ours("asyncio keeps them in a set")
+def test_children_are_cancelled_in_the_order_they_were_made(world):
+    order = []
+
+    class Noted(asyncio.Future):
+        def __init__(self, i):
+            super().__init__()
+            self.i = i
+
+        def cancel(self, msg=None):
+            order.append(self.i)
+            return super().cancel(msg)
+
+    async def wait_for_it(fut):
+        await fut
+
+    async def main():
+        futures = [Noted(i) for i in range(20)]
+        async with world.ns.TaskGroup() as group:
+            for fut in futures:
+                group.create_task(wait_for_it(fut))
+            await asyncio.sleep(0)
+            futures[7].set_result(None)  # not the oldest one: from now on they are kept otherwise
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            more = Noted(20)
+            group.create_task(wait_for_it(more))
+            await asyncio.sleep(0)
+            group.cancel()
+
+    world.run(main())
+    assert order == [i for i in range(21) if i != 7]

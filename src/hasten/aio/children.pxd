@@ -4,11 +4,11 @@ cimport cython
 cdef class Children:
     cdef list order             # the tasks, oldest first; None before `first`
     cdef Py_ssize_t first
-    cdef set loose              # None as long as they end in the order they came
+    cdef dict loose             # None as long as they end in the order they came
 
     cdef Py_ssize_t count(self) except -1
     cdef int add(self, object task) except -1
     @cython.locals(first=Py_ssize_t, size=Py_ssize_t)
     cdef int discard(self, object task) except -1
     cdef int scatter(self) except -1
-    cdef set members(self)
+    cdef list members(self)

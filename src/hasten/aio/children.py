@@ -13,7 +13,7 @@ class Children:
 
     order: list[Any]
     first: int
-    loose: set[Any] | None
+    loose: dict[Any, None] | None
 
     def __init__(self) -> None:
         self.order = []
@@ -27,12 +27,12 @@ class Children:
         if self.loose is None:
             self.order.append(task)
         else:
-            self.loose.add(task)
+            self.loose[task] = None
         return 0
 
     def discard(self, task: Any) -> int:
         if self.loose is not None:
-            self.loose.discard(task)
+            self.loose.pop(task, None)
             if len(self.loose) == 0:
                 self.loose = None
             return 0
@@ -53,11 +53,11 @@ class Children:
 
     def scatter(self) -> int:
         """Gives up the order."""
-        self.loose = self.members() or None
+        self.loose = dict.fromkeys(self.members()) or None
         self.order.clear()
         self.first = 0
         return 0
 
-    def members(self) -> set[Any]:
-        """All of them, as a new set."""
-        return set(self.order[self.first :]) if self.loose is None else set(self.loose)
+    def members(self) -> list[Any]:
+        """All of them, in the order they came, as a new list."""
+        return self.order[self.first :] if self.loose is None else list(self.loose)

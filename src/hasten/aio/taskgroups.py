@@ -71,7 +71,7 @@ class TaskGroup:
 
     @property
     def _tasks(self) -> set[Any]:
-        return self.children.members()
+        return set(self.children.members())
 
     def __repr__(self) -> str:
         parts = ["<TaskGroup"]
