@@ -226,6 +226,48 @@ def test_what_an_await_raises_has_what_was_being_handled_as_its_context() -> Non
     hasten.run(main())
 
 
+# Each runs a compiled `try` while it is awaited.
+TRYING: dict[str, Callable[[], Any]] = {
+    "sleep(0)": lambda: hasten.sleep(0),
+    "sleep(1)": lambda: hasten.sleep(1),
+    "sleep('x')": lambda: hasten.sleep("x"),  # type: ignore[arg-type]
+    "Queue.get": lambda: hasten.Queue[int]().get(),
+    "Queue.put": lambda: hasten.Queue[int]().put(1),
+    "wait": lambda: hasten.wait([hasten.ensure_future(hasten.sleep(0))]),
+    "wait_for": lambda: hasten.wait_for(hasten.sleep(0), 0),
+    "TaskGroup": lambda: hasten.TaskGroup().__aenter__(),
+}
+
+
+@pytest.mark.parametrize("name", TRYING)
+def test_what_an_outer_frame_handles_stays_there(name: str) -> None:
+    """An await inside an `except` block further out leaves nothing of it in the coroutine that awaits."""
+
+    last: list[Any] = []
+
+    async def inner() -> None:
+        try:
+            await TRYING[name]()
+        except (asyncio.CancelledError, TypeError):
+            pass
+        last.append(hasten.get_running_loop().create_future())
+        await last[0]
+
+    async def main() -> None:
+        coro = inner()
+        try:
+            raise ValueError("outer")
+        except ValueError:
+            coro.send(None)
+            if not last:
+                coro.throw(asyncio.CancelledError)
+        with pytest.raises(KeyError) as caught:
+            coro.throw(KeyError("later"))
+        assert caught.value.__context__ is None
+
+    hasten.run(main())
+
+
 def test_waking_from_a_wrong_thread_is_refused_in_debug_mode() -> None:
     async def main() -> None:
         event = hasten.Event()

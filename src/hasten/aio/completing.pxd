@@ -19,7 +19,7 @@ cdef class Next(NativeCoroutine):
     cdef bint resolve               # to give the result, not the future
     cdef bint claimed
 
-    @cython.locals(arrivals=Arrivals)
+    @cython.locals(arrivals=Arrivals, kind=cython.int)
     cdef int go(self) except -2
     @cython.locals(f=Future)
     cdef int hand_out(self, object child) except -2

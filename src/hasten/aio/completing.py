@@ -84,11 +84,11 @@ class Next(NativeCoroutine):
     def start(self) -> int:
         if not self.claimed:
             try:
-                if not self.owner.arrivals.claim():  # type: ignore[union-attr]
-                    return self.finish(StopAsyncIteration())
+                self.claimed = self.owner.arrivals.claim()  # type: ignore[union-attr]
             except BaseException as exc:
                 return self.finish(exc)
-            self.claimed = True
+            if not self.claimed:
+                return self.finish(StopAsyncIteration())
         return self.go()
 
     def woken(self) -> int:
@@ -100,18 +100,21 @@ class Next(NativeCoroutine):
         try:
             kind = arrivals.ready()
             if kind == 0:
-                return self.hand_out(arrivals.take())
-            if kind == 2:
-                arrivals.unclaim()
-                return self.over(arrivals)
-            fut = native.new_waiter(arrivals.loop)
-            if arrivals.waiters is None:
-                arrivals.waiters = deque()
-            deques.push(arrivals.waiters, fut)
+                child = arrivals.take()
+            elif kind == 1:
+                fut = native.new_waiter(arrivals.loop)
+                if arrivals.waiters is None:
+                    arrivals.waiters = deque()
+                deques.push(arrivals.waiters, fut)
         except BaseException as exc:
             arrivals.unclaim()
             return self.finish(exc)
-        return self.suspend(fut)
+        if kind == 0:
+            return self.hand_out(child)
+        if kind == 1:
+            return self.suspend(fut)
+        arrivals.unclaim()
+        return self.over(arrivals)
 
     def hand_out(self, child: Any) -> int:
         if child is None:
@@ -125,9 +128,10 @@ class Next(NativeCoroutine):
                 return self.give(f.outcome)
             return self.fail(f.failure())
         try:
-            return self.give(child.result())
+            value = child.result()
         except BaseException as exc:
             return self.fail(exc)
+        return self.give(value)
 
     def over(self, arrivals: Arrivals) -> int:
         """There was less to come than was asked for."""

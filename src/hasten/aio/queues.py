@@ -219,11 +219,12 @@ class Queue(LoopBound):
     def get_or_hand_on(self) -> Any:
         """get_nowait() for get()."""
         try:
-            return self.take() if self.kind != 0 else self.get_nowait()
+            item = self.take() if self.kind != 0 else self.get_nowait()
         except BaseException:
             if not self.is_empty():
                 self.wake_next(self._getters)
             raise
+        return item
 
     # ---- finishing ------------------------------------------------------------------------
 
@@ -306,14 +307,15 @@ class QueueGet(NativeCoroutine):
         q = self.queue
         try:
             if not q.is_empty():
-                self.give(q.get_or_hand_on())
+                kind = self.give(q.get_or_hand_on())
                 keep_get(self)
-                return step.RETURNED
-            if q._is_shutdown:
+            elif q._is_shutdown:
                 raise QueueShutDown
-            return self.suspend(q.wait_in(q._getters))
+            else:
+                kind = self.suspend(q.wait_in(q._getters))
         except BaseException as exc:
             return self.fail(exc)
+        return kind
 
     def woken(self) -> int:
         return self.start()  # somebody else may have taken what we were woken for
@@ -342,14 +344,15 @@ class QueuePut(NativeCoroutine):
         try:
             if not q.is_full():
                 q.put_or_hand_on(self.item)
-                self.give(None)
+                kind = self.give(None)
                 keep_put(self)
-                return step.RETURNED
-            if q._is_shutdown:
+            elif q._is_shutdown:
                 raise QueueShutDown
-            return self.suspend(q.wait_in(q._putters))
+            else:
+                kind = self.suspend(q.wait_in(q._putters))
         except BaseException as exc:
             return self.fail(exc)
+        return kind
 
     def woken(self) -> int:
         return self.start()  # somebody else may have taken the slot that we were woken for

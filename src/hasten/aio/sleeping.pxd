@@ -18,6 +18,7 @@ cdef class Sleep(Awaitable):
     cdef object foreign_timer   # in its place on a loop that is not ours
     cdef object __weakref__
 
+    @cython.locals(over=cython.bint, seconds=double)
     cdef int start(self) except -2
     @cython.locals(loop=Scheduler, seconds=double)
     cdef int start_timer(self, object running, double seconds) except -2

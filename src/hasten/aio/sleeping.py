@@ -69,13 +69,14 @@ class Sleep(Awaitable):
         """The first send."""
         delay = self.delay
         try:
-            if delay <= 0:
-                self.stage = 1
-                self.value = None
-                return step.YIELDED
-            seconds = float(delay)
+            over = delay <= 0
+            seconds = 0.0 if over else float(delay)
         except Exception as exc:
             return self.fail(exc)
+        if over:
+            self.stage = 1
+            self.value = None
+            return step.YIELDED
         if math.isnan(seconds):
             return self.fail(ValueError("Invalid delay: NaN (not a number)"))
         running = step.running_loop()

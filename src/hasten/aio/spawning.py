@@ -75,7 +75,8 @@ def ensure_future(coro_or_future: Any, *, loop: Any = None) -> Any:
     if loop is None:
         loop = asyncio.get_event_loop()
     try:
-        return loop.create_task(coro_or_future)
+        task = loop.create_task(coro_or_future)
     except RuntimeError:
         coro_or_future.close()  # the error says it; a warning that nobody awaited it would not help
         raise
+    return task

@@ -103,10 +103,11 @@ class Wait(NativeCoroutine):
 
     def start(self) -> int:
         try:
-            return self.begin()
+            kind = self.begin()
         except BaseException as exc:
             self.unhook()
             return self.fail(exc)
+        return kind
 
     def check(self) -> int:
         """Is that something to wait for?"""
@@ -230,11 +231,12 @@ class WaitFor(Driver):
 
     def start(self) -> int:
         try:
-            return self.begin()
+            kind = self.begin()
         except BaseException as exc:
             if self.countdown is not None:
                 self.let_go()
             return self.fail(exc)
+        return kind
 
     def begin(self) -> int:
         awaitable = self.awaitable
@@ -321,13 +323,14 @@ class WaitFor(Driver):
     def woken(self) -> int:
         fut = self.let_go()
         try:
-            return self.give(fut.result())
+            value = fut.result()
         except CancelledError as exc:
             late = TimeoutError()
             late.__cause__ = late.__context__ = exc
             return self.fail(late)
         except BaseException as exc:
             return self.fail(exc)
+        return self.give(value)
 
     def failed(self, exc: BaseException) -> int:
         self.let_go()

@@ -55,6 +55,19 @@ static inline void hasten_raise_thrown(PyObject *exc) {
 #endif
 }
 
+/* A compiled `except` that was entered puts back, where it ends, what was handled before: if that is an exception of an
+ * outer frame, into the frame that called us, where it would stay. Takes it out again. */
+static inline void hasten_unhandle(void) {
+    _PyErr_StackItem *caller = PyThreadState_Get()->exc_info, *outer = caller->previous_item;
+    PyObject *handled = caller->exc_value;
+    if (handled == NULL || handled == Py_None) return;
+    while (outer != NULL && (outer->exc_value == NULL || outer->exc_value == Py_None)) outer = outer->previous_item;
+    if (outer != NULL && outer->exc_value == handled) {
+        caller->exc_value = NULL;
+        Py_DECREF(handled);
+    }
+}
+
 /* ---- one step of a coroutine, one call of a callback -------------------------------------- */
 
 enum { HASTEN_RAISED = -1, HASTEN_RETURNED = 0, HASTEN_YIELDED = 1 };

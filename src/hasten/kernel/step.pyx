@@ -65,6 +65,7 @@ cdef extern from *:
 cdef extern from "hasten.h":
     void hasten_raise(object exc) noexcept
     void hasten_raise_thrown(object exc) noexcept
+    void hasten_unhandle() noexcept
     void hasten_patch_awaitable(object t, PyObject *(*it)(PyObject *) except? NULL,
                                 int (*snd)(PyObject *, PyObject *, PyObject **) except -1)
     void hasten_seal(object t) noexcept
@@ -322,6 +323,7 @@ cdef PyObject *_deliver(Awaitable a, int kind, bint by_next) noexcept:
         Py_INCREF(value)
         return <PyObject *>value
     if kind == RAISED:
+        hasten_unhandle()
         hasten_raise(value)
     else:
         hasten_stop(value, by_next)
@@ -339,6 +341,7 @@ cdef int _am_send(PyObject *me, PyObject *arg, PyObject **res) except -1:
     value = a.value
     a.value = None
     if kind == RAISED:
+        hasten_unhandle()
         res[0] = NULL
         hasten_raise(value)
         return kind
@@ -358,6 +361,7 @@ cdef PyObject *_throw_method(PyObject *me, PyObject *args) except? NULL:
     cdef Awaitable a = <Awaitable>me
     thrown = _as_exception(<object>args)
     cdef int kind = a.resume_throw(thrown)
+    hasten_unhandle()
     if kind == RAISED and a.value is thrown:
         a.value = None
         hasten_raise_thrown(thrown)
