@@ -40,7 +40,7 @@ OLDER: dict[str, Any] = {
         [[("do", ("spawn", [("raise",)])), ("sleep", "zero"), ("gather", [("body", []), ("task", 0)], False)]],
         [],
     ),
-    "wait_for": ([[("wait_for", ("body", []), "soon")]], []),
+    "wait_for": ([[("wait_for", ("body", [("try", [("sleep", "never")], [("raise",)], False)]), "soon")]], []),
     "timeouts": ([[("timeout", "zero", [("try", [("sleep", "never")], [("raise",)], False)])]], []),
     "as_completed": ([[("as_completed_async", [("later", [])], "none")]], []),
     "groups": ([[("do", ("cancel_self",)), ("group", [[("raise",)]], [])]], []),

@@ -42,8 +42,8 @@ THEMES = {
     "waiting": Theme(("wait", "shield", "as_completed", "future", "event", "timer")),
     "wait_for": Theme(
         ("wait_for", "queue", "event", "timer"),
-        (3, 12),
-        "wait_for() runs what it is given in a task of its own",
+        (3, 13),
+        "wait_for() runs what it is given in a task of its own (3.11), and is as timeout() below (3.12)",
     ),
     "timeouts": Theme(
         ("timeout", "timer", "lock"),
