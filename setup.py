@@ -74,11 +74,12 @@ def flags() -> tuple[list[str], list[str]]:
     """Compiler and linker flags."""
     if os.name == "nt":
         return [], []
+    counting = ["-include", "refcount.h"]
     if os.environ.get("HASTEN_SANITIZE"):
         san = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
-        return ["-O1", "-g", "-fno-strict-aliasing", "-fwrapv", *san], san
+        return [*counting, "-O1", "-g", "-fno-strict-aliasing", "-fwrapv", *san], san
     optimized = ["-O2", "-g0", "-fno-strict-aliasing", "-fwrapv", "-fno-semantic-interposition", "-fvisibility=hidden"]
-    return ["-include", "refcount.h", *optimized], []
+    return [*counting, *optimized], []
 
 
 def extensions() -> list[Extension]:

@@ -37,6 +37,7 @@ PATIENCE = 60.0  # seconds for one callable, all its calls: only a hang takes as
 MODULES = [
     "kernel.step",
     "kernel.sockio",
+    "kernel.link",
     "kernel.epoll",
     "core.ready",
     "core.roster",
@@ -44,6 +45,7 @@ MODULES = [
     "core.handle",
     "core.future",
     "core.task",
+    "core.native",
     "core.scheduler",
     "core.fdwatch",
     "core.registry",
@@ -51,10 +53,26 @@ MODULES = [
     "poll.selectors",
     "poll.epoll",
     "poll.choice",
+    "net.endpoint",
     "net.stream",
+    "net.listening",
     "aio.sleeping",
     "aio.spawning",
+    "aio.collecting",
     "aio.gathering",
+    "aio.driving",
+    "aio.timeouts",
+    "aio.waiting",
+    "aio.arrivals",
+    "aio.limits",
+    "aio.completing",
+    "aio.shielding",
+    "aio.children",
+    "aio.taskgroups",
+    "aio.kinds",
+    "aio.binding",
+    "aio.locks",
+    "aio.queues",
 ]
 # They end the process, or wait for what never comes, by their very purpose.
 SPARED = {"KqueueEventLoop", "BaseEventLoop", "SelectorEventLoop"}
@@ -291,14 +309,66 @@ def states(shop: Workshop, cls: type[Any]) -> Iterator[tuple[str, Callable[[], A
         "Loop": hasten.new_event_loop,
         "FdWatch": lambda: cls(shop.loop, shop.sock().fileno()),
         "SocketTransport": shop.transport,
+        **coroutines(shop),
     }
     yield "fresh", makers.get(cls.__name__, cls)
     if cls.__name__ in ("Future", "Task", "GatheringFuture"):
         yield "cancelled", lambda: spent(makers[cls.__name__](), "cancel")
     if hasattr(cls, "close"):
         yield "closed", lambda: spent(makers.get(cls.__name__, cls)(), "close")
+    if cls.__name__ in coroutines(shop):
+        yield "begun", lambda: begun(shop, makers[cls.__name__])
     if hasattr(cls, "cancel") and cls.__name__ != "Future":
         yield "cancelled", lambda: spent(makers.get(cls.__name__, cls)(), "cancel")
+
+
+def coroutines(shop: Workshop) -> dict[str, Callable[[], Any]]:
+    """Makers of native coroutines and what belongs to them, which only their own functions make."""
+
+    def taken(primitive: Any) -> Any:
+        with suppressed():
+            primitive.acquire().send(None)
+        return primitive
+
+    def full() -> Any:
+        queue = hasten.Queue[int](1)
+        queue.put_nowait(1)
+        return queue
+
+    return {
+        "LockAcquire": lambda: taken(hasten.Lock()).acquire(),
+        "SemaphoreAcquire": lambda: taken(hasten.Semaphore(1)).acquire(),
+        "EventWait": lambda: hasten.Event().wait(),
+        "QueueGet": lambda: hasten.Queue().get(),
+        "QueuePut": lambda: full().put(2),
+        "Sleep": lambda: hasten.sleep(0.001),
+        "WaitFor": lambda: hasten.wait_for(shop.loop.create_future(), 0.001),
+        "Wait": lambda: hasten.wait([shop.task()], timeout=0.001),
+        "AsCompleted": lambda: hasten.as_completed([shop.task()]),
+        "Next": lambda: next(iter(hasten.as_completed([shop.task()]))),
+        "Shield": lambda: hasten.shield(shop.task()),
+        "Timeout": lambda: hasten.timeout(0.001),
+        "Entering": lambda: hasten.timeout(0.001).__aenter__(),
+        "GroupEntry": lambda: hasten.TaskGroup().__aenter__(),
+        "GroupExit": lambda: hasten.TaskGroup().__aexit__(None, None, None),
+    }
+
+
+def begun(shop: Workshop, make: Callable[[], Any]) -> Any:
+    """One that a task has begun to await."""
+    made: list[Any] = []
+
+    async def begin() -> None:
+        made.append(make())
+        await made[0]
+
+    with suppressed():
+        task = shop.loop.create_task(begin())
+        shop.loop.call_soon(shop.loop.stop)
+        shop.loop.run_forever()
+        if shop.rng.random() < 0.5:
+            task.cancel()
+    return made[0]
 
 
 def spent(obj: Any, method: str) -> Any:
@@ -371,7 +441,7 @@ def groups() -> dict[str, list[tuple[str, Any]]]:
     found: dict[str, list[tuple[str, Any]]] = {}
     for name in MODULES:
         module = importlib.import_module(f"hasten.{name}")
-        mine = [(each, getattr(module, each)) for each in compiled_types(module)]
+        mine = {id(getattr(module, each)): (each, getattr(module, each)) for each in compiled_types(module)}.values()
         found[name] = [
             (f"{name}.{each}", value)
             for each, value in mine

@@ -14,10 +14,12 @@ import hasten
 
 PROGRAM = Path(__file__).with_name("abuse.py")
 GROUPS = [
-    *("kernel.step", "kernel.sockio", "kernel.epoll", "core.ready", "core.roster", "core.timers", "core.handle"),
-    *("core.future", "core.task", "core.scheduler", "core.fdwatch", "core.registry", "poll.contract"),
-    *("poll.selectors", "poll.epoll", "poll.choice", "net.stream", "aio.sleeping", "aio.spawning", "aio.gathering"),
-    *("functions", "classes", "loop"),
+    *("kernel.step", "kernel.sockio", "kernel.link", "kernel.epoll", "core.ready", "core.roster", "core.timers"),
+    *("core.handle", "core.future", "core.task", "core.native", "core.scheduler", "core.fdwatch", "core.registry"),
+    *("poll.contract", "poll.selectors", "poll.epoll", "poll.choice", "net.endpoint", "net.stream", "net.listening"),
+    *("aio.sleeping", "aio.spawning", "aio.collecting", "aio.gathering", "aio.driving", "aio.timeouts", "aio.waiting"),
+    *("aio.arrivals", "aio.limits", "aio.completing", "aio.shielding", "aio.children", "aio.taskgroups", "aio.kinds"),
+    *("aio.binding", "aio.locks", "aio.queues", "functions", "classes", "loop"),
 ]
 SEEDS = (1, 2, 11)
 LINUX_ONLY = {"kernel.epoll", "poll.epoll"}

@@ -183,6 +183,109 @@ async def iterators(loop: Any, rng: random.Random) -> None:
     fut.cancel()
 
 
+async def locks(loop: Any, rng: random.Random) -> None:
+    lock, gate, event = hasten.Lock(), hasten.Semaphore(rng.randrange(1, 4)), hasten.Event()
+    condition = hasten.Condition(lock)
+
+    async def enter() -> None:
+        async with gate:
+            await hasten.sleep(0)
+            if rng.random() < 0.3:
+                await hasten.wait_for(event.wait(), 0.001)
+        async with lock:
+            await hasten.sleep(0)
+        async with condition:
+            condition.notify()
+
+    made = [loop.create_task(enter()) for _ in range(12)]
+    made += [loop.create_task(hasten.wait_for(lock.acquire(), 0)) for _ in range(2)]
+    for _ in range(rng.randrange(8)):
+        await hasten.sleep(0)
+        rng.choice(made).cancel()
+    event.set()
+    for task in made[-2:]:
+        try:
+            await task
+            lock.release()
+        except (TimeoutError, asyncio.CancelledError):
+            pass
+    for task in made:
+        try:
+            await task
+        except (TimeoutError, asyncio.CancelledError):
+            pass
+
+
+async def queues(loop: Any, rng: random.Random) -> None:
+    queue = rng.choice([hasten.Queue, hasten.LifoQueue, hasten.PriorityQueue])(rng.randrange(4))
+
+    async def put() -> None:
+        for i in range(10):
+            await queue.put(i)
+
+    async def get() -> None:
+        while True:
+            await queue.get()
+            queue.task_done()
+            if rng.random() < 0.2:
+                await hasten.sleep(0)
+
+    made = [loop.create_task(kind()) for kind in (put, put, get, get)]
+    if rng.random() < 0.5:
+        for _ in range(rng.randrange(6)):
+            await hasten.sleep(0)
+        rng.choice(made).cancel()
+    else:
+        await hasten.wait(made[:2])
+        await queue.join()
+    queue.shutdown(immediate=rng.random() < 0.5)
+    for task in made:
+        try:
+            await task
+        except (hasten.QueueShutDown, asyncio.CancelledError):
+            pass
+
+
+async def limits(loop: Any, rng: random.Random) -> None:
+    results = hasten.as_completed((leaf(rng) for _ in range(12)), limit=3)
+    async for each in results:
+        try:
+            await each
+        except (Failure, asyncio.CancelledError):
+            if rng.random() < 0.2:
+                break
+    del results
+    try:
+        await loop.create_task(gather_few(rng))
+    except (Failure, asyncio.CancelledError):
+        pass
+    for _ in range(30):
+        if len(asyncio.all_tasks()) == 1:
+            return
+        await hasten.sleep(0.0001)
+
+
+async def gather_few(rng: random.Random) -> None:
+    await hasten.gather(*[leaf(rng) for _ in range(6)], limit=2, return_exceptions=rng.random() < 0.5)
+
+
+async def groups(loop: Any, rng: random.Random) -> None:
+    async def members() -> None:
+        async with hasten.timeout(rng.choice([0.0001, 1])), hasten.TaskGroup() as group:
+            for _ in range(6):
+                group.create_task(leaf(rng))
+            await hasten.sleep(0)
+
+    task = loop.create_task(members())
+    if rng.random() < 0.3:
+        await hasten.sleep(0)
+        task.cancel()
+    try:
+        await hasten.shield(task)
+    except (TimeoutError, ExceptionGroup, asyncio.CancelledError):
+        pass
+
+
 class Meeting:
     """What a round's tasks wait at."""
 
@@ -315,6 +418,10 @@ STEPS: list[Step] = [
     threads,
     sleepers,
     iterators,
+    locks,
+    queues,
+    limits,
+    groups,
 ]
 
 

@@ -24,6 +24,10 @@ ROUNDS = {
     "threads": 600,
     "sleepers": 900,
     "iterators": 6000,
+    "locks": 900,
+    "queues": 900,
+    "limits": 900,
+    "groups": 1500,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+GROUPS = [
+    *("kernel.step", "kernel.link", "core.future", "core.task", "core.native", "core.handle", "core.scheduler"),
+    *("net.stream", "net.listening", "aio.collecting", "aio.gathering", "aio.waiting", "aio.timeouts", "aio.limits"),
+    *("aio.completing", "aio.shielding", "aio.taskgroups", "aio.locks", "aio.queues", "functions", "classes", "loop"),
+]
 pytestmark = [pytest.mark.sanitize, pytest.mark.timeout(1500)]
 
 
@@ -42,8 +48,20 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return where
 
 
-def run(where: Path, *args: str, quarantine: int = 256) -> str:
-    """Runs a program; `quarantine`: MiB of freed memory that AddressSanitizer keeps, to notice if it is used."""
+def more_stack() -> None:
+    """Sanitized frames are several times as large: so deep calls need more than 8 MiB."""
+    _, most = resource.getrlimit(resource.RLIMIT_STACK)
+    room = 1 << 30
+    resource.setrlimit(resource.RLIMIT_STACK, (room if most == resource.RLIM_INFINITY else min(room, most), most))
+
+
+def run(where: Path, *args: str, quarantine: int = 256, pools: bool = False) -> str:
+    """What a program prints.
+
+    quarantine: MiB of freed memory that AddressSanitizer keeps, to notice if it is used.
+    pools: with free lists, as shipped; else what dies is freed at once.
+    """
+    extra = {"HASTEN_POOLS": "1"} if pools else {}
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", *args],
         cwd=where,
@@ -55,7 +73,9 @@ def run(where: Path, *args: str, quarantine: int = 256) -> str:
             "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
             "PYTHONMALLOC": "malloc",
             "PYTHONPATH": str(where / "src"),
+            **extra,
         },
+        preexec_fn=more_stack,
         capture_output=True,
         text=True,
         errors="replace",
@@ -76,15 +96,22 @@ def test_it_is_the_sanitized_build_that_runs(sanitized: Path) -> None:
     assert b"__asan_init" in library_path.read_bytes()
 
 
-@pytest.mark.parametrize("folder", ["tests/core", "tests/poll", "tests/net/test_stream_transport.py"])
-def test_the_tests_pass(sanitized: Path, folder: str) -> None:
-    # the chains of 300,000 tasks need more stack than sanitized frames leave
-    run(sanitized, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not long_chain and not abuse", folder)
+@pytest.mark.parametrize("pools", [False, True], ids=["freed", "pooled"])
+@pytest.mark.parametrize("folder", ["tests/core", "tests/poll", "tests/aio"])
+def test_the_tests_pass(sanitized: Path, folder: str, pools: bool) -> None:
+    run(sanitized, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not abuse", folder, pools=pools)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_random_programs(sanitized: Path, seed: int) -> None:
-    assert run(sanitized, "-W", "ignore", "tests/sanitize/stress.py", str(seed), "600").endswith("done\n")
+@pytest.mark.parametrize("name", ["stream_transport", "stream_flow", "stream_endings", "accepted", "servers"])
+def test_the_network_s_tests_pass(sanitized: Path, name: str) -> None:
+    run(sanitized, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/net/test_{name}.py", pools=True)
+
+
+@pytest.mark.parametrize("pools", [False, True], ids=["freed", "pooled"])
+@pytest.mark.parametrize("seed", range(3))
+def test_random_programs(sanitized: Path, seed: int, pools: bool) -> None:
+    said = run(sanitized, "-W", "ignore", "tests/sanitize/stress.py", str(seed), "3000", pools=pools)
+    assert said.endswith("done\n")
 
 
 def test_a_million_tasks_cancelled_at_random_points(sanitized: Path) -> None:
@@ -93,6 +120,6 @@ def test_a_million_tasks_cancelled_at_random_points(sanitized: Path) -> None:
     assert said.endswith("done\n")
 
 
-@pytest.mark.parametrize("group", ["core.future", "core.task", "core.handle", "net.stream", "aio.gathering", "loop"])
+@pytest.mark.parametrize("group", GROUPS)
 def test_wrong_arguments(sanitized: Path, group: str) -> None:
     assert run(sanitized, "tests/core/abuse.py", group, "3").rstrip().endswith("survived")

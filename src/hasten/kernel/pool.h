@@ -2,16 +2,25 @@
  *
  * Cython's own lists serve root types without __del__ only: an object from one keeps the garbage collector's "was
  * finalized" mark. Here the collector's header is wiped. Only exact instances are kept; subclasses go the usual way.
- * Off under AddressSanitizer, which has to see each free, and without the GIL. */
+ * Without the GIL there are none. AddressSanitizer has to see each free: there they are used only if HASTEN_POOLS is set in
+ * the environment, and what lies in one may not be touched. */
 #ifndef HASTEN_POOL_H
 #define HASTEN_POOL_H
 #include <Python.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(Py_GIL_DISABLED) || defined(Py_DEBUG)
+#if defined(Py_GIL_DISABLED) || defined(Py_DEBUG)
 #  define HASTEN_POOLS 0
+#elif defined(__SANITIZE_ADDRESS__)
+#  include <sanitizer/asan_interface.h>
+#  include <stdlib.h>
+#  define HASTEN_POOLS (getenv("HASTEN_POOLS") != NULL)
 #else
 #  define HASTEN_POOLS 1
+#endif
+#ifndef ASAN_POISON_MEMORY_REGION
+#  define ASAN_POISON_MEMORY_REGION(at, size) ((void)0)
+#  define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)0)
 #endif
 
 enum { HASTEN_POOL_ROOM = 128 };        /* types, at most half of it in use */
@@ -36,6 +45,7 @@ static PyObject *hasten_pool_alloc(PyTypeObject *t, Py_ssize_t items) {
     PyObject *o = (PyObject *)p->head;
     if (p->type == NULL) return PyType_GenericAlloc(t, items);  /* inherited from a base that has a pool */
     if (o != NULL) {
+        ASAN_UNPOISON_MEMORY_REGION(o, (size_t)t->tp_basicsize);
         p->head = *(void **)(o + 1);
         p->count--;
     }
@@ -67,6 +77,7 @@ static void hasten_pool_free(void *memory) {
     *(void **)(o + 1) = p->head;
     p->head = o;
     p->count++;
+    ASAN_POISON_MEMORY_REGION(o, (size_t)t->tp_basicsize);
 }
 
 /* Keeps up to `limit` dead instances of exactly this static type for the next ones. */
