@@ -425,19 +425,21 @@ STEPS: list[Step] = [
 ]
 
 
-NUMBERS = ("allocated blocks", "objects of the garbage collector", "KiB in memory", "files")
+# references are counted by a debug build of Python only
+NUMBERS = ("allocated blocks", "objects of the garbage collector", "KiB in memory", "files", "references")
 
 
 def numbers() -> tuple[int, ...]:
     gc.collect()
+    references: int = getattr(sys, "gettotalrefcount", int)()
     with open("/proc/self/statm") as file:
         rss = int(file.read().split()[1]) * (os.sysconf("SC_PAGE_SIZE") // 1024)
-    return sys.getallocatedblocks(), len(gc.get_objects()), rss, len(os.listdir("/proc/self/fd"))
+    return sys.getallocatedblocks(), len(gc.get_objects()), rss, len(os.listdir("/proc/self/fd")), references
 
 
 def grown(early: Sequence[int], late: Sequence[int], rounds: int) -> list[str]:
     """What a third of the rounds made more of. One object leaked in each would be rounds / 3 of them."""
-    allowed = (rounds / 12 + 20, rounds / 12 + 20, 2000, 0)
+    allowed = (rounds / 12 + 20, rounds / 12 + 20, 2000, 0, rounds / 12 + 20)
     rows = zip(NUMBERS, early, late, allowed, strict=True)
     return [f"{name}: from {before} to {after}" for name, before, after, more in rows if after - before > more]
 

@@ -385,11 +385,12 @@ class Future:
         matching = [entry for entry in [waiter, *self.callbacks] if entry is not None and callback_of(entry) == fn]
         if not matching:
             return 0
-        if self.waiter is not None and any(self.waiter is entry for entry in matching):
+        gone = {id(entry) for entry in matching}
+        if self.waiter is not None and id(self.waiter) in gone:
             self.waiter = None
             self.collected = False
         if self.callbacks is not None:
-            kept = [entry for entry in self.callbacks if not any(entry is gone for gone in matching)]
+            kept = [entry for entry in self.callbacks if id(entry) not in gone]
             self.callbacks = kept or None
         return len(matching)
 

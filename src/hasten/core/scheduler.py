@@ -204,7 +204,10 @@ class Scheduler:
         if factory is not None and not callable(factory):
             raise TypeError(f"task factory must be a callable or None, not {factory!r}")
         self.task_factory = factory
-        self.eager = factory is not None and any(factory is each for each in tasks.eager_factories)
+        self.eager = False
+        for each in tasks.eager_factories:
+            if factory is not None and factory is each:
+                self.eager = True
 
     def get_task_factory(self) -> Any:
         """What set_task_factory() set, or None."""
