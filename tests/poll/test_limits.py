@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import sys
@@ -36,6 +37,49 @@ def test_what_is_no_fd_is_refused(loop: Any, what: Any) -> None:
     for method in (loop.remove_reader, loop.remove_writer):
         with pytest.raises(ValueError, match="Invalid file"):
             method(what)
+
+
+UNCOMPILED = """
+import resource, sys, hasten
+from hasten.core.fdwatch import FdWatch
+assert not hasten.compat.compiled()
+loop = hasten.new_event_loop(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+numbers = (10**7, 2**31 - 1, 2**40, 2**200)
+for number in numbers:
+    try:
+        loop._poller.register(FdWatch(loop, number), 1)
+    except (OSError, OverflowError, ValueError):
+        print('refused')
+for number in numbers:
+    for name in dir(loop._poller):
+        if name.startswith('_') or name in ('close', 'wait'):
+            continue
+        method = getattr(loop._poller, name)
+        for args in ((number,), (number, 1, 1)):
+            try:
+                if callable(method):
+                    method(*args)
+            except (AttributeError, OSError, OverflowError, TypeError, ValueError):
+                pass
+assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4000
+"""  # the loop is not closed: it has been told that this is a forked child
+
+
+def test_uncompiled_no_method_makes_room_for_any_number(poller: str, tmp_path: Path) -> None:
+    """There Python reaches all methods of a poller. Whatever they raise, they do before they take memory."""
+    package = Path(hasten.__file__).parent
+    shutil.copytree(package, tmp_path / "hasten", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
+    done = subprocess.run(
+        [sys.executable, "-c", UNCOMPILED, poller],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["refused"] * 4
 
 
 SCARCE = """

@@ -9,6 +9,5 @@ cdef class EpollPoller(Poller):
     cdef list table                     # fd -> Watch | None
     cdef unsigned int generations
 
-    cdef int grow(self, int fd) except -1
     @cython.locals(watch=Watch)
     cdef int harvest_one(self, int fd, unsigned int generation, int events) except -1

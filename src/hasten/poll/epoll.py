@@ -35,10 +35,6 @@ class EpollPoller(Poller):
         self.table = [None] * 64
         self.generations = 0
 
-    def grow(self, fd: int) -> int:
-        self.table.extend([None] * (fd + 64 - len(self.table) + 1))
-        return 0
-
     def register(self, watch: Watch, events: int) -> int:
         fd = watch.fd
         if fd < 0:
@@ -49,7 +45,7 @@ class EpollPoller(Poller):
         watch.generation = self.generations & 0x7FFFFFFF
         self.queue.add(fd, events, watch.generation)
         if fd >= len(self.table):  # only now: any number may be given as an fd, but not every one is open
-            self.grow(fd)
+            self.table.extend([None] * (fd + 64 - len(self.table) + 1))
         watch.events = events
         watch.fired = 0
         self.table[fd] = watch
