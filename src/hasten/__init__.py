@@ -11,15 +11,19 @@ from typing import Any as _Any
 from hasten import compat as _compat
 
 with _compat.cython_stand_in():  # all that is compiled
-    import hasten.aio.completing
-    import hasten.aio.gathering
-    import hasten.aio.kinds
-    import hasten.aio.queues
-    import hasten.aio.shielding
-    import hasten.aio.sleeping
-    import hasten.aio.taskgroups
-    import hasten.aio.waiting
-    import hasten.loop  # noqa: F401
+    import hasten.loop
+
+    if not _compat.compiled():
+        import hasten.aio.completing
+        import hasten.aio.gathering
+        import hasten.aio.kinds
+        import hasten.aio.queues
+        import hasten.aio.shielding
+        import hasten.aio.sleeping
+        import hasten.aio.taskgroups
+        import hasten.aio.waiting
+        import hasten.net.connecting
+        import hasten.net.servers  # noqa: F401
 
 from asyncio import ALL_COMPLETED as ALL_COMPLETED
 from asyncio import FIRST_COMPLETED as FIRST_COMPLETED
@@ -64,50 +68,10 @@ from asyncio import set_event_loop_policy as set_event_loop_policy
 
 from hasten.aio import names as _names
 from hasten.aio import policies as _policies
-from hasten.aio import streams as _streams
-from hasten.aio import subprocess as subprocess
-from hasten.aio.completing import as_completed as as_completed
-from hasten.aio.conditions import Barrier as Barrier
-from hasten.aio.conditions import Condition as Condition
-from hasten.aio.eager import create_eager_task_factory as create_eager_task_factory
-from hasten.aio.eager import eager_task_factory as eager_task_factory
-from hasten.aio.edges import future_add_to_awaited_by as future_add_to_awaited_by
-from hasten.aio.edges import future_discard_from_awaited_by as future_discard_from_awaited_by
-from hasten.aio.gathering import gather as gather
 from hasten.aio.install import install as install
 from hasten.aio.install import uninstall as uninstall
-from hasten.aio.kinds import iscoroutine as iscoroutine
-from hasten.aio.kinds import isfuture as isfuture
-from hasten.aio.locks import BoundedSemaphore as BoundedSemaphore
-from hasten.aio.locks import Event as Event
-from hasten.aio.locks import Lock as Lock
-from hasten.aio.locks import Semaphore as Semaphore
-from hasten.aio.queues import LifoQueue as LifoQueue
-from hasten.aio.queues import PriorityQueue as PriorityQueue
-from hasten.aio.queues import Queue as Queue
-from hasten.aio.queues import QueueShutDown as QueueShutDown
 from hasten.aio.running import Runner as Runner
 from hasten.aio.running import run as run
-from hasten.aio.shielding import shield as shield
-from hasten.aio.sleeping import sleep as sleep
-from hasten.aio.spawning import create_task as create_task
-from hasten.aio.spawning import ensure_future as ensure_future
-from hasten.aio.streams import StreamReader as StreamReader
-from hasten.aio.streams import StreamReaderProtocol as StreamReaderProtocol
-from hasten.aio.streams import StreamWriter as StreamWriter
-from hasten.aio.streams import open_connection as open_connection
-from hasten.aio.streams import start_server as start_server
-from hasten.aio.subprocess import create_subprocess_exec as create_subprocess_exec
-from hasten.aio.subprocess import create_subprocess_shell as create_subprocess_shell
-from hasten.aio.taskgroups import TaskGroup as TaskGroup
-from hasten.aio.threads import run_coroutine_threadsafe as run_coroutine_threadsafe
-from hasten.aio.threads import to_thread as to_thread
-from hasten.aio.timeouts import Timeout as Timeout
-from hasten.aio.timeouts import timeout as timeout
-from hasten.aio.timeouts import timeout_at as timeout_at
-from hasten.aio.waiting import wait as wait
-from hasten.aio.waiting import wait_for as wait_for
-from hasten.core.bridging import wrap_future as wrap_future
 from hasten.core.future import Future as Future
 from hasten.core.handle import Handle as Handle
 from hasten.core.handle import TimerHandle as TimerHandle
@@ -119,14 +83,54 @@ from hasten.loop import Loop as Loop
 from hasten.loop import new_event_loop as new_event_loop
 
 if _TYPE_CHECKING:  # imported when they are first asked for
+    from hasten.aio import subprocess as subprocess
+    from hasten.aio.completing import as_completed as as_completed
+    from hasten.aio.conditions import Barrier as Barrier
+    from hasten.aio.conditions import Condition as Condition
+    from hasten.aio.eager import create_eager_task_factory as create_eager_task_factory
+    from hasten.aio.eager import eager_task_factory as eager_task_factory
+    from hasten.aio.edges import future_add_to_awaited_by as future_add_to_awaited_by
+    from hasten.aio.edges import future_discard_from_awaited_by as future_discard_from_awaited_by
+    from hasten.aio.gathering import gather as gather
     from hasten.aio.graph import FrameCallGraphEntry as FrameCallGraphEntry
     from hasten.aio.graph import FutureCallGraph as FutureCallGraph
     from hasten.aio.graph import capture_call_graph as capture_call_graph
     from hasten.aio.graph import format_call_graph as format_call_graph
     from hasten.aio.graph import print_call_graph as print_call_graph
-if hasattr(_streams, "open_unix_connection"):
-    from hasten.aio.streams import open_unix_connection as open_unix_connection
-    from hasten.aio.streams import start_unix_server as start_unix_server
+    from hasten.aio.kinds import iscoroutine as iscoroutine
+    from hasten.aio.kinds import isfuture as isfuture
+    from hasten.aio.locks import BoundedSemaphore as BoundedSemaphore
+    from hasten.aio.locks import Event as Event
+    from hasten.aio.locks import Lock as Lock
+    from hasten.aio.locks import Semaphore as Semaphore
+    from hasten.aio.queues import LifoQueue as LifoQueue
+    from hasten.aio.queues import PriorityQueue as PriorityQueue
+    from hasten.aio.queues import Queue as Queue
+    from hasten.aio.queues import QueueShutDown as QueueShutDown
+    from hasten.aio.shielding import shield as shield
+    from hasten.aio.sleeping import sleep as sleep
+    from hasten.aio.spawning import create_task as create_task
+    from hasten.aio.spawning import ensure_future as ensure_future
+    from hasten.aio.streams import StreamReader as StreamReader
+    from hasten.aio.streams import StreamReaderProtocol as StreamReaderProtocol
+    from hasten.aio.streams import StreamWriter as StreamWriter
+    from hasten.aio.streams import open_connection as open_connection
+    from hasten.aio.streams import start_server as start_server
+    from hasten.aio.subprocess import create_subprocess_exec as create_subprocess_exec
+    from hasten.aio.subprocess import create_subprocess_shell as create_subprocess_shell
+    from hasten.aio.taskgroups import TaskGroup as TaskGroup
+    from hasten.aio.threads import run_coroutine_threadsafe as run_coroutine_threadsafe
+    from hasten.aio.threads import to_thread as to_thread
+    from hasten.aio.timeouts import Timeout as Timeout
+    from hasten.aio.timeouts import timeout as timeout
+    from hasten.aio.timeouts import timeout_at as timeout_at
+    from hasten.aio.waiting import wait as wait
+    from hasten.aio.waiting import wait_for as wait_for
+    from hasten.core.bridging import wrap_future as wrap_future
+
+    if _sys.platform != "win32":
+        from hasten.aio.streams import open_unix_connection as open_unix_connection
+        from hasten.aio.streams import start_unix_server as start_unix_server
 if _sys.platform == "win32":
     from asyncio import IocpProactor as IocpProactor  # type: ignore[attr-defined]
     from asyncio import ProactorEventLoop as ProactorEventLoop  # type: ignore[attr-defined]
@@ -136,13 +140,15 @@ __all__ = [*_names.PUBLIC, "Loop", "install", "uninstall"]
 
 
 def __getattr__(name: str) -> _Any:
-    """What is rarely needed; asyncio's submodules (`asyncio.events`…); and names that newer Pythons have dropped."""
-    if _names.HOMES.get(name) == "hasten.aio.graph":
-        import hasten.aio.graph
-
-        globals()[name] = value = getattr(hasten.aio.graph, name)
+    """What not every program needs; asyncio's submodules (`asyncio.events`…); names that newer Pythons have dropped."""
+    if name in _names.HOMES or name == "subprocess":
+        value = globals()[name] = _names.load(name)
         return value
     if name in _names.SUBMODULES:
         module = globals()[name] = _names.submodule(_sys.modules[__name__], name)
         return module
     return _policies.legacy(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "subprocess"})

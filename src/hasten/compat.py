@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from types import ModuleType
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 
 def compiled() -> bool:
     """Whether the extension modules are there; else everything runs as plain Python, slower."""
-    spec = importlib.util.find_spec("hasten.kernel.step")
-    return spec is not None and spec.origin is not None and not spec.origin.endswith((".py", ".pyc"))
+    leaf = importlib.import_module("hasten.kernel.step")  # which needs no `cython`, compiled or not
+    return not str(leaf.__file__).endswith((".py", ".pyc"))
 
 
 class cython_stand_in:
@@ -19,8 +19,14 @@ class cython_stand_in:
 
     def __enter__(self) -> None:
         self._module: ModuleType | None = None
-        if compiled() or importlib.util.find_spec("cython") is not None:
+        if compiled():
             return
+        try:
+            import cython  # noqa: F401
+
+            return
+        except ImportError:
+            pass
         module: Any = ModuleType("cython")
         module.compiled = False
         module.cclass = lambda cls: cls

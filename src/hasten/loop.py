@@ -14,7 +14,7 @@ import warnings
 from asyncio.base_events import _run_until_complete_cb  # type: ignore[attr-defined]
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from concurrent.futures import Executor
-from typing import Any, NoReturn, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple
 
 from hasten.core import fdwatch, report
 from hasten.core.asyncgens import AsyncGenerators
@@ -22,10 +22,14 @@ from hasten.core.executors import Executors
 from hasten.core.scheduler import Scheduler
 from hasten.core.signals import Signals
 from hasten.kernel import step
-from hasten.net import connecting, dns, servers, sockets, tls
+from hasten.net import dns, sockets
 from hasten.poll import choice
 from hasten.poll import events as ev
 
+if TYPE_CHECKING:
+    from hasten.net.servers import Server
+
+# What connects and serves is imported by the methods that need it: a program may start without.
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
@@ -269,6 +273,8 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         all_errors: bool = False,
     ) -> tuple[asyncio.Transport, _P]:
         """Connects to host:port (or takes the connected `sock`); gives (transport, protocol)."""
+        from hasten.net import connecting
+
         return await connecting.create_connection(
             self,
             protocol_factory,
@@ -300,6 +306,8 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         ssl_shutdown_timeout: float | None = None,
     ) -> tuple[asyncio.Transport, _P]:
         """Connects to a unix socket; gives (transport, protocol)."""
+        from hasten.net import connecting
+
         return await connecting.create_unix_connection(
             self,
             protocol_factory,
@@ -321,6 +329,8 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         ssl_shutdown_timeout: float | None = None,
     ) -> tuple[asyncio.Transport, _P]:
         """Serves a socket that was accepted elsewhere; gives (transport, protocol)."""
+        from hasten.net import connecting
+
         return await connecting.connect_accepted_socket(
             self,
             protocol_factory,
@@ -347,8 +357,10 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
-    ) -> servers.Server:
+    ) -> Server:
         """Listens on TCP; gives a Server."""
+        from hasten.net import servers
+
         return await servers.create_server(
             self,
             protocol_factory,
@@ -379,8 +391,10 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
         cleanup_socket: bool = True,
-    ) -> servers.Server:
+    ) -> Server:
         """Listens on a unix socket; gives a Server."""
+        from hasten.net import servers
+
         return await servers.create_unix_server(
             self,
             protocol_factory,
@@ -406,6 +420,8 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         ssl_shutdown_timeout: float | None = None,
     ) -> asyncio.Transport:
         """Upgrades a connection to TLS; gives the transport to use from now on."""
+        from hasten.net import tls
+
         return await tls.start_tls(
             self,
             transport,

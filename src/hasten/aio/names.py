@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -70,6 +71,13 @@ _MODULES = (
     " threads timeouts transports trsock unix_events proactor_events windows_events windows_utils"
 )
 SUBMODULES = frozenset(_MODULES.split())
+
+
+def load(name: str) -> Any:
+    """The object of this name, a key of HOMES or "subprocess"; imports the module that defines it."""
+    if name == "subprocess":
+        return import_module("hasten.aio.subprocess")
+    return getattr(import_module(HOMES[name]), name)
 
 
 def submodule(package: ModuleType, name: str) -> ModuleType:

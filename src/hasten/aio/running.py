@@ -13,7 +13,6 @@ from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 from hasten.aio.coroutines import await_it
-from hasten.aio.gathering import gather
 from hasten.aio.install import chosen_policy
 from hasten.core.registry import all_tasks
 from hasten.core.scheduler import Scheduler
@@ -194,6 +193,8 @@ def _cancel_all(loop: Any) -> None:
     left = all_tasks(loop)
     if not left:
         return
+    from hasten.aio.gathering import gather  # only now: most programs leave nothing
+
     for task in left:
         task.cancel()
     loop.run_until_complete(gather(*left, return_exceptions=True))
