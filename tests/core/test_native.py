@@ -103,7 +103,8 @@ def test_attributes_are_made_on_demand(make: Callable[[], Any]) -> None:
         obj.nobody_set_this  # noqa: B018
     obj.owner = "me"
     assert obj.owner == "me"
-    assert obj.__dict__ == {"owner": "me"}
+    if compat.compiled():  # else it has all of the object's fields
+        assert obj.__dict__ == {"owner": "me"}
     obj.__dict__ = {"other": 1}
     assert obj.other == 1
     del obj.other

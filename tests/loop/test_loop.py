@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import hasten
+from hasten import compat
 
 var: contextvars.ContextVar[str] = contextvars.ContextVar("var", default="outside")
 
@@ -426,6 +427,7 @@ def test_a_subclass_may_override(loop: Any) -> None:
     assert Mine.made == 4
 
 
+@pytest.mark.skipif(not compat.compiled(), reason="not compiled: before __init__() there is nothing in it")
 def test_a_subclass_that_uses_the_loop_before_initialising_it() -> None:
     class Hasty(hasten.Loop):
         def __init__(self) -> None:
