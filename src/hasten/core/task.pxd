@@ -24,8 +24,10 @@ cdef class Task(Future):
     cdef Node node                  # its place there
     cdef unsigned long long number
 
-    @cython.locals(cancelled=bint)
+    @cython.locals(t=Task)
     cdef bint do_cancel(self, object msg) except -1
+    @cython.locals(t=Task, seen=Task, steps=Py_ssize_t, limit=Py_ssize_t)
+    cdef Task last_in_line(self)
     cdef int run(self) except -1
     @cython.locals(st=Step)
     cdef int step_once(self, object context) except -1

@@ -211,25 +211,39 @@ class Task(Future):
         if self.status != state.PENDING:
             return False
         self._num_cancels_requested += 1
+        t = self
         waiter = self._fut_waiter
+        if type(waiter) is Task:
+            t = self.last_in_line()
+            waiter = t._fut_waiter
         if waiter is not None:
-            if type(waiter) is Future:
+            if type(waiter) is Future or type(waiter) is Task:
                 if cython.cast(Future, waiter).do_cancel(msg):
-                    return True
-            elif type(waiter) is Task:
-                # chains of waiting tasks can be long, and by mistake end in themselves
-                step.recursion_enter(b" while a task was cancelled")
-                try:
-                    cancelled = cython.cast(Future, waiter).do_cancel(msg)
-                finally:
-                    step.recursion_leave()
-                if cancelled:
                     return True
             elif waiter.cancel(msg=msg):
                 return True
-        self.must_cancel = True
-        self.cancel_message = msg
+        t.must_cancel = True
+        t.cancel_message = msg
         return True
+
+    def last_in_line(self) -> Task:
+        """The last task of the chain in which each waits for the next. All after this one are told.
+
+        A loop, since a chain can be longer than the C stack is deep.
+        """
+        t = seen = self
+        steps = limit = 0
+        while type(t._fut_waiter) is Task and cython.cast(Task, t._fut_waiter).status == state.PENDING:
+            t = t._fut_waiter
+            if t is seen:
+                raise RecursionError(f"tasks wait for each other in a circle: {t!r}")
+            steps += 1
+            if steps > limit:  # if there is a circle, `seen` is in it before long
+                seen = t
+                limit = 2 * steps
+            t.log_tb = False
+            t._num_cancels_requested += 1
+        return t
 
     def cancelling(self) -> int:
         """How many cancellations were asked for and not taken back."""

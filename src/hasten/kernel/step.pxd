@@ -16,8 +16,6 @@ cdef extern from "hasten.h":
     int context_enter "PyContext_Enter"(object ctx) except -1
     int context_exit "PyContext_Exit"(object ctx) except -1
     bint sole "hasten_sole"(object o) noexcept
-    int recursion_enter "Py_EnterRecursiveCall"(const char *where) except 1
-    void recursion_leave "Py_LeaveRecursiveCall"() noexcept
 
 cdef enum Kind:
     RAISED = -1

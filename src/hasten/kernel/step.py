@@ -223,14 +223,6 @@ def sole(obj: object) -> bool:
     return False
 
 
-def recursion_enter(where: bytes) -> None:
-    """RecursionError when C code calls itself too deep; the interpreter sees to Python's."""
-
-
-def recursion_leave() -> None:
-    """See recursion_enter()."""
-
-
 def _after_fork() -> None:
     """In the child of a fork no loop runs, as asyncio has it."""
     _running.clear()
