@@ -44,7 +44,7 @@ demo: $(VENV)/.built $(VENV)/.has-demo
 	$(PY) -m hasten run examples/fetch.py $(ARGS)
 
 test: $(VENV)/.built $(VENV)/.has-test
-	$(PY) -m pytest -n $(JOBS) $(ARGS) $(T)
+	$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS) $(T)
 
 bench: $(VENV)/.built $(VENV)/.has-bench
 	$(PY) -m bench $(ARGS)
