@@ -32,7 +32,7 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, built with sanitizers."""
     where = tmp_path_factory.mktemp("sanitized")
     skip = shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info")
-    for folder in ("src", "tests"):
+    for folder in ("src", "tests", "docs"):
         shutil.copytree(ROOT / folder, where / folder, ignore=skip)
     for file in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, where)
