@@ -79,7 +79,8 @@ def flags() -> tuple[list[str], list[str]]:
         san = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
         return [*counting, "-O1", "-g", "-fno-strict-aliasing", "-fwrapv", *san], san
     optimized = ["-O2", "-g0", "-fno-strict-aliasing", "-fwrapv", "-fno-semantic-interposition", "-fvisibility=hidden"]
-    return [*counting, *optimized], []
+    # A function that begins in the middle of a cache line, or not, made up to 20 % in some workloads, by chance.
+    return [*counting, *optimized, "-falign-functions=64"], []
 
 
 def extensions() -> list[Extension]:
