@@ -51,7 +51,7 @@ def test_a_first_run_imports_little() -> None:
     imported = run(FIRST_RUN).split()
     assert "hasten.core.scheduler" in imported
     others = {name for name in imported if not name.startswith("hasten")}
-    # asyncio has the rest; before 3.15 typing too
+    # asyncio has the rest; the older ones typing too
     assert others <= {"__future__", "cython_runtime", "typing", "_typing"}
     unneeded = ("hasten.net.connecting", "hasten.net.servers", "hasten.net.stream", "hasten.net.tls", "hasten.cli")
     unneeded += ("hasten.aio.queues", "hasten.aio.locks", "hasten.aio.streams", "hasten.aio.gathering")
