@@ -24,6 +24,36 @@
 
 /* ---- exceptions ------------------------------------------------------------------------- */
 
+/* isinstance() by the C type alone. `__class__`, `__instancecheck__` and `__subclasscheck__` are anybody's code, which
+ * may lie, raise, or do what it likes to the object that is looked at. */
+static inline int hasten_is_instance(PyObject *o, PyObject *cls) {
+    return PyType_Check(cls) && PyObject_TypeCheck(o, (PyTypeObject *)cls);
+}
+/* issubclass(), the same way. */
+static inline int hasten_is_subclass(PyObject *cls, PyObject *base) {
+    return PyType_Check(cls) && PyType_Check(base) && PyType_IsSubtype((PyTypeObject *)cls, (PyTypeObject *)base);
+}
+
+/* An exception's traceback, cause and context as its C fields have them, past what its class makes of these names. The
+ * setters drop what stood there, which may run destructors. All are for exceptions only. */
+static inline PyObject *hasten_traceback(PyObject *exc) {       /* new: a traceback or None */
+    PyObject *tb = PyException_GetTraceback(exc);
+    return tb == NULL ? Py_NewRef(Py_None) : tb;
+}
+static inline int hasten_set_traceback(PyObject *exc, PyObject *tb) { return PyException_SetTraceback(exc, tb); }
+static inline PyObject *hasten_context(PyObject *exc) {         /* new: an exception or None */
+    PyObject *context = PyException_GetContext(exc);
+    return context == NULL ? Py_NewRef(Py_None) : context;
+}
+static inline int hasten_set_context(PyObject *exc, PyObject *context) {
+    PyException_SetContext(exc, context == Py_None ? NULL : Py_NewRef(context));
+    return 0;
+}
+static inline int hasten_set_cause(PyObject *exc, PyObject *cause) {    /* as `raise exc from cause` */
+    PyException_SetCause(exc, cause == Py_None ? NULL : Py_NewRef(cause));
+    return 0;
+}
+
 /* The current exception, normalised and cleared: new, or NULL. */
 static inline PyObject *hasten_fetch_exc(void) {
 #if PY_VERSION_HEX >= 0x030C0000

@@ -16,6 +16,14 @@ cdef extern from "hasten.h":
     int context_enter "PyContext_Enter"(object ctx) except -1
     int context_exit "PyContext_Exit"(object ctx) except -1
     bint sole "hasten_sole"(object o) noexcept
+    # of exceptions, past what their classes make of these names
+    bint is_instance "hasten_is_instance"(object obj, object cls) noexcept
+    bint is_subclass "hasten_is_subclass"(object cls, object base) noexcept
+    object traceback_of "hasten_traceback"(object exc)
+    int set_traceback "hasten_set_traceback"(object exc, object tb) except -1
+    object context_of "hasten_context"(object exc)
+    int set_context "hasten_set_context"(object exc, object context) except -1
+    int set_cause "hasten_set_cause"(object exc, object cause) except -1
 
 cdef enum Kind:
     RAISED = -1

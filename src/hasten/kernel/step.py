@@ -10,8 +10,8 @@ import warnings
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from contextvars import copy_context as copy_context
-from types import CodeType, CoroutineType, FrameType
-from typing import Any, TypeVar
+from types import CodeType, CoroutineType, FrameType, TracebackType
+from typing import Any, TypeGuard, TypeVar
 
 _T = TypeVar("_T")
 RAISED, RETURNED, YIELDED = -1, 0, 1
@@ -230,6 +230,52 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+# ---- exceptions, past what their classes make of `__class__`, `__traceback__`… -----------------
+
+_is_subclass = type.__subclasscheck__
+_traceback: Any = BaseException.__dict__["__traceback__"]
+_context: Any = BaseException.__dict__["__context__"]
+_cause: Any = BaseException.__dict__["__cause__"]
+
+
+def is_instance(obj: object, cls: type[_T]) -> TypeGuard[_T]:
+    """isinstance() by the type alone: `__class__` and `__instancecheck__`, anybody's code, are not asked."""
+    return _is_subclass(cls, type(obj))
+
+
+def is_subclass(cls: object, base: type[_T]) -> TypeGuard[type[_T]]:
+    """issubclass(), the same way; False for what is no class."""
+    return _is_subclass(type, type(cls)) and _is_subclass(base, cls)  # type: ignore[arg-type]
+
+
+def traceback_of(exc: BaseException) -> TracebackType | None:
+    """exc.__traceback__"""
+    return _traceback.__get__(exc)  # type: ignore[no-any-return]
+
+
+def set_traceback(exc: BaseException, tb: TracebackType | None) -> int:
+    """exc.with_traceback(tb). This and the other setters drop what stood there: destructors may run."""
+    _traceback.__set__(exc, tb)
+    return 0
+
+
+def context_of(exc: BaseException) -> BaseException | None:
+    """exc.__context__"""
+    return _context.__get__(exc)  # type: ignore[no-any-return]
+
+
+def set_context(exc: BaseException, context: BaseException | None) -> int:
+    """exc.__context__ = context"""
+    _context.__set__(exc, context)
+    return 0
+
+
+def set_cause(exc: BaseException, cause: BaseException | None) -> int:
+    """exc.__cause__ = cause, as `raise exc from cause` does it."""
+    _cause.__set__(exc, cause)
+    return 0
 
 
 def is_coroutine(obj: object) -> bool:
