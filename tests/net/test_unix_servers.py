@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -175,5 +176,33 @@ def test_a_unix_socket_of_somebody_else_stays(run, unix_path) -> None:
             os.rename(unix_path + "2", unix_path)
             await finish(server)
             assert there(unix_path)
+
+    run(main())
+
+
+@pytest.mark.asyncio_since(3, 13)
+def test_under_a_detector_of_blocking_calls(run, unix_path, monkeypatch) -> None:
+    """blockbuster replaces functions of `os`, and lets asyncio's create_unix_server and _stop_serving call them."""
+
+    def guarded(function: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            frame: Any = sys._getframe()
+            while frame is not None and not frame.f_code.co_filename.endswith("asyncio/unix_events.py"):
+                frame = frame.f_back
+            assert frame is not None, f"a blocking call of os.{function.__name__}"
+            return function(*args, **kwargs)
+
+        return call
+
+    async def main() -> None:
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(unix_path)
+        with monkeypatch.context() as patched:
+            for name in ("stat", "unlink", "remove", "lstat", "access"):
+                patched.setattr(os, name, guarded(getattr(os, name)))
+            server = await asyncio.get_running_loop().create_unix_server(Echo, unix_path)
+            assert await talk(unix_path) == b"hello"
+            await finish(server)
+        assert not there(unix_path)
 
     run(main())

