@@ -10,9 +10,10 @@
 #   make soak                 five million requests: memory, files and tasks may not grow
 #   make million              a million tasks, cancelled at random points: memory may not grow
 #   make conformance          CPython's own asyncio tests, as tables
+#   make suites               the own tests of tornado, websockets, psycopg and aiohttp, on both loops
 #   make clean                removes builds; make distclean removes the environments too
 #
-# ARGS=... goes to the program that is run (demo, bench, conformance) or to pytest.
+# ARGS=... goes to the program that is run (demo, bench, conformance, suites) or to pytest.
 
 PYTHON ?= python3
 T ?= tests
@@ -35,7 +36,7 @@ JOBS ?= $(if $(filter %.py,$(firstword $(subst ::, ,$(T)))),0,$(CORES))
 pxd := $(shell find src -name '*.pxd')
 compiled := setup.py $(pxd) $(wildcard $(pxd:.pxd=.py)) $(shell find src -name '*.pyx' -o -name '*.h')
 
-.PHONY: dev demo test bench lint format sanitize soak million conformance clean distclean
+.PHONY: dev demo test bench lint format sanitize soak million conformance suites clean distclean
 .DELETE_ON_ERROR:
 
 dev: $(VENV)/.built
@@ -71,6 +72,9 @@ million: $(VENV)/.built
 
 conformance: $(VENV)/.built
 	$(PY) tests/cpython/run.py $(ARGS)
+
+suites: $(VENV)/.built
+	$(PY) tests/real/run_suites.py $(ARGS)
 
 # Only the build requirements are needed to compile. The link (an editable install without extensions, so that pip does
 # not compile what the next rule compiles anyway) brings the `hasten` command.

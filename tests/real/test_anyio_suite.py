@@ -1,30 +1,31 @@
 """anyio's own tests on hasten's loop: each test has to end as it does on asyncio's loop.
 
 Its source distribution, the one of the version that is installed, is fetched from the package index once and kept in
-build/. programs/anyio_plugin.py says on what the tests run: hasten's loop with asyncio's functions and tasks ("loop"),
-or everything of hasten's ("install"). A test whose outcome differs is run again on both, apart from all others: a
-socket that one test left to the garbage collector makes whichever test is running then fail.
+build/suites. programs/anyio_plugin.py says on what the tests run: hasten's loop with asyncio's functions and tasks
+("loop"), or everything of hasten's ("install"). A test whose outcome differs is run again on both, apart from all
+others: a socket that one test left to the garbage collector makes whichever test is running then fail.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import json
 import os
-import re
 import subprocess
 import sys
-import tarfile
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-PROGRAMS = Path(__file__).parent / "programs"
-CACHE = Path(__file__).parents[2] / "build"
-WAYS = ("loop", "install")
+HERE = str(Path(__file__).parent)
+if HERE not in sys.path:
+    sys.path.insert(0, HERE)
+
+from suites import fetching  # noqa: E402 - found through the line above
+from suites.comparing import ABSENT, NOT_BUILT  # noqa: E402
+from suites.libraries import WAYS  # noqa: E402
+from suites.running import PROGRAMS, End, read  # noqa: E402
+
 # The files of its tests in groups that take about as long as each other, and how many of a group pass at least.
 GROUPS = {
     "sockets": (["test_sockets.py"], 200),
@@ -32,8 +33,6 @@ GROUPS = {
     "threads": (["test_from_thread.py", "test_to_thread.py", "test_to_process.py", "test_subprocesses.py"], 60),
     "rest": ([], 400),
 }
-# What hasten's loop cannot do yet says so, and no test that runs into it can pass.
-NOT_BUILT = re.compile(r"NotImplementedError: hasten's event loop has no (create_datagram_endpoint|subprocess_\w+)\(\)")
 # Tests that end otherwise, and rightly so: the beginning of their ids, in which ways, and why.
 KNOWN = {
     "tests/test_to_thread.py::test_asyncio_run_does_not_leak_event_loop": (
@@ -53,44 +52,13 @@ pytestmark = [
 ]
 
 
-@dataclass(frozen=True)
-class End:
-    """How a test ended: passed, failed, error (in set-up or tear-down), skipped, xfailed; with the error's text."""
-
-    outcome: str
-    text: str
-
-
 @pytest.fixture(scope="module")
 def source() -> Path:
     """The folder of anyio's source distribution."""
-    name = f"anyio-{importlib.metadata.version('anyio')}"
-    folder = CACHE / name
-    if not folder.is_dir():
-        CACHE.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-            fetch(name, Path(scratch))
-            try:
-                Path(scratch, name).rename(folder)
-            except OSError:  # another worker was faster
-                if not folder.is_dir():
-                    raise
-    return folder
-
-
-def fetch(name: str, folder: Path) -> None:
-    """Puts the distribution's files into `folder`; skips the test where the package index cannot be reached."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
-    command += ["--no-binary=anyio", "--dest", str(folder), name.replace("-", "==")]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"the source distribution of {name} cannot be had: no answer from the package index")
-    if done.returncode:
-        why = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-        pytest.skip(f"the source distribution of {name} cannot be had: {why}")
-    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
-        archive.extractall(folder, filter="data")
+        return fetching.sdist("anyio", importlib.metadata.version("anyio"), fetching.CACHE / "sources")
+    except fetching.Unavailable as error:
+        pytest.skip(str(error))
 
 
 def run(source: Path, way: str, tests: list[str], folder: Path) -> tuple[dict[str, End], int]:
@@ -112,11 +80,10 @@ def run(source: Path, way: str, tests: list[str], folder: Path) -> tuple[dict[st
         errors="replace",
         timeout=1000,
     )
-    lines = [json.loads(line) for line in outcomes.read_text().splitlines()] if outcomes.exists() else []
-    assert lines, f"no test was run on {way}:\n{done.stdout[-4000:]}"
-    *ends, summary = lines
-    assert "hasten_loops" in summary, f"the process ended after {summary}:\n{done.stdout[-4000:]}"
-    return {line["test"]: End(line["outcome"], line["text"]) for line in ends}, summary["hasten_loops"]
+    found = read(outcomes.read_text() if outcomes.exists() else "", done.stdout[-4000:])
+    assert found.ends, f"no test was run on {way}:\n{found.broken}"
+    assert not found.broken, f"the process ended after {list(found.ends)[-1]}:\n{found.broken}"
+    return found.ends, found.hasten_loops
 
 
 def known(test: str, way: str) -> bool:
@@ -125,12 +92,11 @@ def known(test: str, way: str) -> bool:
 
 def differences(way: str, stock: dict[str, End], ours: dict[str, End]) -> dict[str, tuple[End, End]]:
     """The tests that ended in another way, but for KNOWN ones and those that need what is not built yet."""
-    absent = End("not run", "")
-    pairs = {test: (stock.get(test, absent), ours.get(test, absent)) for test in {**stock, **ours}}
+    pairs = {test: (stock.get(test, ABSENT), ours.get(test, ABSENT)) for test in {**stock, **ours}}
     return {
         test: (theirs, mine)
         for test, (theirs, mine) in pairs.items()
-        if theirs.outcome != mine.outcome and not known(test, way) and not NOT_BUILT.search(mine.text)
+        if theirs.outcome != mine.outcome and not known(test, way) and not NOT_BUILT.search(mine.text + mine.detail)
     }
 
 

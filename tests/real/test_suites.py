@@ -16,7 +16,7 @@ from suites.comparing import Comparison  # noqa: E402
 from suites.libraries import LIBRARIES, PYTEST, Known, Library  # noqa: E402
 from suites.running import End, Run, Suite, read  # noqa: E402
 
-UNITTEST = '''
+UNITTEST = """
 import asyncio
 import unittest
 
@@ -55,8 +55,8 @@ class Broken(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
-'''
-PYTEST_TESTS = '''
+"""
+PYTEST_TESTS = """
 import asyncio
 import pytest
 
@@ -81,7 +81,7 @@ def test_torn_down(broken):
 @pytest.mark.parametrize("way", ["a", "b"])
 def test_skipped(way):
     pytest.skip("not today")
-'''
+"""
 
 
 def suite(folder: Path, text: str, runner: str = "unittest", everything: tuple[str, ...] = ("test_small",)) -> Suite:
@@ -140,6 +140,11 @@ def test_a_process_that_ends_too_early(tmp_path: Path) -> None:
     assert run.ends["test_small.Tests.test_a_loop"].outcome == "passed"
 
 
+def test_a_run_without_tests_is_broken(tmp_path: Path) -> None:
+    assert "no tests ran" in suite(tmp_path, "", "pytest", ("test_small.py",)).run("loop").broken
+    assert "ZeroDivisionError" in suite(tmp_path, "1 / 0").run("loop").broken
+
+
 def made(**ends: str | End) -> Run:
     return Run({test: end if isinstance(end, End) else End(end) for test, end in ends.items()}, hasten_loops=1)
 
@@ -163,7 +168,9 @@ def test_differences_and_their_reasons() -> None:
     assert not found.good
 
 
-@pytest.mark.parametrize(("stock_passes", "ours_pass", "counts"), [(3, 3, False), (2, 2, False), (3, 2, True), (0, 0, True)])
+@pytest.mark.parametrize(
+    ("stock_passes", "ours_pass", "counts"), [(3, 3, False), (2, 2, False), (3, 2, True), (0, 0, True)]
+)
 def test_what_differs_only_among_others(stock_passes: int, ours_pass: int, counts: bool) -> None:
     left = {"asyncio": stock_passes, "loop": ours_pass}
 
@@ -184,11 +191,13 @@ def test_known_reasons_are_for_ways() -> None:
     known = [Known("test_a", "because", ("install",))]
     assert comparing.reason("test_a::one", End("failed"), "install", known) == "because"
     assert comparing.reason("test_a::one", End("failed"), "loop", known) == ""
-    assert "subprocesses" in comparing.reason("b", End("error", "hasten's event loop has no subprocess_exec()"), "loop", [])
+    unbuilt = End("error", "NotImplementedError: hasten's event loop has no subprocess_exec() yet")
+    assert "subprocesses" in comparing.reason("b", unbuilt, "loop", [])
 
 
 def test_the_page_gets_the_records(tmp_path: Path) -> None:
-    found = comparing.compare("loop", made(a="passed", b="passed"), made(a="passed", b=NO_DATAGRAMS), [], lambda *_: Run())
+    stock, ours = made(a="passed", b="passed"), made(a="passed", b=NO_DATAGRAMS)
+    found = comparing.compare("loop", stock, ours, [], lambda *_: Run())
     page = tmp_path / "page.md"
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     report.record(tmp_path / "records", [report.summary("small 1.0", found)])

@@ -10,8 +10,8 @@ import stat
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-# Not from `os`: what finds blocking calls (blockbuster) puts wrappers there, which refuse them within a running loop but
-# to those functions of asyncio that they know by file and name. asyncio makes the same calls at the same moments.
+# Not from `os`: what finds blocking calls (blockbuster) puts wrappers there, which refuse them within a running loop
+# but to those functions of asyncio that they know by file and name. asyncio makes the same calls at the same moments.
 if sys.platform == "win32":
     from os import stat as file_status
     from os import unlink

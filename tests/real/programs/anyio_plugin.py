@@ -8,16 +8,12 @@ pytest -p anyio_plugin --way WAY --outcomes FILE, where WAY is one of
 """
 
 import asyncio
-import functools
-import json
 
-import pytest
+import recording
 
 import hasten
 
 WAYS = ("asyncio", "loop", "install")
-# The later one counts when a test has several: its set-up, its call, its tear-down.
-RANK = ("passed", "xfailed", "skipped", "xpassed", "failed", "error")
 
 
 def pytest_addoption(parser):
@@ -26,7 +22,10 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.pluginmanager.register(Outcomes(config.getoption("--way"), config.getoption("--outcomes")))
+    notes = recording.Notes(config.getoption("--outcomes"))
+    notes.count_hasten()
+    config.pluginmanager.register(recording.PytestPlugin(notes))
+    config.pluginmanager.register(Choice(config.getoption("--way")))
 
 
 def of_another_loop(item):
@@ -45,23 +44,11 @@ def new_eager_loop():
     return loop
 
 
-made = []  # a word for each loop of hasten
+class Choice:
+    """Which tests are run, and on which loop."""
 
-
-@functools.wraps(hasten.EventLoop.__init__)
-def counted(self, *args, make=hasten.EventLoop.__init__, **kwargs):
-    made.append("loop")
-    make(self, *args, **kwargs)
-
-
-hasten.EventLoop.__init__ = counted
-
-
-class Outcomes:
-    def __init__(self, way, file):
+    def __init__(self, way):
         self.way = way
-        self.outcomes = {}
-        self.file = open(file, "w", buffering=1)  # noqa: SIM115 - closed at the end of the session
 
     def on_hasten(self, backend):
         """The parameter `anyio_backend`, with the loop's factory exchanged."""
@@ -79,25 +66,3 @@ class Outcomes:
                 params = item.callspec.params if hasattr(item, "callspec") else {}
                 if "anyio_backend" in params:
                     params["anyio_backend"] = self.on_hasten(params["anyio_backend"])
-
-    def pytest_runtest_logreport(self, report):
-        outcome = report.outcome
-        if hasattr(report, "wasxfail"):
-            outcome = "xpassed" if report.passed else "xfailed"
-        elif report.failed and report.when != "call":
-            outcome = "error"
-        crash = getattr(report.longrepr, "reprcrash", None)
-        found = outcome, crash.message[:2000] if crash else ""
-        known = self.outcomes.get(report.nodeid, ("passed", ""))
-        self.outcomes[report.nodeid] = max(known, found, key=lambda each: RANK.index(each[0]))
-        if report.when == "teardown":
-            outcome, text = self.outcomes[report.nodeid]
-            self.write(test=report.nodeid, outcome=outcome, text=text)
-
-    def write(self, **fields):
-        self.file.write(json.dumps(fields) + "\n")
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self):
-        self.write(hasten_loops=len(made))
-        self.file.close()

@@ -8,8 +8,8 @@ WAY is one of
     loop        wherever no other loop is asked for, it is hasten's; functions and tasks are asyncio's
     install     after hasten.install(): functions and tasks are hasten's too
 
-FILE gets the notes (recording.py), LIMIT is the time that a test of unittest may take, in seconds. RUNNER is a module that
-`python -m` could run: pytest, unittest, or one that is made of unittest's parts.
+FILE gets the notes (recording.py), LIMIT is the time that a test of unittest may take, in seconds. RUNNER is a module
+that `python -m` could run: pytest, unittest, or one that is made of unittest's parts.
 """
 
 import runpy

@@ -25,7 +25,7 @@ def sdist(name: str, version: str, cache: Path, without: str = "") -> Path:
     """
 
     def fill(folder: Path) -> None:
-        command = ["download", "--no-deps", f"--no-binary={name}", "--no-build-isolation", "--dest", str(folder)]
+        command = ["download", "--no-deps", f"--no-binary={name}", "--dest", str(folder)]
         pip(sys.executable, *command, f"{name}=={version}", what=f"the source distribution of {name} {version}")
         with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
             archive.extractall(folder, filter="data")

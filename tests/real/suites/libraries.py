@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 WAYS = ("loop", "install")  # see programs/suite.py
 # pytest's options of a library's own are left out: they start many processes and measure what of the code is run.
-PYTEST = ("-o", "addopts=", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:randomly")
+PYTEST = ("-o", "addopts=", "-q", "-p", "no:xdist", "-p", "no:randomly")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ LIBRARIES = {
             tests_in="checkout",
             runner="pytest",
             arguments=(*PYTEST, "--timeout=60"),
-            everything=("tests",),
+            # Of those without "asyncio" in their names none has a loop.
+            everything=("-k", "asyncio", "tests"),
             requirements=(
                 *("psycopg==3.3.4", "psycopg-binary==3.3.4", "psycopg-pool==3.3.1"),
                 *("anyio", "dnspython", "pproxy", "pytest", "pytest-timeout"),

@@ -56,6 +56,8 @@ class Suite:
         with tempfile.TemporaryDirectory() as scratch:
             notes, output = Path(scratch, "notes"), Path(scratch, "output")
             arguments = [*library.arguments, *(tests or library.everything)]
+            if library.runner == "pytest":
+                arguments = ["-o", f"cache_dir={scratch}/cache", *arguments]
             with output.open("wb") as out:
                 process = subprocess.Popen(
                     [self.python, PROGRAMS / "suite.py", way, notes, str(LIMIT), library.runner, *arguments],
@@ -73,7 +75,11 @@ class Suite:
                 finally:
                     _end(process)
             told = output.read_text(errors="replace")[-4000:]
-            return read(notes.read_text() if notes.exists() else "", f"exit status {process.returncode}:\n{told}")
+            why = f"exit status {process.returncode}:\n{told}"
+            run = read(notes.read_text() if notes.exists() else "", why)
+            if process.returncode not in (0, 1) or not run.ends:
+                run.broken = why
+            return run
 
     def _environment(self) -> dict[str, str]:
         """Without what a test run that this one is part of has put there."""
@@ -84,7 +90,7 @@ class Suite:
 
 def read(notes: str, otherwise: str) -> Run:
     """What a process has noted. `otherwise` is why it did not come to its end, if it did not."""
-    run = Run(broken=otherwise)
+    run = Run(broken=otherwise or "and said nothing")
     for line in notes.splitlines():
         fields = json.loads(line)
         if "test" in fields:
