@@ -10,6 +10,7 @@ import sys
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -131,6 +132,31 @@ def test_the_socket_object(run: Any) -> None:
             await asyncio.sleep(0)
             assert sock.fileno() == -1
             assert transport.get_extra_info("socket") is sock
+
+    run(main())
+
+
+def test_get_extra_info_of_asyncio_replaced(run: Any) -> None:
+    """As tests do it, on asyncio's class, by a mock or by something that calls the original."""
+    stock = asyncio.Transport.get_extra_info
+
+    def wrapper(self: Any, name: str, default: Any = None) -> Any:
+        return "wrapped", stock(self, name, default)
+
+    async def main() -> None:
+        async with Accepting(socket.AF_INET, (LOCAL, 0)) as accepting:
+            client, peer, transport = await accepting.connect()
+            with mock.patch("asyncio.Transport.get_extra_info", return_value="mocked") as mocked:
+                assert transport.get_extra_info("sockname") == "mocked"
+                mocked.assert_called_once_with("sockname")
+            with mock.patch("asyncio.Transport.get_extra_info", wrapper):
+                assert transport.get_extra_info("peername") == ("wrapped", client.getsockname())
+                assert transport.get_extra_info("sockname") == ("wrapped", client.getpeername())
+                assert transport.get_extra_info("socket")[1].fileno() > 0
+                assert transport.get_extra_info("nothing", 5) == ("wrapped", 5)
+            assert transport.get_extra_info("peername") == client.getsockname()
+            client.close()
+            await peer.lost
 
     run(main())
 

@@ -21,6 +21,7 @@ from hasten.poll.contract import Watch
 logger = logging.getLogger("asyncio")
 
 _Transport = asyncio.BaseTransport
+_get_extra_info = asyncio.Transport.get_extra_info
 _NOTHING = Link()
 
 
@@ -236,9 +237,18 @@ class Endpoint(Watch):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """ "socket", "sockname", "peername", or what the connection's maker added."""
+        replaced = asyncio.Transport.get_extra_info
+        if replaced is not _get_extra_info:  # by a test, which means the transports that it gets, whoever makes them
+            call = replaced.__get__(self) if hasattr(replaced, "__get__") else replaced
+            return call(name) if default is None else call(name, default)
+        value = self.told(name)
+        return default if value is None else value
+
+    def told(self, name: str) -> Any:
+        """What get_extra_info() gives; None: nothing."""
         value = None if self.extra is None else self.extra.get(name)
         if value is not None or self.link is _NOTHING:
-            return default if value is None else value
+            return value
         if name == "peername":
             value = self.link.peername()
         elif name == "sockname":
@@ -248,12 +258,17 @@ class Endpoint(Watch):
             if self.extra is None:
                 self.extra = {}
             self.extra[name] = value
-        return default if value is None else value
+        return value
 
     @property
     def _extra(self) -> dict[str, Any]:
+        """Where asyncio's own get_extra_info() looks, which what replaces it may call."""
         if self.extra is None:
             self.extra = {}
+        for name in ("socket", "sockname", "peername"):
+            value = self.told(name)
+            if value is not None:
+                self.extra[name] = value
         return self.extra
 
     @property

@@ -80,13 +80,16 @@ LIBRARIES = {
             version="3.14.5",
             tests_in="sdist",
             runner="pytest",
-            # Its benchmarks are tests of speed only.
-            arguments=(*PYTEST, "--timeout=60", "--ignore-glob=tests/test_benchmarks_*", "--ignore=tests/autobahn"),
-            everything=("tests",),
+            arguments=(*PYTEST, "--timeout=60"),
+            # But for those of speed, and those that import one module after the other, each in a process of its own.
+            everything=(
+                *("--ignore-glob=tests/test_benchmarks_*", "--ignore=tests/autobahn"),
+                *("--ignore=tests/test_circular_imports.py", "tests"),
+            ),
             hides="aiohttp",
             requirements=(
                 *("aiohttp==3.14.5", "aiodns", "blockbuster", "brotli", "freezegun", "proxy.py", "trustme", "zlib_ng"),
-                *("isal; python_version < '3.14'", "pkgconfig", "setuptools-git"),
+                *("isal; python_version < '3.14'", "gunicorn", "pkgconfig", "setuptools-git"),
                 *("pytest", "pytest-codspeed", "pytest-mock", "pytest-timeout", "pytest-xdist"),
             ),
         ),
