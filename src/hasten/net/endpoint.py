@@ -237,7 +237,7 @@ class Endpoint(Watch):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """ "socket", "sockname", "peername", or what the connection's maker added."""
-        replaced = asyncio.Transport.get_extra_info
+        replaced: Any = asyncio.Transport.get_extra_info
         if replaced is not _get_extra_info:  # by a test, which means the transports that it gets, whoever makes them
             call = replaced.__get__(self) if hasattr(replaced, "__get__") else replaced
             return call(name) if default is None else call(name, default)
