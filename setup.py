@@ -83,6 +83,36 @@ def flags() -> tuple[list[str], list[str]]:
     return [*counting, *optimized, "-falign-functions=64"], []
 
 
+# Where a compiled `except` begins, Cython keeps what is being handled, to put it back where the `except` ends. It keeps
+# the exception of the nearest frame that handles one, and puts it into the frame of whoever called us. There it stays,
+# so that a coroutine which has called lock.release() may find itself handling an exception of its caller's. The
+# interpreter's own `except` keeps what its own frame handles, if only that is nothing.
+SAVE = "void __Pyx__ExceptionSave(PyThreadState *tstate, PyObject **type, PyObject **value, PyObject **tb) {"
+NEAREST = "_PyErr_StackItem *exc_info = __Pyx_PyErr_GetTopmostException(tstate);"
+OWN = "_PyErr_StackItem *exc_info = ((void)__Pyx_PyErr_GetTopmostException, tstate->exc_info);"
+
+
+def mend_except(generated: str) -> str:
+    """Has each compiled `except` of a generated C file put back what its own frame handled. Done already: no change."""
+    if "__Pyx__ExceptionSave(" not in generated:
+        return generated
+    head, save, rest = generated.partition(SAVE)
+    body, end, tail = rest.partition("\n}\n")
+    if NEAREST not in body and OWN not in body:
+        raise SystemExit("setup.py: this Cython keeps the handled exception in another way: look at mend_except()")
+    return head + save + body.replace(NEAREST, OWN) + end + tail
+
+
+def mend(ext: Extension) -> Extension:
+    for source in ext.sources:
+        path = Path(source)
+        before = path.read_text(encoding="utf-8")
+        after = mend_except(before)
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+    return ext
+
+
 def extensions() -> list[Extension]:
     if os.environ.get("HASTEN_NO_EXTENSIONS") or sys.implementation.name != "cpython" or os.name == "nt":
         return []
@@ -106,7 +136,7 @@ def extensions() -> list[Extension]:
         for source in leaves + modules
     ]
     tag = f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}" + ("-san" if sanitized else "")
-    return cythonize(
+    exts = cythonize(
         exts,
         include_path=["src"],
         build_dir=f"build/cython-{tag}",
@@ -114,6 +144,7 @@ def extensions() -> list[Extension]:
         nthreads=0 if os.name == "nt" else os.cpu_count() or 1,
         show_all_warnings=False,
     )
+    return [mend(ext) for ext in exts]
 
 
 class ParallelBuild(build_ext):

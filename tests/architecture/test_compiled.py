@@ -123,3 +123,88 @@ def test_no_generator_is_compiled() -> None:
         if "__Pyx_Generator_New(" in path.read_text()
     ]
     assert using == []
+
+
+# ---- what a call is made on --------------------------------------------------------------------
+
+# Cython holds a reference to each argument of a C call, but not to what the call is made on. A method that is called on
+# a field (`self.reader.run()`) has its object freed under it if anything that it runs puts something else there. So an
+# object is taken into a local first, but for fields that keep their object as long as they live themselves:
+LASTING = {
+    "Roster": "a task's: set when it is made",
+    "Ready": "a loop's, a future's: set when it is made",
+    "Timers": "a loop's, a timer's: set when it is made",
+    "Step": "a loop's, a task's: set when it is made",
+    "Children": "a task group's: set when it is made",
+    "Epoll": "a poller's: set when it is made; it runs no Python",
+}
+LASTING_FIELDS = {
+    "_poller": "a loop's: set when it is made",
+    "scheduler": "a transport's loop, which runs",
+    "link": "a transport's: set when it is made",
+}
+VIRTUAL = re.compile(
+    r"\(\(struct __pyx_vtabstruct_\w*?(?P<cls>[A-Z]\w*) \*\)(?P<on>[^\s()]+?)->(?:__pyx_base\.)*__pyx_vtab\)->"
+    r"(?:__pyx_base\.)*(?P<method>\w+)\("
+)
+DIRECT = re.compile(
+    r"^[^/]*\b__pyx_f_6hasten_\w*?\d(?P<cls>[A-Z][A-Za-z]*)_(?P<method>\w+)\("
+    r"(?:\(\(struct \w+ \*\))?(?P<on>__pyx_v_[^\s(),]+)\)?[,)]"
+)
+
+
+def _calls_on_fields(generated: str) -> Iterator[tuple[str, str, str, str]]:
+    """(class, field, method, line of the source) of each C call that is made on what a field or a global holds."""
+    for line in generated.splitlines():
+        for match in (*VIRTUAL.finditer(line), *DIRECT.finditer(line)):
+            steps = [each for each in re.split(r"->|\.", match["on"]) if each != "__pyx_base"]
+            if len(steps) > 1 or steps[0].startswith("__pyx_v_6hasten"):
+                place = re.search(r"__PYX_ERR\(\d+, (\d+),", line)
+                yield match["cls"], steps[-1], match["method"], place[1] if place else "?"
+
+
+@pytest.mark.skipif(not COMPILED, reason="no generated C of this interpreter in build/: run make dev first")
+@pytest.mark.parametrize("module", COMPILED or ["-"])
+def test_nothing_is_called_on_a_field_that_may_be_dropped(module: str) -> None:
+    if not (PACKAGE / f"{module}.pxd").is_file():
+        pytest.skip("generated from a source that is gone")
+    dropped = {
+        f"{field}.{method}() near {place}"
+        for cls, field, method, place in _calls_on_fields((GENERATED / f"{module}.c").read_text())
+        if cls not in LASTING and field not in LASTING_FIELDS
+    }
+    assert not dropped, (
+        "take the object into a local first, or list its class or the field, with the reason why it stays"
+    )
+
+
+def test_the_scan_of_calls_scans() -> None:
+    text = (
+        "t = ((struct __pyx_vtabstruct_6hasten_3aio_8arrivals_Arrivals *)__pyx_v_self->arrivals->__pyx_base.__pyx_vtab)"
+        "->__pyx_base.claim(__pyx_v_self->arrivals); if (t) __PYX_ERR(0, 37, error)\n"
+        "t = __pyx_f_6hasten_4core_6handle_6Handle_run(__pyx_v_self->__pyx_base.reader, s); __PYX_ERR(0, 5, error)\n"
+        "t = ((struct __pyx_vtabstruct_6hasten_3aio_4wait_Wait *)__pyx_v_self->__pyx_vtab)->start(__pyx_v_self);\n"
+    )
+    assert list(_calls_on_fields(text)) == [("Arrivals", "arrivals", "claim", "37"), ("Handle", "reader", "run", "5")]
+
+
+# ---- what is being handled ---------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not COMPILED, reason="no generated C of this interpreter in build/: run make dev first")
+@pytest.mark.parametrize("module", COMPILED or ["-"])
+def test_an_except_puts_back_what_its_own_frame_handled(module: str) -> None:
+    pytest.importorskip("setuptools", reason="setuptools, which setup.py imports, is not installed here")
+    generated = (GENERATED / f"{module}.c").read_text()
+    assert _setup().mend_except(generated) == generated, "setup.py has not been at this file"  # type: ignore[attr-defined]
+
+
+def test_setup_notices_an_except_that_it_cannot_mend() -> None:
+    pytest.importorskip("setuptools", reason="setuptools, which setup.py imports, is not installed here")
+    setup = _setup()
+    mend, save = setup.mend_except, setup.SAVE  # type: ignore[attr-defined]
+    assert mend("int x;\n") == "int x;\n"
+    with pytest.raises(SystemExit, match="keeps the handled exception in another way"):
+        mend(f"__Pyx__ExceptionSave(a);\n{save}\n  something_else();\n}}\n")
+    with pytest.raises(SystemExit, match="keeps the handled exception in another way"):
+        mend("__Pyx__ExceptionSave(a);\n")

@@ -19,6 +19,7 @@ cdef class Arrivals(Collector):
     cdef int wake_next(self) except -1
     cdef int start_timer(self, object timeout) except -1
     cdef int stop_timer(self) except -1
+    @cython.locals(children=list, missing=Py_ssize_t)
     cdef int time_over(self) except -1
     @cython.locals(children=list)
     cdef int begin(self, object awaitables, object timeout) except -1

@@ -60,11 +60,13 @@ class Arrivals(Collector):
         if self.todo == 0:
             return 0  # the time was over first
         self.todo -= 1
-        if self.children is not None:
-            collecting.hide_edge(child, self.waiting)
+        edges, waiting = self.children is not None, self.waiting
+        self.put(child)  # first of all: what follows may be anybody's code
         if self.todo == 0:
             self.stop_timer()
-        return self.put(child)
+        if edges:
+            collecting.hide_edge(child, waiting)
+        return 0
 
     def put(self, item: Any) -> int:
         deques.push(self.finished, item)
@@ -88,10 +90,11 @@ class Arrivals(Collector):
         return 0
 
     def stop_timer(self) -> int:
-        if self.timer is not None:
-            self.timer.cancel()
+        timer = self.timer
         self.timer = self.children = None
         self.shown_for(None)
+        if timer is not None:
+            timer.cancel()
         return 0
 
     def _on_timeout(self) -> None:
@@ -99,15 +102,21 @@ class Arrivals(Collector):
 
     def time_over(self) -> int:
         """Whoever is not told of by now is not waited for any more."""
-        missing = self.todo
+        missing, children = self.todo, self.children
         self.todo = 0
-        for child in self.children or ():
-            if collecting.pending(child):
-                self.release(child)
-                collecting.hide_edge(child, self.waiting)
         self.stop_timer()
         for _ in range(missing):
             self.put(None)
+        error: BaseException | None = None
+        for child in children or ():
+            try:
+                if collecting.pending(child):
+                    self.release(child)
+                    collecting.hide_edge(child, self.waiting)
+            except BaseException as exc:
+                error = exc
+        if error is not None:
+            raise error
         return 0
 
     # ---- the consumer's side ------------------------------------------------------------------

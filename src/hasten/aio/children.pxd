@@ -4,7 +4,7 @@ cimport cython
 cdef class Children:
     cdef list order             # the tasks, oldest first; None before `first`
     cdef Py_ssize_t first
-    cdef dict loose             # None as long as they end in the order they came
+    cdef dict loose             # by id(), as an __eq__ may be anything; None as long as they end in the order they came
 
     cdef Py_ssize_t count(self) except -1
     cdef int add(self, object task) except -1

@@ -13,7 +13,7 @@ class Children:
 
     order: list[Any]
     first: int
-    loose: dict[Any, None] | None
+    loose: dict[int, Any] | None
 
     def __init__(self) -> None:
         self.order = []
@@ -27,12 +27,12 @@ class Children:
         if self.loose is None:
             self.order.append(task)
         else:
-            self.loose[task] = None
+            self.loose[id(task)] = task
         return 0
 
     def discard(self, task: Any) -> int:
         if self.loose is not None:
-            self.loose.pop(task, None)
+            self.loose.pop(id(task), None)
             if len(self.loose) == 0:
                 self.loose = None
             return 0
@@ -53,11 +53,11 @@ class Children:
 
     def scatter(self) -> int:
         """Gives up the order."""
-        self.loose = dict.fromkeys(self.members()) or None
+        self.loose = {id(task): task for task in self.members()} or None
         self.order.clear()
         self.first = 0
         return 0
 
     def members(self) -> list[Any]:
         """All of them, in the order they came, as a new list."""
-        return self.order[self.first :] if self.loose is None else list(self.loose)
+        return self.order[self.first :] if self.loose is None else list(self.loose.values())

@@ -17,7 +17,7 @@ from hasten.core import state
 from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
 from hasten.core.task import Task
-from hasten.kernel import step
+from hasten.kernel import deques, step
 
 
 @cython.cclass
@@ -36,6 +36,17 @@ class Collector(Future):  # type: ignore[type-arg]
                 f.collected = False
                 return 0
         child.remove_done_callback(self._wakeup)
+        return 0
+
+    def conclude(self, exc: Any) -> int:
+        """Ends it with what a child's methods gave or raised, unless these have completed it."""
+        if self.status == state.PENDING:
+            try:
+                self.set_exception(exc)
+            except Exception as refused:
+                if self.status != state.PENDING:
+                    raise
+                self.set_exception(refused)
         return 0
 
     def shown_for(self, waiter: Any) -> int:
@@ -60,9 +71,14 @@ def adopt(awaitable: Any, loop: Any) -> Any:
 def adopt_in(awaitable: Any, loop: Any, context: Context) -> Any:
     """Makes a task of a coroutine or another awaitable, in a copy of a context."""
     context = context.copy()
-    if loop is step.running_loop() and isinstance(loop, Scheduler) and asyncio.iscoroutine(awaitable):
-        return spawning.start(loop, awaitable, None, context)
-    return loop.create_task(awaitable if asyncio.iscoroutine(awaitable) else await_it(awaitable), context=context)
+    coro = awaitable if asyncio.iscoroutine(awaitable) else await_it(awaitable)
+    try:
+        if loop is step.running_loop() and isinstance(loop, Scheduler):
+            return spawning.start(loop, coro, None, context)
+        return loop.create_task(coro, context=context)
+    except BaseException:  # of a task factory: the error says it, a warning that nobody awaited it would not help
+        coro.close()
+        raise
 
 
 def check_awaitable(awaitable: Any) -> int:
@@ -77,6 +93,24 @@ def close(awaitable: Any) -> int:
     if asyncio.iscoroutine(awaitable):
         awaitable.close()
     return 0
+
+
+def close_all(awaitables: Any) -> BaseException | None:
+    """close() for each in a deque, which is empty then. The first exception that came of it, or None."""
+    error: BaseException | None = None
+    while deques.size(awaitables) != 0:
+        awaitable = deques.shift(awaitables)
+        try:
+            close(awaitable)
+        except BaseException as exc:
+            if error is None:
+                error = exc
+    return error
+
+
+def ends_the_loop(exc: object) -> bool:
+    """Is it an exception that nobody but the caller of run() may handle?"""
+    return step.is_instance(exc, KeyboardInterrupt) or step.is_instance(exc, SystemExit)
 
 
 def check_limit(limit: Any) -> int:
@@ -118,13 +152,22 @@ def chain(raised: BaseException, handled: BaseException | None) -> int:
     """What the interpreter does when `raised` is raised while `handled` is being handled."""
     if handled is None or handled is raised:
         return 0
-    at = handled
-    while at.__context__ is not None:
-        if at.__context__ is raised:
-            at.__context__ = None
+    at = slow = handled
+    turn = False
+    while True:
+        context = step.context_of(at)
+        if context is None:
             break
-        at = at.__context__
-    raised.__context__ = handled
+        if context is raised:
+            step.set_context(at, None)
+            break
+        at = context
+        if turn:
+            slow = step.context_of(slow)  # type: ignore[assignment]
+            if slow is at:  # a circle that somebody has made
+                break
+        turn = not turn
+    step.set_context(raised, handled)
     return 0
 
 

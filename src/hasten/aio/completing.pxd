@@ -13,13 +13,16 @@ cdef class AsCompleted:
     cdef Arrivals arrivals
     cdef object __weakref__
 
+    @cython.locals(arrivals=Arrivals)
+    cdef Arrivals check_synchronous(self)
+
 @cython.final
 cdef class Next(NativeCoroutine):
     cdef AsCompleted owner       # None once it has ended
     cdef bint resolve               # to give the result, not the future
     cdef bint claimed
 
-    @cython.locals(arrivals=Arrivals, kind=cython.int)
+    @cython.locals(owner=AsCompleted, arrivals=Arrivals, kind=cython.int)
     cdef int go(self) except -2
     @cython.locals(f=Future)
     cdef int hand_out(self, object child) except -2

@@ -34,17 +34,21 @@ class AsCompleted:
         self.arrivals = Arrivals.__new__(Arrivals)  # of no children, until it gets others
 
     def __iter__(self) -> Any:
-        if self.arrivals.is_asynchronous():
-            raise TypeError("the iterable given to as_completed() is asynchronous: use `async for`")
+        self.check_synchronous()
         return self
+
+    def check_synchronous(self) -> Arrivals:
+        arrivals = self.arrivals
+        if arrivals.is_asynchronous():
+            raise TypeError("the iterable given to as_completed() is asynchronous: use `async for`")
+        return arrivals
 
     def __aiter__(self) -> Any:
         return self
 
     def __next__(self) -> Any:
-        if self.arrivals.is_asynchronous():
-            raise TypeError("the iterable given to as_completed() is asynchronous: use `async for`")
-        if not self.arrivals.claim():
+        arrivals = self.check_synchronous()  # held: the source may drop us
+        if not arrivals.claim():
             raise StopIteration
         n = cython.cast(Next, Next.__new__(Next))
         n.owner = self
@@ -62,11 +66,13 @@ class AsCompleted:
 
     def _abandon(self) -> list[Any]:
         """Calls everything off; returns what has not ended yet."""
-        self.arrivals.abandon()
-        return self.arrivals.unfinished()
+        arrivals = cython.cast(Arrivals, self.arrivals)
+        arrivals.abandon()
+        return arrivals.unfinished()
 
     def __del__(self) -> None:
-        self.arrivals.abandon()
+        arrivals = cython.cast(Arrivals, self.arrivals)
+        arrivals.abandon()
 
 
 @cython.cclass
@@ -83,8 +89,10 @@ class Next(NativeCoroutine):
 
     def start(self) -> int:
         if not self.claimed:
+            owner = cython.cast(AsCompleted, self.owner)
+            arrivals = cython.cast(Arrivals, owner.arrivals)
             try:
-                self.claimed = self.owner.arrivals.claim()  # type: ignore[union-attr]
+                self.claimed = arrivals.claim()
             except BaseException as exc:
                 return self.finish(exc)
             if not self.claimed:
@@ -96,16 +104,20 @@ class Next(NativeCoroutine):
 
     def go(self) -> int:
         """Takes one, or waits for one."""
-        arrivals = self.owner.arrivals  # type: ignore[union-attr]
+        owner = self.owner
+        arrivals = owner.arrivals  # type: ignore[union-attr]
         try:
             kind = arrivals.ready()
+            if kind == 1:
+                line = deque() if arrivals.waiters is None else arrivals.waiters
+                fut = native.new_waiter(arrivals.loop)
+                kind = arrivals.ready()  # again, as to make these may have run anything
+                if kind == 1:
+                    if arrivals.waiters is None:
+                        arrivals.waiters = line
+                    deques.push(arrivals.waiters, fut)
             if kind == 0:
                 child = arrivals.take()
-            elif kind == 1:
-                fut = native.new_waiter(arrivals.loop)
-                if arrivals.waiters is None:
-                    arrivals.waiters = deque()
-                deques.push(arrivals.waiters, fut)
         except BaseException as exc:
             arrivals.unclaim()
             return self.finish(exc)
@@ -141,13 +153,14 @@ class Next(NativeCoroutine):
         return self.finish(error)
 
     def failed(self, exc: BaseException) -> int:
-        arrivals = cython.cast(Arrivals, self.owner.arrivals)  # type: ignore[union-attr]
-        fut = self.future
+        owner = cython.cast(AsCompleted, self.owner)
+        arrivals = cython.cast(Arrivals, owner.arrivals)
+        fut, line = self.future, arrivals.waiters
         if fut.status == state.FINISHED:  # type: ignore[union-attr]
             if deques.size(arrivals.finished) != 0:
                 arrivals.wake_next()  # one was there for us: the next in line may have it
-        elif arrivals.waiters is not None and fut in arrivals.waiters:
-            arrivals.waiters.remove(fut)
+        elif line is not None and fut in line:
+            line.remove(fut)
         arrivals.unclaim()
         return self.finish(exc)
 

@@ -8,6 +8,7 @@ from hasten.aio.coroutines import await_it
 from hasten.core.future import Future
 from hasten.core.handle import TimerHandle
 from hasten.core.native import NativeCoroutine
+from hasten.core.task import Task
 from hasten.kernel import step
 
 
@@ -50,8 +51,8 @@ def iterator_of(awaitable: Any) -> Any:
         # one that somebody else awaits already goes the long way, on which the interpreter says so
         return awaitable if awaitable.cr_await is None else await_it(awaitable)
     if isinstance(awaitable, NativeCoroutine):
-        return awaitable
-    if issubclass(type(awaitable), Future):
+        return awaitable if not awaitable.stage & 1 else await_it(awaitable)
+    if type(awaitable) is Future or type(awaitable) is Task:
         return awaitable.__await__()
     return await_it(awaitable)
 

@@ -3,6 +3,7 @@ cimport hasten.core.handle as handle
 cimport hasten.kernel.step as step
 from cpython.ref cimport PyObject
 from hasten.core.future cimport Future
+from hasten.core.task cimport Task
 from hasten.core.timers cimport Timers
 
 from hasten.aio.coroutines import await_it
@@ -21,7 +22,8 @@ cdef class Driver(NativeCoroutine):
         if enter_call(b" while a coroutine was run"):
             self.value = fetch_exception()
             return kind
-        value = step._send(self.inner, None, &kind)
+        inner = self.inner
+        value = step._send(inner, None, &kind)
         leave_call()
         self.value = value
         return kind
@@ -31,7 +33,8 @@ cdef class Driver(NativeCoroutine):
         if enter_call(b" while an exception was thrown into a coroutine"):
             self.value = fetch_exception()
             return kind
-        value = step._throw(self.inner, None, exc, step._name_throw, &kind)
+        inner = self.inner
+        value = step._throw(inner, None, exc, step._name_throw, &kind)
         leave_call()
         self.value = value
         return kind
@@ -50,8 +53,8 @@ cdef object iterator_of(object awaitable):
         # one that somebody else awaits already goes the long way, on which the interpreter says so
         return awaitable if awaitable.cr_await is None else await_it(awaitable)
     if isinstance(awaitable, NativeCoroutine):
-        return awaitable
-    if isinstance(awaitable, Future):
+        return awaitable if not (<NativeCoroutine>awaitable).stage & 1 else await_it(awaitable)
+    if type(awaitable) is Future or type(awaitable) is Task:
         return awaitable.__await__()
     return await_it(awaitable)
 

@@ -11,10 +11,14 @@ cdef class GatheringFuture(Collector):
     cdef Py_ssize_t left            # children that are not done
     cdef bint return_exceptions
     cdef bint cancel_requested
+    cdef list over                  # children that are done before gather() has returned; else None
 
     cdef bint do_cancel(self, object msg) except -1
+    cdef bint cancel_children(self, object msg) except -1
     @cython.locals(f=Future)
     cdef int child_done(self, object child) except -1
+    cdef int look_at(self, object child) except -1
+    cdef int broken(self, object exc) except -1
     @cython.locals(f=Future)
     cdef object ending_of(self, object child)
     cdef int end(self, object child) except -1
@@ -25,13 +29,13 @@ cdef object begin(tuple awaitables, bint return_exceptions)
 @cython.final
 cdef class LimitedGathering(GatheringFuture):
     cdef Py_ssize_t limit
-    cdef set running                # children that count
+    cdef dict running               # children that count, by id(): an __eq__ may be anything
     cdef object queued              # deque of awaitables that are not started
-    cdef dict places
+    cdef dict places                # by the awaitable
     cdef object context             # of gather()'s caller: each child runs in a copy
 
     cdef int refill(self) except -1
     cdef int drop(self) except -1
 
-@cython.locals(g=LimitedGathering)
+@cython.locals(g=LimitedGathering, over=list, run_already=list)
 cdef object begin_limited(tuple awaitables, bint return_exceptions, Py_ssize_t limit)

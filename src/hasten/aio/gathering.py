@@ -25,41 +25,66 @@ class GatheringFuture(Collector):
     left: int
     return_exceptions: bool
     cancel_requested: bool
+    over: list[Any] | None
     if not cython.compiled:
         left = 0
+        over = None
         return_exceptions = cancel_requested = False
 
     def do_cancel(self, msg: Any) -> bool:
         if self.status != state.PENDING:
             return False
+        return self.cancel_children(msg)
+
+    def cancel_children(self, msg: Any) -> bool:
+        """Cancels all, also if one cannot be; what that one raised is raised then."""
         any_cancelled = False
-        for child in self.children:
-            if child.cancel(msg=msg):
-                any_cancelled = True
+        error: BaseException | None = None
+        for child in list(self.children):
+            try:
+                if child is not None and child.cancel(msg=msg):
+                    any_cancelled = True
+            except BaseException as exc:
+                error = exc
         if any_cancelled:
             # if every child were to survive it, the gather still has to raise CancelledError
             self.cancel_requested = True
+        if error is not None:
+            raise error
         return any_cancelled
 
     def child_done(self, child: Any) -> int:
+        over = self.over
+        if over is not None:  # gather() has not returned yet
+            over.append(child)
+            return 0
         self.left -= 1
         if isinstance(child, Future):
             f = cython.cast(Future, child)
-            if self.status == state.PENDING and f.status == state.FINISHED and f.error is None:
-                return self.end(child) if self.left == 0 else 0
+            if self.status == state.PENDING and f.status == state.FINISHED and f.error is None and self.left != 0:
+                return 0
+        try:
+            return self.look_at(child)
+        except BaseException as exc:
+            return self.broken(exc)
+
+    def look_at(self, child: Any) -> int:
+        """What is to be done about a child's end. Its methods may be anybody's code."""
         if self.status != state.PENDING:
             if not child.cancelled():
                 child.exception()  # nobody else will look at it
             return 0
-        if not self.return_exceptions:
-            if child.cancelled():
-                self.set_exception(child._make_cancelled_error())
-                return 0
-            exc = child.exception()
+        if not self.return_exceptions and not collecting.succeeded(child):
+            exc = child._make_cancelled_error() if child.cancelled() else child.exception()
             if exc is not None:
-                self.set_exception(exc)
-                return 0
+                return self.conclude(exc)
         return self.end(child) if self.left == 0 else 0
+
+    def broken(self, exc: BaseException) -> int:
+        """A child's methods have failed: whoever awaits the children is told, else the loop's exception handler."""
+        if self.status != state.PENDING or collecting.ends_the_loop(exc):
+            raise exc
+        return self.conclude(exc)
 
     def end(self, child: Any) -> int:
         """All children are done."""
@@ -67,13 +92,14 @@ class GatheringFuture(Collector):
             # As asyncio has it: all are looked at, and the words are those of the last in the list, not of the last to
             # end. (None: a limited gather has not begun it.)
             last = child
-            for each in self.children:
+            for each in list(self.children):
                 if each is not None:
                     last = each
                     self.ending_of(each)
-            self.set_exception(last._make_cancelled_error())
-        else:
-            self.finish([self.ending_of(c) for c in self.children])
+            return self.conclude(last._make_cancelled_error())
+        results = [self.ending_of(c) for c in self.children]
+        if self.status == state.PENDING:
+            self.finish(results)
         return 0
 
     def ending_of(self, child: Any) -> Any:
@@ -114,12 +140,13 @@ def begin(awaitables: tuple[Any, ...], return_exceptions: bool) -> Any:
     loop: Any = step.running_loop()
     if loop is None:
         loop = asyncio._get_running_loop()
-    over: list[Any] | None = None
     made: dict[Any, Any] | None = None if collecting.all_different(awaitables) else {}
     children: list[Any] = []
+    over: list[Any] = []
     g = GatheringFuture.__new__(GatheringFuture)
     g.children = children
     g.return_exceptions = return_exceptions
+    g.over = over
     try:
         for arg in awaitables:
             child = None if made is None else made.get(arg)
@@ -135,17 +162,16 @@ def begin(awaitables: tuple[Any, ...], return_exceptions: bool) -> Any:
                 if collecting.pending(child):
                     g.collect(child)
                 else:
-                    if over is None:
-                        over = []
                     over.append(child)  # eager tasks
             children.append(child)
+        Future.__init__(g, loop=loop)
     except BaseException:
+        g.over = None
         g.status = state.CANCELLED  # nobody will look at those that run already
         raise
-    Future.__init__(g, loop=loop)
-    if over is not None:
-        for child in over:
-            g.child_done(child)
+    g.over = None
+    for child in over:
+        g.child_done(child)
     return g
 
 
@@ -161,7 +187,7 @@ class LimitedGathering(GatheringFuture):
     """
 
     limit: int
-    running: set[Any]
+    running: dict[int, Any]
     queued: deque[Any]
     places: dict[Any, list[int]]
     context: Context
@@ -169,10 +195,15 @@ class LimitedGathering(GatheringFuture):
         limit = 0
 
     def child_done(self, child: Any) -> int:
-        self.running.discard(child)
+        self.running.pop(id(child), None)
         GatheringFuture.child_done(self, child)
+        if self.over is not None:
+            return 0
         if self.status == state.PENDING and not self.cancel_requested:
-            return self.refill()
+            try:
+                return self.refill()
+            except BaseException as exc:
+                return self.broken(exc)
         return self.drop()
 
     def refill(self) -> int:
@@ -184,33 +215,41 @@ class LimitedGathering(GatheringFuture):
             for place in self.places.pop(awaitable):
                 self.children[place] = child
             if collecting.pending(child):
-                self.running.add(child)
+                self.running[id(child)] = child
                 self.collect(child)
-                continue
-            GatheringFuture.child_done(self, child)  # an eager task
+            else:
+                GatheringFuture.child_done(self, child)  # an eager task
             if self.status != state.PENDING:
                 return self.drop()
         return 0
 
+    def broken(self, exc: BaseException) -> int:
+        """Also what cannot be started: a task factory may refuse it."""
+        try:
+            return GatheringFuture.broken(self, exc)
+        finally:
+            self.drop()
+
     def drop(self) -> int:
         """No more will be started."""
-        while deques.size(self.queued) != 0:
-            self.left -= 1
-            collecting.close(deques.shift(self.queued))
+        self.left -= deques.size(self.queued)
+        error = collecting.close_all(self.queued)
+        if error is not None:
+            raise error
         return 0
 
     def do_cancel(self, msg: Any) -> bool:
         if self.status != state.PENDING:
             return False
         waiting = deques.size(self.queued) != 0
-        self.drop()
-        any_cancelled = waiting
-        for child in self.children:
-            if child is not None and child.cancel(msg=msg):
-                any_cancelled = True
-        if any_cancelled:
+        if waiting:
             self.cancel_requested = True
-        return any_cancelled
+        try:
+            self.drop()
+        finally:
+            if self.cancel_children(msg):
+                waiting = True
+        return waiting
 
 
 def begin_limited(awaitables: tuple[Any, ...], return_exceptions: bool, limit: int) -> Any:
@@ -218,24 +257,27 @@ def begin_limited(awaitables: tuple[Any, ...], return_exceptions: bool, limit: i
     Future.__init__(g, loop=asyncio.get_event_loop())
     g.return_exceptions = return_exceptions
     g.limit = limit
-    g.running = set()
+    g.running = {}
     g.queued = deque()
     g.places = {}
     g.context = step.copy_context()
     g.children = [None] * len(awaitables)
-    over = []
+    g.over = over = []
+    run_already = []
     for place, awaitable in enumerate(awaitables):
         places = g.places.get(awaitable)
         if places is not None:
             places.append(place)
             continue
         g.places[awaitable] = [place]
-        if not asyncio.isfuture(awaitable):
+        if asyncio.isfuture(awaitable):
+            run_already.append(awaitable)
+        else:
             collecting.check_awaitable(awaitable)
             deques.push(g.queued, awaitable)
     g.left = len(g.places)
-    for awaitable in list(g.places):
-        if asyncio.isfuture(awaitable):
+    try:
+        for awaitable in run_already:
             child = collecting.adopt(awaitable, g._loop)
             for place in g.places.pop(awaitable):
                 g.children[place] = child
@@ -243,10 +285,15 @@ def begin_limited(awaitables: tuple[Any, ...], return_exceptions: bool, limit: i
                 g.collect(child)
             else:
                 over.append(child)
+    finally:
+        g.over = None
     for child in over:
         g.child_done(child)
     if g.status == state.PENDING:
-        g.refill()
+        try:
+            g.refill()
+        except BaseException as exc:
+            g.broken(exc)
     return g
 
 

@@ -14,7 +14,7 @@ cdef class Bounded(Arrivals):
     cdef bint finite                # it is a list or the like
     cdef object feeder              # the task that reads an asynchronous source
     cdef Future wanted              # the feeder waits for it: for room
-    cdef dict flying                # child: did we make it?
+    cdef dict flying                # by id(), as an __eq__ may be anything: (child, did we make it?)
     cdef object queued              # deque of what was read ahead, and is not started
     cdef Py_ssize_t claimed         # handed out, not taken yet
     cdef object drawn               # what draw() has read
@@ -27,10 +27,12 @@ cdef class Bounded(Arrivals):
     cdef bint exhausted(self) except -1
     cdef bint draw(self) except -1
     cdef bint start(self, object awaitable) except -1
+    cdef bint refused(self, object child, object exc) except -1
     cdef int drop_source(self) except -1
-    cdef int refill(self, Py_ssize_t about_to_be_taken) except -1
+    cdef int refill(self) except -1
     cdef bint finish_or_fail(self) except -1
     cdef int wake_all(self) except -1
+    @cython.locals(flying=dict, failures=list)
     cdef int call_off(self) except -1
 
 @cython.locals(b=Bounded)

@@ -33,7 +33,7 @@ class Bounded(Arrivals):
     finite: bool
     feeder: Any
     wanted: Future[Any] | None
-    flying: dict[Any, bool]
+    flying: dict[int, tuple[Any, bool]]
     queued: deque[Any]
     claimed: int
     drawn: Any
@@ -81,32 +81,48 @@ class Bounded(Arrivals):
 
     def start(self, awaitable: Any) -> bool:
         """Starts one. False if it cannot be awaited: that ends the source."""
+        child: Any = None
+        if self.called_off:  # by what has given it
+            collecting.close(awaitable)
+            return False
         try:
             child = collecting.adopt(awaitable, self.loop)
-        except Exception as exc:
-            self.drop_source()
-            if self.error is None:
-                self.error = exc
-            return False
-        if child in self.flying:
-            return True  # given twice, it counts once
-        self.flying[child] = child is not awaitable
-        self.collect(child)
-        collecting.show_edge(child, self.waiting)
+            if self.called_off:  # by its first step, or by a task factory
+                if child is not awaitable:
+                    child.cancel()
+                return False
+            if id(child) in self.flying:
+                return True  # given twice, it counts once
+            self.flying[id(child)] = (child, child is not awaitable)
+            self.collect(child)
+            collecting.show_edge(child, self.waiting)
+        except Exception as exc:  # its methods may be anybody's code
+            return self.refused(child, exc)
         return True
+
+    def refused(self, child: Any, exc: Exception) -> bool:
+        """What cannot be awaited, or does not let itself be waited for, ends the source."""
+        entry = None if child is None else self.flying.pop(id(child), None)
+        if self.error is None:
+            self.error = exc
+        if entry is not None and entry[1]:
+            child.cancel()
+        self.drop_source()
+        return False
 
     def drop_source(self) -> int:
         """Reads no more. Coroutines that stand ready in a list will not be started: they are closed."""
         source = self.source
         self.source = None
         if source is not None and self.finite:
-            for awaitable in source:
-                collecting.close(awaitable)
+            error = collecting.close_all(deque(source))
+            if error is not None:
+                raise error
         return 0
 
-    def refill(self, about_to_be_taken: int) -> int:
+    def refill(self) -> int:
         """Starts as many as there is room for."""
-        while len(self.flying) + deques.size(self.finished) - about_to_be_taken < self.limit:
+        while self.has_room():
             if deques.size(self.queued) != 0:
                 self.start(deques.shift(self.queued))
             elif self.draw():
@@ -121,8 +137,11 @@ class Bounded(Arrivals):
         """For the feeder: to be awaited until there is room for one more."""
         if self.has_room():
             return native.nothing
-        self.wanted = native.new_waiter(self.loop)
-        return self.wanted
+        wanted = native.new_waiter(self.loop)
+        if self.has_room():  # again, as to make it may have run anything
+            return native.nothing
+        self.wanted = wanted
+        return wanted
 
     def accept(self, awaitable: Any) -> bool:
         """From the feeder: one more. False: it is not wanted."""
@@ -144,22 +163,24 @@ class Bounded(Arrivals):
     # ---- the children's side ----------------------------------------------------------------------
 
     def child_done(self, child: Any) -> int:
-        if child not in self.flying:
+        if id(child) not in self.flying:
             return 0
-        del self.flying[child]
-        collecting.hide_edge(child, self.waiting)
-        self.put(child)
+        del self.flying[id(child)]
+        waiting = self.waiting
+        self.put(child)  # first of all: what follows may be anybody's code
         if self.exhausted() and len(self.flying) == 0 and deques.size(self.queued) == 0:
             self.stop_timer()
             if self.asynchronous:
                 self.wake_all()  # there may be more who wait than there is to take
+        collecting.hide_edge(child, waiting)
         return 0
 
     def wake_all(self) -> int:
-        if self.waiters is not None:
-            for fut in self.waiters:
+        line = self.waiters
+        self.waiters = None
+        if line is not None:
+            for fut in line:
                 futures.set_unless_done(fut, None)
-            self.waiters = None
         return 0
 
     # ---- the consumer's side ------------------------------------------------------------------------
@@ -172,12 +193,16 @@ class Bounded(Arrivals):
                 return self.finish_or_fail()
             self.claimed += 1
             return True
-        self.refill(0)
+        self.refill()
         if self.coming() <= self.claimed:
             if not self.draw():
                 return self.finish_or_fail()
-            deques.push(self.queued, self.drawn)
+            drawn = self.drawn
             self.drawn = None
+            if self.called_off:  # by what has given it
+                collecting.close(drawn)
+                return self.finish_or_fail()
+            deques.push(self.queued, drawn)
         self.claimed += 1
         return True
 
@@ -205,12 +230,18 @@ class Bounded(Arrivals):
         return 2 if self.exhausted() and len(self.flying) == 0 and deques.size(self.queued) == 0 else 1
 
     def take(self) -> Any:
-        self.refill(1)
+        item = deques.shift(self.finished)  # before anything runs that may take it, too
         self.claimed -= 1
-        item = deques.shift(self.finished)
-        if self.wanted is not None and self.has_room():
-            futures.set_unless_done(self.wanted, None)
+        try:
+            self.refill()
+        except BaseException:
+            self.finished.appendleft(item)
+            self.claimed += 1
+            raise
+        wanted = self.wanted
+        if wanted is not None and self.has_room():
             self.wanted = None
+            futures.set_unless_done(wanted, None)
         return item
 
     # ---- calling off --------------------------------------------------------------------------------
@@ -219,9 +250,11 @@ class Bounded(Arrivals):
         if self.exhausted() and len(self.flying) == 0 and deques.size(self.queued) == 0:
             return 0
         missing = self.claimed - deques.size(self.finished)
-        self.call_off()
-        for _ in range(missing if missing > 0 else 1):
-            self.put(None)
+        try:
+            self.call_off()
+        finally:
+            for _ in range(missing if missing > 0 else 1):
+                self.put(None)
         return 0
 
     def abandon(self) -> int:
@@ -242,23 +275,33 @@ class Bounded(Arrivals):
     def call_off(self) -> int:
         """Cancels what we have started and is not done, and reads no more."""
         self.called_off = True
-        self.drop_source()
-        self.error = None
-        flying = self.flying
+        failures: list[BaseException] = []
+        waiting, flying, feeder = self.waiting, self.flying, self.feeder
         self.flying = {}
-        for child, made in flying.items():
-            self.release(child)
-            collecting.hide_edge(child, self.waiting)
-            if made and child.cancel():
-                self.ending.append(child)
-        while deques.size(self.queued) != 0:
-            collecting.close(deques.shift(self.queued))
-        if self.feeder is not None:
-            self.feeder.cancel()
-            self.ending.append(self.feeder)
-            self.feeder = None
+        self.feeder = None
+        try:
+            self.drop_source()
+        except BaseException as exc:
+            failures.append(exc)
+        self.error = None
+        for child, made in list(flying.values()):
+            try:
+                if made and child.cancel():
+                    self.ending.append(child)
+                self.release(child)
+                collecting.hide_edge(child, waiting)
+            except BaseException as exc:  # the others are called off all the same
+                failures.append(exc)
+        if feeder is not None:
+            feeder.cancel()
+            self.ending.append(feeder)
         self.stop_timer()
         self.wake_all()
+        error = collecting.close_all(self.queued)
+        if error is not None:
+            failures.append(error)
+        if failures:
+            raise failures[0]
         return 0
 
     def unfinished(self) -> list[Any]:

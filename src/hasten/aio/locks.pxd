@@ -51,4 +51,5 @@ cdef class SemaphoreAcquire(NativeCoroutine):
     cdef Semaphore semaphore
     cdef object result
 
+    @cython.locals(sem=Semaphore, fut=Future)
     cdef int go(self) except -1

@@ -55,10 +55,12 @@ def wake(fut: Any) -> int:
 
 
 def leave(waiters: Any, fut: Future[Any]) -> int:
-    """Takes a waiter out of the line, where it mostly stands first."""
+    """Takes a waiter out of the line, where it mostly stands first, unless somebody else has."""
+    if waiters is None or deques.size(waiters) == 0:
+        return 0
     if waiters[0] is fut:
         deques.shift(waiters)
-    else:
+    elif fut in waiters:
         waiters.remove(fut)
     return 0
 
@@ -165,10 +167,14 @@ class LockAcquire(NativeCoroutine):
             return self.give(self.result)
         try:
             fut = native.new_waiter(lock.bound_loop())
+            if lock._waiters is None:
+                line: Any = deque()
+                if lock._waiters is None:  # making one may run the collector, and that anything
+                    lock._waiters = line
         except Exception as exc:
             return self.fail(exc)
-        if lock._waiters is None:
-            lock._waiters = deque()
+        if lock.try_acquire():  # again, as to make these may have run anything
+            return self.give(self.result)
         deques.push(lock._waiters, fut)
         return self.suspend(fut)
 
@@ -211,10 +217,14 @@ class Event(LoopBound):
     def set(self) -> None:
         """Sets the flag and wakes all who wait for it, even if it is cleared again before they run."""
         if not self._value:
-            for fut in self._waiters:
-                if is_pending(fut):
-                    wake(fut)  # may be refused: then it was not set
             self._value = True
+            try:
+                for fut in list(self._waiters):
+                    if is_pending(fut):
+                        wake(fut)
+            except BaseException:  # refused: then it was not set
+                self._value = False
+                raise
 
     def clear(self) -> None:
         """Unsets the flag: who calls wait() from now on waits until the next set()."""
@@ -243,6 +253,8 @@ class EventWait(NativeCoroutine):
             fut = native.new_waiter(event.bound_loop())
         except Exception as exc:
             return self.fail(exc)
+        if event._value:  # again, as to make it may have run anything
+            return self.give(True)
         deques.push(event._waiters, fut)
         return self.suspend(fut)
 
@@ -384,10 +396,14 @@ class SemaphoreAcquire(NativeCoroutine):
             return self.give(self.result)
         try:
             fut = native.new_waiter(sem.bound_loop())
+            if sem._waiters is None:
+                line: Any = deque()
+                if sem._waiters is None:  # making one may run the collector, and that anything
+                    sem._waiters = line
         except Exception as exc:
             return self.fail(exc)
-        if sem._waiters is None:
-            sem._waiters = deque()
+        if sem.try_acquire():  # again, as to make these may have run anything
+            return self.give(self.result)
         deques.push(sem._waiters, fut)
         return self.suspend(fut)
 
@@ -402,10 +418,10 @@ class SemaphoreAcquire(NativeCoroutine):
         return self.fail(exc)
 
     def go(self) -> int:
-        sem = self.semaphore
-        leave(sem._waiters, self.future)  # type: ignore[arg-type]
+        sem, fut = self.semaphore, self.future
+        leave(sem._waiters, fut)  # type: ignore[arg-type]
         # Who came while a place was in transit had to queue even if more places were free.
-        while sem.free_places > 0 and not self.future.abandoned() and sem.hand_over():  # type: ignore[union-attr]
+        while sem.free_places > 0 and not fut.abandoned() and sem.hand_over():  # type: ignore[union-attr]
             sem.free_places -= 1
         return 0
 

@@ -27,7 +27,6 @@ cdef class Queue(LoopBound):
     cdef object take(self)
     cdef object get_or_hand_on(self)
     cdef int wake_next(self, object waiters) except -1
-    cdef Future wait_in(self, object line)
 
 cdef bint withdraw(Future waiter, object line) except -1
 
@@ -35,10 +34,14 @@ cdef bint withdraw(Future waiter, object line) except -1
 cdef class QueueGet(NativeCoroutine):
     cdef Queue queue
 
+    cdef int take(self) except -2
+
 @cython.final
 cdef class QueuePut(NativeCoroutine):
     cdef Queue queue
     cdef object item
+
+    cdef int add(self) except -2
 
 cdef QueueGet _spare_get
 cdef QueuePut _spare_put

@@ -275,12 +275,6 @@ class Queue(LoopBound):
     def _wakeup_next(self, waiters: Any) -> None:
         self.wake_next(waiters)
 
-    def wait_in(self, line: Any) -> Future:
-        """A future at the end of a line."""
-        fut = native.new_waiter(self.bound_loop())
-        deques.push(line, fut)
-        return fut
-
 
 def withdraw(waiter: Future, line: Any) -> bool:
     """Takes a waiter that gives up out of its line. False if it had been woken before, and another may be instead."""
@@ -307,15 +301,27 @@ class QueueGet(NativeCoroutine):
         q = self.queue
         try:
             if not q.is_empty():
-                kind = self.give(q.get_or_hand_on())
-                keep_get(self)
+                kind = self.take()
             elif q._is_shutdown:
                 raise QueueShutDown
             else:
-                kind = self.suspend(q.wait_in(q._getters))
+                fut = native.new_waiter(q.bound_loop())
+                if not q.is_empty():  # again, as to make it may have run anything
+                    kind = self.take()
+                elif q._is_shutdown:
+                    raise QueueShutDown
+                else:
+                    deques.push(q._getters, fut)
+                    kind = self.suspend(fut)
         except BaseException as exc:
             return self.fail(exc)
         return kind
+
+    def take(self) -> int:
+        q = self.queue
+        self.give(q.get_or_hand_on())
+        keep_get(self)
+        return step.RETURNED
 
     def woken(self) -> int:
         return self.start()  # somebody else may have taken what we were woken for
@@ -343,16 +349,28 @@ class QueuePut(NativeCoroutine):
         q = self.queue
         try:
             if not q.is_full():
-                q.put_or_hand_on(self.item)
-                kind = self.give(None)
-                keep_put(self)
+                kind = self.add()
             elif q._is_shutdown:
                 raise QueueShutDown
             else:
-                kind = self.suspend(q.wait_in(q._putters))
+                fut = native.new_waiter(q.bound_loop())
+                if not q.is_full():  # again, as to make it may have run anything
+                    kind = self.add()
+                elif q._is_shutdown:
+                    raise QueueShutDown
+                else:
+                    deques.push(q._putters, fut)
+                    kind = self.suspend(fut)
         except BaseException as exc:
             return self.fail(exc)
         return kind
+
+    def add(self) -> int:
+        q = self.queue
+        q.put_or_hand_on(self.item)
+        self.give(None)
+        keep_put(self)
+        return step.RETURNED
 
     def woken(self) -> int:
         return self.start()  # somebody else may have taken the slot that we were woken for

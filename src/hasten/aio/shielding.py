@@ -29,16 +29,23 @@ class Shield(Collector):
         self.inner = None
         if self.status == state.CANCELLED:
             return 0
-        if collecting.succeeded(child):
-            self.finish(child.result())
+        result = None
+        try:
+            exc = None if collecting.succeeded(child) or child.cancelled() else child.exception()
+            if exc is None and not child.cancelled():
+                result = child.result()
+        except BaseException as raised:  # its methods are anybody's: who awaits it is told
+            if collecting.ends_the_loop(raised):
+                raise
+            exc = raised
+        if self.status != state.PENDING:
+            return 0
+        if exc is not None:
+            self.conclude(exc)
         elif child.cancelled():
             self.do_cancel(None)
         else:
-            exc = child.exception()
-            if exc is None:
-                self.finish(child.result())
-            else:
-                self.set_exception(exc)
+            self.finish(result)
         return 0
 
     def schedule(self) -> int:

@@ -12,7 +12,6 @@ from hasten.kernel.step cimport Awaitable
 cdef class Sleep(Awaitable):
     cdef object delay           # as given
     cdef object result
-    cdef int stage              # see the class
     cdef Future future          # what is waited for
     cdef TimerHandle timer
     cdef object foreign_timer   # in its place on a loop that is not ours
@@ -24,6 +23,7 @@ cdef class Sleep(Awaitable):
     cdef int start_timer(self, object running, double seconds) except -2
     cdef int start_elsewhere(self, double seconds) except -2
     cdef int suspend(self) except -2
+    @cython.locals(timer=TimerHandle)
     cdef int drop_timer(self) except -1
     cdef int fail(self, object exc) except -2
 

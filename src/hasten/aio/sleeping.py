@@ -20,42 +20,39 @@ from hasten.kernel import step
 from hasten.kernel.step import Awaitable
 
 _T = TypeVar("_T")
-FRESH, YIELDED_ONCE, WAITING, ENDED = 0, 1, 2, 3
 
 
 @cython.cclass
 class Sleep(Awaitable):
     """The coroutine that sleep() gives.
 
-    stage 0: nobody awaits it yet; 1: gave way once; 2: waits for its timer; 3: ended.
+    stage 0: nobody awaits it yet; 1: gave way once; 2: ended; 3: waits for its timer.
     """
 
     delay: Any
     result: Any
-    stage: int
     future: Future[Any] | None
     timer: TimerHandle | None
     foreign_timer: Any
     __name__ = __qualname__ = "sleep"
     if not cython.compiled:
         delay = result = future = timer = foreign_timer = None
-        stage = 0
 
     def resume(self) -> int:
         if self.stage == 0:
             return self.start()
         if self.stage == 1:
-            self.stage = 3
+            self.stage = 2
             self.value = self.result
             keep(self)
             return step.RETURNED
-        if self.stage == 2:
+        if self.stage == 3:
             f = self.future
             if f.status == state.PENDING:  # type: ignore[union-attr]
                 # a second task awaits it: that one is told, and the first goes on waiting
                 self.value = RuntimeError("coroutine is being awaited already")
                 return step.RAISED
-            self.stage = 3
+            self.stage = 2
             self.drop_timer()
             self.future = None
             if f.status == state.FINISHED and f.error is None:  # type: ignore[union-attr]
@@ -87,17 +84,13 @@ class Sleep(Awaitable):
     def start_timer(self, running: Any, seconds: float) -> int:
         loop = cython.cast(Scheduler, running)
         if loop.debug:
-            self.future = loop.create_future()
-            self.timer = loop.call_later(seconds, _wake, self.future, None)
-        else:
-            self.future = futures.new_future(loop, loop._ready)
-            self.timer = handle.post_at(
-                loop, loop._timers, step.monotonic() + seconds, _wake, (self.future, None), None
-            )
+            return self.start_elsewhere(seconds)
+        self.future = futures.new_future(loop, loop._ready)
+        self.timer = handle.post_at(loop, loop._timers, step.monotonic() + seconds, _wake, (self.future, None), None)
         return self.suspend()
 
     def start_elsewhere(self, seconds: float) -> int:
-        """On a loop that is not ours, through its public interface."""
+        """On a loop that is not ours, or in debug mode: through its public interface."""
         try:
             loop = asyncio.get_running_loop()
             self.future = Future(loop=loop)
@@ -108,36 +101,37 @@ class Sleep(Awaitable):
 
     def suspend(self) -> int:
         fut = self.future
-        self.stage = 2
+        self.stage = 3
         fut.blocking = True  # type: ignore[union-attr]
         self.value = fut
         return step.YIELDED
 
     def drop_timer(self) -> int:
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        elif self.foreign_timer is not None:
-            self.foreign_timer.cancel()
-            self.foreign_timer = None
+        timer, foreign = self.timer, self.foreign_timer
+        self.timer = self.foreign_timer = None
+        if timer is not None:
+            timer.cancel()
+        elif foreign is not None:
+            foreign.cancel()
         return 0
 
     def resume_throw(self, exc: BaseException) -> int:
-        return self.fail(RuntimeError("cannot reuse already awaited coroutine") if self.stage == 3 else exc)
+        return self.fail(RuntimeError("cannot reuse already awaited coroutine") if self.stage == 2 else exc)
 
     def fresh(self) -> bool:
         return self.stage == 0
 
     def fail(self, exc: BaseException) -> int:
-        self.close()
+        self.shut()
         self.value = exc
         return step.RAISED
 
-    def close(self) -> None:
+    def shut(self) -> int:
         """Ends it: the timer is cancelled."""
-        self.stage = 3
+        self.stage = 2
         self.drop_timer()
-        self.future = None
+        self.future = self.value = None
+        return step.RETURNED
 
     def __repr__(self) -> str:
         return f"<coroutine object sleep at {id(self):#x}>"
@@ -145,8 +139,8 @@ class Sleep(Awaitable):
     def __del__(self) -> None:
         if self.stage == 0:
             warnings.warn("coroutine 'sleep' was never awaited", RuntimeWarning, stacklevel=1, source=self)
-        elif self.stage != 3:
-            self.close()
+        elif self.stage != 2:
+            self.end_it()
 
 
 step.native(Sleep)

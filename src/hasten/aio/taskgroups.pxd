@@ -32,12 +32,13 @@ cdef class TaskGroup:
 
     cdef int enter(self) except -1
     @cython.locals(m=Members)
-    cdef int make_members(self) except -1
+    cdef Members make_members(self)
     cdef int check_open(self, object coro) except -1
-    cdef int abort(self) except -1
+    cdef object abort(self)
     cdef int task_done(self, object task) except -1
     cdef int child_failed(self, object task, object exc) except -1
     cdef object verdict(self, object exc, object outside, object latest)
+    @cython.locals(members=Members)
     cdef int forget(self) except -1
 
 @cython.final
@@ -59,6 +60,8 @@ cdef class GroupExit(NativeCoroutine):
     cdef int wait_on(self) except -2
     @cython.locals(group=TaskGroup)
     cdef int conclude(self) except -2
+    @cython.locals(group=TaskGroup)
     cdef int end(self, object verdict) except -2
+    cdef int abort(self, TaskGroup group) except -1
 
-cdef bint is_fatal(object exc) except -1
+cdef bint is_fatal(object exc) noexcept

@@ -127,9 +127,8 @@ class TaskGroup:
         # Also if it is done already (started eagerly): its exception must not cancel the parent, who is running right
         # now, but at the next await.
         self.children.add(task)
-        if self.members is None:
-            self.make_members()
-        self.members.collect(task)  # type: ignore[union-attr]
+        members = cython.cast(Members, self.members) if self.members is not None else self.make_members()
+        members.collect(task)
         if self._aborting and not task.done():
             task.cancel()  # started eagerly, it has cancelled the group before it joined it
         try:
@@ -137,12 +136,12 @@ class TaskGroup:
         finally:
             del task  # its exception's traceback may come to hold this frame
 
-    def make_members(self) -> int:
+    def make_members(self) -> Members:
         m = Members.__new__(Members)
         m.group = self
         m.shown_for(self._parent_task)
         self.members = m
-        return 0
+        return m
 
     def check_open(self, coro: Any) -> int:
         """May there be new tasks?"""
@@ -169,17 +168,25 @@ class TaskGroup:
         if self._exiting and self.children.count() == 0:
             return
         if not self._aborting:
-            self.abort()
-            if self._parent_task is not None and not self._parent_cancel_requested:
+            error = self.abort()
+            parent = self._parent_task
+            if parent is not None and not self._parent_cancel_requested:
                 self._parent_cancel_requested = True
-                self._parent_task.cancel()
+                parent.cancel()
+            if error is not None:
+                raise error
 
-    def abort(self) -> int:
+    def abort(self) -> BaseException | None:
+        """Cancels all, also if one does not let itself be cancelled: what that one raised, or None."""
         self._aborting = True
+        error: BaseException | None = None
         for task in self.children.members():
-            if not task.done():
-                task.cancel()
-        return 0
+            try:
+                if not task.done():
+                    task.cancel()
+            except BaseException as exc:
+                error = exc
+        return error
 
     def _on_task_done(self, task: Any) -> None:
         self.task_done(task)
@@ -193,11 +200,14 @@ class TaskGroup:
         if collecting.succeeded(task):
             return 0
         parent = self._parent_task
-        if not isinstance(task, Future) and parent is not None:
-            forget_child(task, parent)
-        if task.cancelled():
-            return 0
-        exc = task.exception()
+        try:
+            if not isinstance(task, Future) and parent is not None:
+                forget_child(task, parent)
+            exc = None if task.cancelled() else task.exception()
+        except BaseException as raised:  # its methods are anybody's: the block is told
+            if collecting.ends_the_loop(raised):
+                raise
+            exc = raised
         return 0 if exc is None else self.child_failed(task, exc)
 
     def child_failed(self, task: Any, exc: BaseException) -> int:
@@ -217,7 +227,9 @@ class TaskGroup:
             )
         elif not self._aborting and not self._parent_cancel_requested:
             # The parent is in the block, or waits at its end: either way it must stop what it is doing.
-            self.abort()
+            error = self.abort()
+            if error is not None and self._errors is not None:
+                self._errors.append(error)
             self._parent_cancel_requested = True
             parent.cancel()
         return 0
@@ -240,7 +252,7 @@ class TaskGroup:
                 outside = latest
         if outside is not None and not errors:
             return outside
-        if exc is not None and not isinstance(exc, CancelledError):
+        if exc is not None and not step.is_instance(exc, CancelledError):
             errors.append(exc)
         if not errors:
             return None
@@ -249,7 +261,7 @@ class TaskGroup:
             # changing the count of requests.
             parent.uncancel()
             parent.cancel()
-        if isinstance(exc, GeneratorExit) and len(errors) == 1:
+        if step.is_instance(exc, GeneratorExit) and len(errors) == 1:
             return exc  # an async generator is being closed in the block, and expects to see just that
         group = BaseExceptionGroup("unhandled errors in a TaskGroup", errors)
         group.__suppress_context__ = True
@@ -257,10 +269,10 @@ class TaskGroup:
 
     def forget(self) -> int:
         """Lets go of what the block has led to."""
-        self._parent_task = self._errors = self._base_error = None
-        if self.members is not None:
-            self.members.shown_for(None)
-            self.members = None
+        members = self.members
+        self._parent_task = self._errors = self._base_error = self.members = None
+        if members is not None:
+            members.shown_for(None)
         return 0
 
 
@@ -290,11 +302,12 @@ class GroupEntry(NativeCoroutine):
     __qualname__ = "TaskGroup.__aenter__"
 
     def start(self) -> int:
+        group = self.group
         try:
-            self.group.enter()
+            group.enter()
         except BaseException as exc:
             return self.fail(exc)
-        return self.give(self.group)
+        return self.give(group)
 
 
 @cython.cclass
@@ -316,20 +329,25 @@ class GroupExit(NativeCoroutine):
         if exc is not None:
             if group._base_error is None and is_fatal(exc):
                 group._base_error = exc
-            if isinstance(exc, CancelledError):
+            if step.is_instance(exc, CancelledError):
                 self.outside = exc
-            if not group._aborting:
-                try:
-                    group.abort()
-                except BaseException as raised:
-                    return self.end(raised)
+            self.abort(group)
         return self.wait_on()
+
+    def abort(self, group: TaskGroup) -> int:
+        if not group._aborting:
+            error = group.abort()
+            if error is not None and group._errors is not None:
+                group._errors.append(error)
+        return 0
 
     def wait_on(self) -> int:
         group = self.group
         if group.children.count() == 0:
             return self.conclude()
         fut = native.new_waiter(group._loop)
+        if group.children.count() == 0:  # again, as to make it may have run anything
+            return self.conclude()
         group._on_completed_fut = fut
         return self.suspend(fut)
 
@@ -340,15 +358,12 @@ class GroupExit(NativeCoroutine):
     def failed(self, exc: BaseException) -> int:
         group = self.group
         group._on_completed_fut = None
-        if not isinstance(exc, CancelledError):
+        if not step.is_instance(exc, CancelledError):
             return self.end(exc)
         self.latest = exc
         if not group._aborting:
             self.outside = exc
-            try:
-                group.abort()
-            except BaseException as raised:
-                return self.end(raised)
+            self.abort(group)
         return self.wait_on()  # again, as we may be cancelled many times
 
     def conclude(self) -> int:
@@ -361,7 +376,8 @@ class GroupExit(NativeCoroutine):
 
     def end(self, verdict: BaseException | None) -> int:
         """Raises the verdict; the block ends silently if there is none."""
-        self.group.forget()
+        group = self.group
+        group.forget()
         self.exc = self.outside = self.latest = None
         if verdict is None:
             return self.give(True)
@@ -371,7 +387,7 @@ class GroupExit(NativeCoroutine):
 
 def is_fatal(exc: BaseException) -> bool:
     """Such exceptions leave the block as they are, whatever else has happened."""
-    return isinstance(exc, (SystemExit, KeyboardInterrupt))
+    return step.is_instance(exc, SystemExit) or step.is_instance(exc, KeyboardInterrupt)
 
 
 for _cls in (GroupEntry, GroupExit):

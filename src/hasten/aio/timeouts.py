@@ -120,14 +120,15 @@ class Timeout:
         elif self.state == 2:
             self.state = 3
             if self.uncancel() and exc is not None:
-                if isinstance(exc, CancelledError):
+                if step.is_instance(exc, CancelledError):
                     late = TimeoutError()
                     late.__cause__ = late.__context__ = exc
                     return late
                 _explain(exc)
-                if isinstance(exc, ExceptionGroup):
+                if step.is_instance(exc, ExceptionGroup):
                     for each in exc.exceptions:
-                        _explain(each)
+                        if step.is_instance(each, BaseException):
+                            _explain(each)
         return None
 
     def arm(self, when: Any) -> int:
@@ -181,7 +182,8 @@ class Timeout:
 
     def uncancel(self) -> bool:
         """Takes our request to cancel back. False if others have asked too since we began."""
-        return self._task is not None and self._task.uncancel() <= self._cancelling
+        task = self._task
+        return task is not None and task.uncancel() <= self._cancelling
 
 
 step.lazy_attributes(Timeout)
@@ -221,11 +223,12 @@ class Entering(NativeCoroutine):
     __qualname__ = "Timeout.__aenter__"
 
     def start(self) -> int:
+        timeout = self.timeout
         try:
-            self.timeout.enter()
+            timeout.enter()
         except BaseException as exc:
             return self.fail(exc)
-        return self.give(self.timeout)
+        return self.give(timeout)
 
 
 @cython.cclass
@@ -242,13 +245,22 @@ class Raising(NativeCoroutine):
 
 def _explain(exc: BaseException) -> None:
     """An exception raised while our cancellation was handled gets TimeoutError between the two in its context."""
-    while exc.__context__ is not None:
-        if isinstance(exc.__context__, CancelledError):
-            late = TimeoutError()
-            late.__context__ = late.__cause__ = exc.__context__
-            exc.__context__ = late
+    slow, turn = exc, False
+    while True:
+        context = step.context_of(exc)
+        if context is None:
             break
-        exc = exc.__context__
+        if step.is_instance(context, CancelledError):
+            late = TimeoutError()
+            late.__context__ = late.__cause__ = context
+            step.set_context(exc, late)
+            break
+        exc = context
+        if turn:
+            slow = step.context_of(slow)  # type: ignore[assignment]
+            if slow is exc:  # a circle that somebody has made
+                break
+        turn = not turn
 
 
 def deadline(delay: Any) -> Any:

@@ -19,7 +19,9 @@ cdef class Countdown(Collector):
     cdef Future target              # gets a result when the waiting is over
     cdef object timer
     cdef list over                  # children that were done when the waiting began
+    cdef object error               # that a child has raised when it was asked
 
+    @cython.locals(target=Future)
     cdef int release_target(self) except -1
 
 @cython.final
@@ -37,7 +39,7 @@ cdef class Wait(NativeCoroutine):
     cdef int check(self) except -1
     cdef int hook(self, Countdown c, object loop) except -1
     @cython.locals(c=Countdown)
-    cdef int unhook(self) except -1
+    cdef object unhook(self)
 
 @cython.final
 cdef class WaitFor(Driver):

@@ -53,17 +53,23 @@ class Countdown(Collector):
     target: Future[Any] | None
     timer: Any
     over: list[Any] | None
+    error: BaseException | None
     if not cython.compiled:
         left = mode = 0
-        target = timer = over = None
+        target = timer = over = error = None
 
     def child_done(self, child: Any) -> int:
         self.left -= 1
-        if (
-            self.left <= 0
-            or self.mode == 0
-            or (self.mode == 1 and not child.cancelled() and child.exception() is not None)
-        ):
+        enough = self.left <= 0 or self.mode == 0
+        if self.mode == 1 and not enough and not collecting.succeeded(child):
+            try:
+                enough = not child.cancelled() and child.exception() is not None
+            except BaseException as exc:  # its methods are anybody's: who waits is told
+                if collecting.ends_the_loop(exc):
+                    raise
+                self.error = exc
+                enough = True
+        if enough:
             self.release_target()
         return 0
 
@@ -74,11 +80,12 @@ class Countdown(Collector):
             self.child_done(child)
 
     def release_target(self) -> int:
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        if self.target is not None:
-            futures.set_unless_done(self.target, None)
+        timer, target = self.timer, self.target
+        self.timer = None
+        if target is not None:
+            futures.set_unless_done(target, None)
+        if timer is not None:
+            timer.cancel()
         return 0
 
 
@@ -168,26 +175,32 @@ class Wait(NativeCoroutine):
             loop.call_soon(c.catch_up)
         return 0
 
-    def unhook(self) -> int:
-        c = self.countdown
+    def unhook(self) -> BaseException | None:
+        """Lets go of all. What one of them raised then, or had raised when it was asked how it ended; or None."""
+        c, waiter = self.countdown, self.waiter
         if c is None:
-            return 0
-        self.countdown = None
+            return None
+        self.countdown = self.waiter = None
         c.target = c.over = None
         c.release_target()
-        if c.left > 0:
-            for f in self.futures:
-                c.release(f)
+        error = c.error
+        for f in self.futures:
+            try:
+                if c.left > 0:
+                    c.release(f)
+                if self.foreign:
+                    collecting.hide_edge(f, waiter)
+            except BaseException as exc:
+                error = exc
         c.shown_for(None)
-        if self.foreign:
-            for f in self.futures:
-                collecting.hide_edge(f, self.waiter)
-        self.waiter = None
-        return 0
+        return error
 
     def woken(self) -> int:
-        left = self.countdown.left  # type: ignore[union-attr]
-        self.unhook()
+        c = cython.cast(Countdown, self.countdown)
+        left = c.left
+        error = self.unhook()
+        if error is not None:
+            return self.fail(error)
         fs = self.futures
         if left <= 0:
             return self.give((fs, set()))
@@ -249,17 +262,23 @@ class WaitFor(Driver):
         limit.enter()
         self.limit = limit
         self.awaitable = None
-        self.inner = driving.iterator_of(awaitable)
         self.stage = 1
+        try:
+            self.inner = driving.iterator_of(awaitable)
+        except BaseException as exc:
+            self.value = exc
+            return self.go(step.RAISED)
         return self.go(self.drive())
 
     def go(self, kind: int) -> int:
         """After the inner one ran."""
-        if kind == step.YIELDED:
-            return kind
         value = self.value
+        if kind == step.YIELDED:
+            # to tell whether who sends next has waited for it
+            self.future = cython.cast(Future, value) if step.is_instance(value, Future) else None
+            return kind
         limit = self.limit
-        self.inner = self.limit = None
+        self.inner = self.limit = self.future = None
         if kind == step.RETURNED:
             limit.leave(None)  # type: ignore[union-attr]
             return self.give(value)
@@ -268,6 +287,11 @@ class WaitFor(Driver):
 
     def resume(self) -> int:
         if self.inner is not None:
+            f = self.future
+            if f is not None and f.status == state.PENDING:
+                # a second task runs it: that one is told, and the first goes on waiting
+                self.value = RuntimeError("coroutine is being awaited already")
+                return step.RAISED
             return self.go(self.drive())
         return NativeCoroutine.resume(self)
 
@@ -276,20 +300,21 @@ class WaitFor(Driver):
             return self.go(self.drive_throw(exc))
         return NativeCoroutine.resume_throw(self, exc)
 
-    def close(self) -> None:
+    def shut(self) -> int:
         """Ends it where it is suspended, and what runs inside before."""
         if self.inner is None:
-            NativeCoroutine.close(self)
-            return
+            return NativeCoroutine.shut(self)
         inner, limit = self.inner, self.limit
-        self.inner = self.limit = None
+        self.inner = self.limit = self.future = None
         self.stage = 2
         try:
             inner.close()
         except BaseException as exc:
             late = limit.leave(exc)  # type: ignore[union-attr]
-            raise exc if late is None else late
+            return self.fail(exc if late is None else late)
         limit.leave(None)  # type: ignore[union-attr]
+        self.value = None
+        return step.RETURNED
 
     # ---- a time that is up from the start --------------------------------------------------
 

@@ -35,10 +35,12 @@ class FdWatch(Watch):
         fired = self.fired
         self.fired = 0
         self.queued = False
-        if fired & ev.READ and self.reader is not None:
-            self.reader.run(self.loop._step)
-        if fired & ev.WRITE and self.writer is not None:
-            self.writer.run(self.loop._step)
+        reader = self.reader  # held: its callback may remove it
+        if fired & ev.READ and reader is not None:
+            reader.run(self.loop._step)
+        writer = self.writer
+        if fired & ev.WRITE and writer is not None:
+            writer.run(self.loop._step)
         return 0
 
 

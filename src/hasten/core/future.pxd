@@ -51,7 +51,6 @@ cdef class Future:
 @cython.final
 cdef class FutureIter(Awaitable):
     cdef Future future              # None once it has ended
-    cdef bint yielded
 
 cdef FutureIter _spare
 @cython.locals(spare=FutureIter)

@@ -434,13 +434,11 @@ step.lazy_attributes(Future)
 
 @cython.cclass
 class FutureIter(Awaitable):
-    """What `await future` drives."""
+    """What `await future` drives. stage 1: it has yielded the future."""
 
     future: Future | None
-    yielded: bool
     if not cython.compiled:
         future = None
-        yielded = False
 
     def resume(self) -> int:
         f = self.future
@@ -448,11 +446,11 @@ class FutureIter(Awaitable):
             self.value = None
             return step.RETURNED
         if f.status == state.PENDING:
-            if self.yielded:
+            if self.stage == 1:
                 self.future = None
                 self.value = RuntimeError("await wasn't used with future")
                 return step.RAISED
-            self.yielded = True
+            self.stage = 1
             f.blocking = True
             self.value = f
             return step.YIELDED
@@ -469,8 +467,9 @@ class FutureIter(Awaitable):
         self.value = exc
         return step.RAISED
 
-    def close(self) -> None:
-        self.future = None
+    def shut(self) -> int:
+        self.future = self.value = None
+        return step.RETURNED
 
 
 step.native(FutureIter)
@@ -486,7 +485,7 @@ def new_iter() -> FutureIter:
     spare = _spare
     _spare = None
     if spare is not None and step.sole(spare):
-        spare.yielded = False
+        spare.stage = 0
         return spare
     return cython.cast(FutureIter, FutureIter.__new__(FutureIter))
 

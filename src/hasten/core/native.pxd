@@ -7,7 +7,6 @@ from hasten.core.scheduler cimport Scheduler
 from hasten.kernel.step cimport Awaitable
 
 cdef class NativeCoroutine(Awaitable):
-    cdef int stage              # 0: nobody has awaited it yet; 1: suspended on `future`; 2: ended
     cdef Future future
     cdef object __weakref__
 
@@ -19,12 +18,16 @@ cdef class NativeCoroutine(Awaitable):
     cdef int fail(self, object exc) except -2
     @cython.locals(f=Future)
     cdef int resume(self) except -2
+    @cython.locals(kind=cython.int)
+    cdef int shut(self) except -2
 
 @cython.final
 cdef class Nothing(NativeCoroutine):
     pass
 
 cdef Nothing nothing
+
+cdef bint is_ending(object exc) noexcept
 
 cdef object running()
 @cython.locals(ours=Scheduler)

@@ -16,8 +16,6 @@ from hasten.core.scheduler import Scheduler
 from hasten.kernel import step
 from hasten.kernel.step import Awaitable
 
-FRESH, SUSPENDED, ENDED = 0, 1, 2
-
 
 def _qualname(coro: Any) -> str:
     return str(getattr(coro, "__qualname__", type(coro).__qualname__))  # uncompiled, only the class has it
@@ -32,14 +30,15 @@ class NativeCoroutine(Awaitable):
     failed(exc): when that was cancelled or has an exception, when an exception is thrown in while it is suspended, or
         (GeneratorExit) when it is closed then. `future` is the one that it was suspended on.
 
-    Each ends by suspend(future), give(value) or fail(exc), and may not raise. After an end nothing is called any more.
+    Each ends by suspend(future), give(value) or fail(exc), and may not raise. After an end nothing is called any more,
+    and nothing is called while one of them runs.
+
+    stage 0: nobody has awaited it yet; 1: suspended on `future`; 2: ended.
     """
 
-    stage: int
     future: Future[Any] | None
     __name__ = __qualname__ = "coroutine"
     if not cython.compiled:
-        stage = 0
         future = None
 
     def start(self) -> int:
@@ -103,17 +102,18 @@ class NativeCoroutine(Awaitable):
     def fresh(self) -> bool:
         return self.stage == 0
 
-    def close(self) -> None:
+    def shut(self) -> int:
         """Ends it where it is suspended, as if GeneratorExit were thrown in."""
         if self.stage == 1:
             kind = self.failed(GeneratorExit())
-            value = self.value
-            self.value = None
             if kind == step.YIELDED:
-                raise RuntimeError("coroutine ignored GeneratorExit")
-            if kind == step.RAISED and not isinstance(value, (GeneratorExit, StopIteration)):
-                raise value
+                return kind
+            exc = self.value
+            if kind == step.RAISED and not is_ending(exc):
+                return kind
         self.stage = 2
+        self.value = None
+        return step.RETURNED
 
     # ---- what shows it --------------------------------------------------------------------
 
@@ -129,13 +129,13 @@ class NativeCoroutine(Awaitable):
 
     @property
     def cr_running(self) -> bool:
-        """False: nobody can look while it runs."""
-        return False
+        """Does it run?"""
+        return bool(self.running)
 
     @property
     def cr_suspended(self) -> bool:
         """Is it suspended?"""
-        return self.stage == 1
+        return self.stage == 1 and not self.running
 
     def __repr__(self) -> str:
         return f"<coroutine object {_qualname(self)} at {id(self):#x}>"
@@ -145,7 +145,12 @@ class NativeCoroutine(Awaitable):
             name = _qualname(self)
             warnings.warn(f"coroutine '{name}' was never awaited", RuntimeWarning, stacklevel=1, source=self)
         elif self.stage == 1:
-            self.close()
+            self.end_it()
+
+
+def is_ending(exc: Any) -> bool:
+    """Is it what a coroutine that is closed may end by?"""
+    return step.is_instance(exc, GeneratorExit) or step.is_instance(exc, StopIteration)
 
 
 step.native(NativeCoroutine)
@@ -167,8 +172,9 @@ class Nothing(NativeCoroutine):
         self.value = exc
         return step.RAISED
 
-    def close(self) -> None:
-        """Does nothing."""
+    def shut(self) -> int:
+        self.value = None
+        return step.RETURNED
 
     def __del__(self) -> None:
         """It need not be awaited."""

@@ -34,6 +34,15 @@ cdef class Task(Future):
     cdef int start(self, object name, object context) except -1
     @cython.locals(stepper=Step)
     cdef int start_eagerly(self) except -1
+    cdef int first_step(self) noexcept
+    cdef inline int step_apart(self) noexcept:
+        """first_step(), which does not see what its maker handles."""
+        cdef step.hasten_isolation own
+        cdef int raised
+        step._isolate(&own)
+        raised = self.first_step()
+        step._rejoin(&own)
+        return raised
     @cython.locals(f=Future)
     cdef object wake_error(self)
     cdef object cancelled_error(self, object error)

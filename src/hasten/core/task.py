@@ -64,6 +64,9 @@ class Task(Future):
         def note_origin(self) -> None:
             self.origin = step.origin(0)
 
+        def step_apart(self) -> int:
+            return self.first_step()  # which sees what its maker handles: Python cannot hide that
+
     def __init__(
         self,
         coro: Any,
@@ -133,15 +136,27 @@ class Task(Future):
             raise
         ours = stepper.busy()
         before = stepper.swap(self)
+        error = None
+        if self.step_apart():
+            error = self.pending_error
+            self.pending_error = None
+        step.context_exit(self._context)
+        stepper.swap(before)
+        if self.status != state.PENDING:
+            self._coro = None  # as asyncio's eager tasks do
+        if not ours:
+            stepper.forget()
+        if error is not None:
+            raise error
+        return 0
+
+    def first_step(self) -> int:
+        """What start_eagerly() runs. 1: it raised pending_error."""
         try:
             self.step_once(None if cython.compiled else self._context)
-        finally:
-            step.context_exit(self._context)
-            stepper.swap(before)
-            if self.status != state.PENDING:
-                self._coro = None  # as asyncio's eager tasks do
-            if not ours:
-                stepper.forget()
+        except BaseException as exc:
+            self.pending_error = exc
+            return 1
         return 0
 
     @property  # type: ignore[misc]

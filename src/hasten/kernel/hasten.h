@@ -71,7 +71,10 @@ static inline PyObject *hasten_fetch_exc(void) {
 
 /* Makes `exc` the current exception, as `raise exc` does: what is being handled becomes its context. It gets no
  * traceback entry of ours. */
-static inline void hasten_raise(PyObject *exc) { PyErr_SetObject((PyObject *)Py_TYPE(exc), exc); }
+static inline void hasten_raise(PyObject *exc) {
+    if (PyExceptionInstance_Check(exc)) PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
+    else PyErr_Format(PyExc_TypeError, "exceptions must derive from BaseException, not %.200s", Py_TYPE(exc)->tp_name);
+}
 
 /* The same for what was thrown in, and keeps the context that it has. */
 static inline void hasten_raise_thrown(PyObject *exc) {
@@ -85,17 +88,32 @@ static inline void hasten_raise_thrown(PyObject *exc) {
 #endif
 }
 
-/* A compiled `except` that was entered puts back, where it ends, what was handled before: if that is an exception of an
- * outer frame, into the frame that called us, where it would stay. Takes it out again. */
-static inline void hasten_unhandle(void) {
-    _PyErr_StackItem *caller = PyThreadState_Get()->exc_info, *outer = caller->previous_item;
-    PyObject *handled = caller->exc_value;
-    if (handled == NULL || handled == Py_None) return;
-    while (outer != NULL && (outer->exc_value == NULL || outer->exc_value == Py_None)) outer = outer->previous_item;
-    if (outer != NULL && outer->exc_value == handled) {
-        caller->exc_value = NULL;
-        Py_DECREF(handled);
-    }
+/* What `throw(type, value)` means: new, always an exception. If the class gives none, or raises one, that is it. */
+static inline PyObject *hasten_normalize(PyObject *type, PyObject *value) {
+    PyObject *tb = NULL;
+    Py_INCREF(type);
+    value = value == Py_None ? NULL : Py_NewRef(value);
+    PyErr_NormalizeException(&type, &value, &tb);
+    if (tb != NULL) { PyException_SetTraceback(value, tb); Py_DECREF(tb); }
+    Py_DECREF(type);
+    return value;
+}
+
+/* What runs between these two sees nothing of the exceptions that are being handled outside, nor leaves one there. */
+typedef struct {
+    _PyErr_StackItem item;
+    _PyErr_StackItem *outer;
+} hasten_isolation;
+static inline void hasten_isolate(hasten_isolation *own) {
+    PyThreadState *ts = PyThreadState_Get();
+    own->item.exc_value = NULL;
+    own->item.previous_item = NULL;
+    own->outer = ts->exc_info;
+    ts->exc_info = &own->item;
+}
+static inline void hasten_rejoin(hasten_isolation *own) {
+    PyThreadState_Get()->exc_info = own->outer;
+    Py_CLEAR(own->item.exc_value);
 }
 
 /* ---- one step of a coroutine, one call of a callback -------------------------------------- */
@@ -174,19 +192,25 @@ typedef struct {
 
 /* ---- slots of a type that Cython cannot write ---------------------------------------------- */
 
-static inline void hasten_patch_awaitable(PyObject *type, iternextfunc next,
+static inline void hasten_patch_awaitable(PyObject *type, PyObject *(*await)(PyObject *), iternextfunc next,
                                           int (*send)(PyObject *, PyObject *, PyObject **)) {
     PyTypeObject *t = (PyTypeObject *)type;
     t->tp_iternext = next;
     t->tp_iter = PyObject_SelfIter;
     if (t->tp_as_async != NULL) {
-        t->tp_as_async->am_await = PyObject_SelfIter;
+        t->tp_as_async->am_await = await;
         t->tp_as_async->am_send = (sendfunc)(void (*)(void))send;
 #ifdef Py_TPFLAGS_HAVE_AM_SEND
         t->tp_flags |= Py_TPFLAGS_HAVE_AM_SEND;
 #endif
     }
     PyType_Modified(t);
+}
+
+/* Whoever enters a coroutine that runs is told so. */
+static inline void hasten_refuse_entry(void) { PyErr_SetString(PyExc_ValueError, "coroutine already executing"); }
+static inline void hasten_refuse_second(void) {
+    PyErr_SetString(PyExc_RuntimeError, "coroutine is being awaited already");
 }
 
 /* The end of an iterator that returns None, at once. */

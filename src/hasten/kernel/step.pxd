@@ -6,6 +6,10 @@ cdef extern from "hasten.h":
         PyObject *scratch
         PyObject *inside
         PyObject *ran_in
+    ctypedef struct hasten_isolation:
+        pass
+    void _isolate "hasten_isolate"(hasten_isolation *own) noexcept
+    void _rejoin "hasten_rejoin"(hasten_isolation *own) noexcept
     object _send "hasten_send"(object coro, object ctx, int *kind)
     object _throw "hasten_throw"(object coro, object ctx, object exc, object name, int *kind)
     object _call "hasten_call"(object ctx, object cb, object args, int *kind)
@@ -86,9 +90,21 @@ cdef object origin_place(object code, int lasti)
 cpdef object running_loop()
 cpdef object set_running_loop(object loop)
 
+cdef enum Stage:
+    FRESH = 0
+    ENDED = 2
+
 cdef class Awaitable:
-    """A native awaitable: a subclass says in `resume` what one send does."""
-    cdef object value           # yielded, returned or raised by the latest resume
+    """A native awaitable: a subclass says in `resume` what one send does.
+
+    It is entered by send, throw, next and close only, which are the same for all and let nobody in while it runs. So
+    hooks can rely on their own fields, whatever runs meanwhile.
+    """
+    cdef object value           # yielded, returned or raised by the latest hook
+    cdef int stage              # FRESH: not started; ENDED; an odd number: suspended, a subclass says on what
+    cdef unsigned char running  # a hook runs
     cdef int resume(self) except -2
     cdef int resume_throw(self, object exc) except -2
+    cdef int shut(self) except -2
     cdef bint fresh(self) except -1
+    cdef int end_it(self) except -1

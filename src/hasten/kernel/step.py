@@ -15,6 +15,7 @@ from typing import Any, TypeGuard, TypeVar
 
 _T = TypeVar("_T")
 RAISED, RETURNED, YIELDED = -1, 0, 1
+FRESH, ENDED = 0, 2
 
 monotonic = time.monotonic
 is_callable = callable
@@ -299,12 +300,11 @@ def _as_exception(args: tuple[Any, ...]) -> BaseException:
             DeprecationWarning,
             stacklevel=3,
         )
-    if isinstance(typ, type) and issubclass(typ, BaseException):
-        if isinstance(value, BaseException):
-            exc = value
-        else:
-            exc = typ() if value is None else typ(value)
-    elif isinstance(typ, BaseException):
+    if tb is not None and type(tb) is not TracebackType:
+        raise TypeError("throw() third argument must be a traceback object")
+    if is_subclass(typ, BaseException):
+        exc = _normalize(typ, value)
+    elif is_instance(typ, BaseException):
         if value is not None:
             raise TypeError("instance exception may not have a separate value")
         exc = typ
@@ -312,13 +312,38 @@ def _as_exception(args: tuple[Any, ...]) -> BaseException:
         raise TypeError(
             f"exceptions must be classes or instances deriving from BaseException, not {type(typ).__name__}"
         )
-    return exc if tb is None else exc.with_traceback(tb)
+    if tb is not None:
+        set_traceback(exc, tb)
+    return exc
+
+
+def _normalize(cls: Any, value: Any) -> BaseException:
+    """What `throw(cls, value)` means: always an exception. If the class gives none, or raises one, that is it."""
+    if is_instance(value, cls):
+        return value  # type: ignore[no-any-return]
+    try:
+        args = () if value is None else value if isinstance(value, tuple) else (value,)
+        exc = cls(*args)
+        if not is_instance(exc, BaseException):
+            raise TypeError(
+                f"calling {cls!r} should have returned an instance of BaseException, not {type(exc).__name__}"
+            )
+        return exc
+    except BaseException as raised:
+        return _caught(raised)
 
 
 class Awaitable:
-    """A native awaitable: a subclass says in `resume` what one send does."""
+    """A native awaitable: a subclass says in `resume` what one send does.
+
+    It is entered by send, throw, next and close only, which are the same for all and let nobody in while it runs. So
+    hooks can rely on their own fields, whatever runs meanwhile.
+    """
 
     value: Any = None
+    stage: int = 0
+    running: bool = False
+    _shared: bool = False  # by many at once: nothing of what one send does is kept in it
 
     def resume(self) -> int:
         self.value = None
@@ -328,12 +353,30 @@ class Awaitable:
         self.value = exc
         return RAISED
 
+    def shut(self) -> int:
+        """What close() does."""
+        self.value = None
+        return RETURNED
+
     def fresh(self) -> bool:
         """Is it a coroutine that was not started yet?"""
         return False
 
-    def _deliver(self, kind: int) -> Any:
+    def _enter(self, hook: Callable[..., int], *args: Any) -> tuple[int, Any]:
+        """Runs a hook: how it ended, and `value`."""
+        if self.running:
+            raise ValueError("coroutine already executing")
+        self.running = not self._shared
+        try:
+            kind = hook(*args)
+        except BaseException as exc:  # which it may not
+            self.stage = ENDED
+            kind, self.value = RAISED, _caught(exc)
         value, self.value = self.value, None
+        self.running = False
+        return kind, value
+
+    def _deliver(self, kind: int, value: Any) -> Any:
         if kind == YIELDED:
             return value
         if kind == RAISED:
@@ -344,26 +387,43 @@ class Awaitable:
         raise StopIteration(value)
 
     def __await__(self) -> Generator[Any, Any, Any]:
+        if self.stage & 1 and not self.running:
+            raise RuntimeError("coroutine is being awaited already")
         return self  # type: ignore[return-value]
 
     def __iter__(self) -> Generator[Any, Any, Any]:
         return self  # type: ignore[return-value]
 
     def __next__(self) -> Any:
-        return self._deliver(self.resume())
+        return self._deliver(*self._enter(self.resume))
 
     def send(self, value: Any) -> Any:
-        if value is not None and self.fresh():
+        if not self.running and value is not None and self.fresh():
             raise TypeError("can't send non-None value to a just-started coroutine")
-        return self._deliver(self.resume())
+        return self._deliver(*self._enter(self.resume))
 
     def throw(self, *args: Any) -> Any:
-        kind = self.resume_throw(_as_exception(args))
+        exc = _as_exception(args)
         args = ()  # a traceback will hold this frame
-        return self._deliver(kind)
+        try:
+            return self._deliver(*self._enter(self.resume_throw, exc))
+        finally:
+            del exc
 
     def close(self) -> None:
-        self.value = None
+        """Ends it where it is suspended. ValueError if it runs."""
+        self.end_it()
+
+    def end_it(self) -> int:
+        kind, value = self._enter(self.shut)
+        if kind == YIELDED:
+            raise RuntimeError("coroutine ignored GeneratorExit")
+        if kind == RAISED:
+            try:
+                raise value
+            finally:
+                value = None
+        return 0
 
 
 def native(cls: type[_T]) -> type[_T]:
@@ -371,8 +431,9 @@ def native(cls: type[_T]) -> type[_T]:
     return cls
 
 
-def native_nothing(cls: type[_T]) -> None:
+def native_nothing(cls: Any) -> None:
     """native() for a class whose instances return None at once."""
+    cls._shared = True
 
 
 def pool(cls: type[_T], limit: int) -> None:

@@ -9,7 +9,7 @@ import sys
 import warnings
 import _asyncio
 from cpython.ref cimport Py_CLEAR, Py_DECREF, Py_INCREF
-from types import CodeType
+from types import CodeType, TracebackType
 
 cdef extern from "internals.h":
     PyObject **hasten_task_slot() noexcept
@@ -65,8 +65,12 @@ cdef extern from *:
 cdef extern from "hasten.h":
     void hasten_raise(object exc) noexcept
     void hasten_raise_thrown(object exc) noexcept
-    void hasten_unhandle() noexcept
-    void hasten_patch_awaitable(object t, PyObject *(*it)(PyObject *) except? NULL,
+    void hasten_refuse_entry() noexcept
+    void hasten_refuse_second() noexcept
+    object hasten_normalize(object cls, object value)
+    object hasten_fetch_exc()
+    void hasten_patch_awaitable(object t, PyObject *(*aw)(PyObject *) except? NULL,
+                                PyObject *(*it)(PyObject *) except? NULL,
                                 int (*snd)(PyObject *, PyObject *, PyObject **) except -1)
     void hasten_seal(object t) noexcept
     void hasten_patch_nothing(object t) noexcept
@@ -256,6 +260,18 @@ def is_coroutine(obj):
 # send, throw and next go through C slots: an exception passes without a traceback entry of ours,
 # and the await chain costs no Python frame.
 
+cdef extern from *:
+    """
+    /* Without Cython's check for an exception: what ran is to be marked as not running in any case. */
+    #define hasten_resume(a) ((a)->__pyx_vtab->resume(a))
+    #define hasten_resume_throw(a, exc) ((a)->__pyx_vtab->resume_throw(a, exc))
+    #define hasten_shut(a) ((a)->__pyx_vtab->shut(a))
+    """
+    int hasten_resume(Awaitable a) noexcept
+    int hasten_resume_throw(Awaitable a, object exc) noexcept
+    int hasten_shut(Awaitable a) noexcept
+
+
 cdef class Awaitable:
     cdef int resume(self) except -2:
         self.value = None
@@ -264,6 +280,10 @@ cdef class Awaitable:
     cdef int resume_throw(self, object exc) except -2:
         self.value = exc
         return RAISED
+
+    cdef int shut(self) except -2:
+        self.value = None
+        return RETURNED
 
     cdef bint fresh(self) except -1:
         return False
@@ -275,17 +295,26 @@ cdef class Awaitable:
         return self
 
     def __next__(self):         # for callers by name; the interpreter uses the slot
-        cdef int kind = self.resume()
+        cdef PyObject *res = _step(self, False)
+        return _owned(res)
+
+    def close(self):
+        """Ends it where it is suspended. ValueError if it runs."""
+        self.end_it()
+
+    cdef int end_it(self) except -1:
+        cdef int kind
+        if self.running:
+            raise ValueError("coroutine already executing")
+        self.running = True
+        kind = _left(self, hasten_shut(self))
         value = self.value
         self.value = None
         if kind == YIELDED:
-            return value
+            raise RuntimeError("coroutine ignored GeneratorExit")
         if kind == RAISED:
             raise value
-        raise StopIteration(value)
-
-    def close(self):
-        self.value = None
+        return 0
 
 
 cdef object _as_exception(object args):
@@ -295,26 +324,36 @@ cdef object _as_exception(object args):
         raise TypeError(f"throw() takes 1 to 3 arguments, got {n}")
     exc = args[0]
     value = args[1] if n > 1 else None
+    tb = args[2] if n > 2 else None
     if n > 1 and sys.version_info >= (3, 12):
         warnings.warn("the (type, exc, tb) signature of throw() is deprecated, "
                       "use the single-arg signature instead.", DeprecationWarning, stacklevel=1)
-    if isinstance(exc, type) and issubclass(exc, BaseException):
-        if isinstance(value, BaseException):
-            exc = value
-        else:
-            exc = exc() if value is None else exc(value)
-    elif isinstance(exc, BaseException):
+    if tb is not None and type(tb) is not TracebackType:
+        raise TypeError("throw() third argument must be a traceback object")
+    if is_subclass(exc, BaseException):
+        exc = hasten_normalize(exc, value)
+    elif is_instance(exc, BaseException):
         if value is not None:
             raise TypeError("instance exception may not have a separate value")
     else:
         raise TypeError("exceptions must be classes or instances deriving from BaseException, "
                         f"not {type(exc).__name__}")
-    if n > 2 and args[2] is not None:
-        exc = exc.with_traceback(args[2])
+    if tb is not None:
+        set_traceback(exc, tb)
     return exc
 
 
-cdef PyObject *_deliver(Awaitable a, int kind, bint by_next) noexcept:
+cdef inline int _left(Awaitable a, int kind) noexcept:
+    """A hook of `a` has ended so. One that raised, which it may not, has ended its coroutine."""
+    if kind == -2:
+        a.stage = ENDED
+        a.value = hasten_fetch_exc()
+        kind = RAISED
+    a.running = False
+    return kind
+
+
+cdef inline PyObject *_deliver(Awaitable a, int kind, bint by_next) noexcept:
     # NULL with an exception set is an ordinary ending here: "noexcept" keeps our callers from adding themselves to
     # its traceback
     value = a.value
@@ -323,26 +362,42 @@ cdef PyObject *_deliver(Awaitable a, int kind, bint by_next) noexcept:
         Py_INCREF(value)
         return <PyObject *>value
     if kind == RAISED:
-        hasten_unhandle()
         hasten_raise(value)
     else:
         hasten_stop(value, by_next)
     return NULL
 
 
+cdef inline PyObject *_step(Awaitable a, bint by_next) except? NULL:
+    if a.running:
+        hasten_refuse_entry()
+        return NULL
+    a.running = True
+    return _deliver(a, _left(a, hasten_resume(a)), by_next)
+
+
+cdef object _owned(PyObject *res):
+    value = <object>res
+    Py_DECREF(value)
+    return value
+
+
 cdef PyObject *_iternext(PyObject *me) except? NULL:
-    cdef Awaitable a = <Awaitable>me
-    return _deliver(a, a.resume(), True)
+    return _step(<Awaitable>me, True)
 
 
 cdef int _am_send(PyObject *me, PyObject *arg, PyObject **res) except -1:
     cdef Awaitable a = <Awaitable>me
-    cdef int kind = a.resume()
+    cdef int kind
+    res[0] = NULL
+    if a.running:
+        hasten_refuse_entry()
+        return RAISED
+    a.running = True
+    kind = _left(a, hasten_resume(a))
     value = a.value
     a.value = None
     if kind == RAISED:
-        hasten_unhandle()
-        res[0] = NULL
         hasten_raise(value)
         return kind
     Py_INCREF(value)
@@ -350,18 +405,31 @@ cdef int _am_send(PyObject *me, PyObject *arg, PyObject **res) except -1:
     return kind
 
 
+cdef PyObject *_am_await(PyObject *me) except? NULL:
+    # As the interpreter has it: `await` asks this once, before it sends anything.
+    if (<Awaitable>me).stage & 1 and not (<Awaitable>me).running:
+        hasten_refuse_second()
+        return NULL
+    Py_INCREF(<object>me)
+    return me
+
+
 cdef PyObject *_send_method(PyObject *me, PyObject *arg) except? NULL:
     cdef Awaitable a = <Awaitable>me
-    if <object>arg is not None and a.fresh():
+    if not a.running and <object>arg is not None and a.fresh():
         raise TypeError("can't send non-None value to a just-started coroutine")
-    return _deliver(a, a.resume(), False)
+    return _step(a, False)
 
 
 cdef PyObject *_throw_method(PyObject *me, PyObject *args) except? NULL:
     cdef Awaitable a = <Awaitable>me
+    cdef int kind
     thrown = _as_exception(<object>args)
-    cdef int kind = a.resume_throw(thrown)
-    hasten_unhandle()
+    if a.running:
+        hasten_refuse_entry()
+        return NULL
+    a.running = True
+    kind = _left(a, hasten_resume_throw(a, thrown))
     if kind == RAISED and a.value is thrown:
         a.value = None
         hasten_raise_thrown(thrown)
@@ -374,7 +442,7 @@ def native(cls):
     check_own(cls)
     if not issubclass(cls, Awaitable):
         raise TypeError(f"a subclass of Awaitable was expected, got {cls!r}")
-    hasten_patch_awaitable(cls, _iternext, _am_send)
+    hasten_patch_awaitable(cls, _am_await, _iternext, _am_send)
     hasten_seal(cls)
     return cls
 
