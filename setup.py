@@ -74,13 +74,12 @@ def flags() -> tuple[list[str], list[str]]:
     """Compiler and linker flags."""
     if os.name == "nt":
         return [], []
-    counting = ["-include", "refcount.h"]
     if os.environ.get("HASTEN_SANITIZE"):
         san = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
-        return [*counting, "-O1", "-g", "-fno-strict-aliasing", "-fwrapv", *san], san
+        return ["-O1", "-g", "-fno-strict-aliasing", "-fwrapv", *san], san
     optimized = ["-O2", "-g0", "-fno-strict-aliasing", "-fwrapv", "-fno-semantic-interposition", "-fvisibility=hidden"]
     # A function that begins in the middle of a cache line, or not, made up to 20 % in some workloads, by chance.
-    return [*counting, *optimized, "-falign-functions=64"], []
+    return [*optimized, "-falign-functions=64"], []
 
 
 # Where a compiled `except` begins, Cython keeps what is being handled, to put it back where the `except` ends. It keeps

@@ -7,7 +7,7 @@
 #  define Py_BUILD_CORE 1
 #endif
 #include <Python.h>
-#undef _PyGC_FINALIZED /* with refcount.h, Python.h came before Py_BUILD_CORE: 3.12 then has it as a macro, too */
+#undef _PyGC_FINALIZED /* Cython includes Python.h before Py_BUILD_CORE is defined: 3.12 then has it as a macro, too */
 #if PY_VERSION_HEX < 0x030E0000
 #  ifdef __GNUC__
 #    pragma GCC diagnostic push

@@ -1,0 +1,101 @@
+"""Reference counts of which the upper half is in use.
+
+An extension built for the limited API of 3.11 or older knows of no immortal objects, and counts over all 64 bits: after
+it took a reference, an immortal object's lower half is 0 and the upper half 1. Whoever reads the lower half alone takes
+the object for one with hardly a reference, and frees it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import asyncio, ctypes, gc, sys, hasten
+
+UPPER = 1 << 32
+
+class Thing:
+    pass
+
+def count(obj):
+    return ctypes.c_uint64.from_address(id(obj))
+
+async def nothing(thing):
+    await asyncio.sleep(0)
+    return thing
+
+def raises(thing):
+    raise RuntimeError(thing)
+
+async def use(thing):
+    loop = asyncio.get_running_loop()
+    for _ in range(100):
+        loop.call_soon(id, thing)
+        loop.call_later(0, id, thing)
+        fut = loop.create_future()
+        fut.add_done_callback(id)
+        fut.set_result(thing)
+        assert await fut is thing
+        queue = hasten.Queue()
+        queue.put_nowait(thing)
+        assert await queue.get() is thing
+        assert await hasten.create_task(nothing(thing)) is thing
+        assert await hasten.wait_for(nothing(thing), 10) is thing
+        assert await hasten.gather(nothing(thing), hasten.sleep(0, thing)) == [thing, thing]
+        failed = loop.create_future()
+        failed.set_exception(kind)
+        try:
+            await failed
+        except kind:
+            pass
+        await hasten.sleep(0)
+
+def main():
+    thing.attribute = 1
+    with hasten.Runner() as runner:
+        runner.run(use(thing))
+    gc.collect()
+
+thing = Thing()
+kind = RuntimeError if len(sys.argv) > 1 else type("Mine", (Exception,), {})
+objects = [thing, kind]
+before = []
+for each in objects:
+    n = count(each)
+    # what such an extension makes of an immortal object by Py_INCREF; an ordinary one gets as many references
+    n.value += 1 if n.value & 0xFFFFFFFF == 0xFFFFFFFF else UPPER
+    before.append(n.value)
+main()
+after = [count(each).value for each in objects]
+for was, now in zip(before, after):
+    assert now >> 32 == was >> 32 == 1, (hex(was), hex(now))
+    assert -40 < now - was < 1000, (hex(was), hex(now))
+print("alive", thing.attribute)
+for each in objects:
+    n = count(each)
+    n.value -= 1 if each is RuntimeError else UPPER
+"""
+
+
+HALVES = (3, 12) <= sys.version_info < (3, 14) and ctypes.sizeof(ctypes.c_void_p) == 8
+
+
+@pytest.mark.skipif(
+    not HALVES or hasattr(sys, "gettotalrefcount"),
+    reason="only there have 64-bit counts an upper half that means nothing by itself",
+)
+@pytest.mark.parametrize("args", [[], ["immortal"]])
+def test_the_upper_half_stays(args: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", PROGRAM, *args],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "alive 1\n"
