@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
+import pickle
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -347,3 +350,82 @@ def test_a_stop_iteration_is_seen_by_the_garbage_collector() -> None:
     del end
     gc.collect()
     assert gone() is None
+
+
+def ended(loop: Any, value: Any) -> StopIteration:
+    """What an iterator of ours ends with, for who calls it by hand."""
+    fut = loop.create_future()
+    fut.set_result(value)
+    with pytest.raises(StopIteration) as caught:
+        next(fut.__await__())
+    return caught.value
+
+
+class TestWhatAnAwaitEndsWith:
+    @pytest.mark.parametrize("value", [5, (1, 2), ValueError("x"), [1]])
+    def test_it_is_an_ordinary_stop_iteration(self, value: Any, loop: Any) -> None:
+        exc = ended(loop, value)
+        assert type(exc) is StopIteration
+        assert exc.args == (value,)
+        assert exc.value is value
+        assert repr(exc) == repr(StopIteration(value))
+        assert exc.__reduce__() == (StopIteration, (value,))
+        assert exc.__traceback__ is not None
+        assert exc.__context__ is None
+
+    def test_it_can_be_copied_and_pickled(self, loop: Any) -> None:
+        exc = ended(loop, 5)
+        exc.note = "a"  # type: ignore[attr-defined]
+        for again in (pickle.loads(pickle.dumps(exc)), copy.copy(exc)):
+            assert (type(again), again.args, again.value, again.note) == (StopIteration, (5,), 5, "a")
+        exc.__setstate__({"note": "b"})
+        assert exc.note == "b"  # type: ignore[attr-defined]
+        assert type(exc)(7).value == 7
+
+    def test_what_is_handled_becomes_its_context(self, loop: Any) -> None:
+        fut = loop.create_future()
+        fut.set_result(5)
+        handled = ValueError()
+        try:
+            raise handled
+        except ValueError:
+            with pytest.raises(StopIteration) as caught:
+                next(fut.__await__())
+        assert caught.value.__context__ is handled
+
+    @pytest.mark.parametrize("by", ["settrace", "generator", "for", "send"])
+    def test_who_else_may_see_it(self, by: str, loop: Any) -> None:
+        seen: list[Any] = []
+
+        def trace(frame: Any, event: str, arg: Any) -> Any:
+            if event == "exception" and isinstance(arg[1], StopIteration):
+                seen.append(arg[1])
+            return trace
+
+        fut = loop.create_future()
+        fut.set_result(5)
+
+        async def wait() -> Any:
+            return await fut
+
+        def delegate() -> Any:
+            return (yield from fut.__await__())
+
+        if by == "settrace":
+            before = sys.gettrace()
+            sys.settrace(trace)
+            try:
+                assert loop.run_until_complete(wait()) == 5
+            finally:
+                sys.settrace(before)
+            assert all(type(each) is StopIteration and each.args == (5,) for each in seen)
+        elif by == "generator":
+            with pytest.raises(StopIteration) as caught:
+                next(delegate())
+            assert (type(caught.value), caught.value.args) == (StopIteration, (5,))
+        elif by == "for":
+            assert list(fut.__await__()) == []
+        else:
+            with pytest.raises(StopIteration) as caught:
+                fut.__await__().send(None)
+            assert (type(caught.value), caught.value.args) == (StopIteration, (5,))

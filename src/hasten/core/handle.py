@@ -20,7 +20,6 @@ _StdlibHandle = asyncio.Handle
 _StdlibTimerHandle: Any = asyncio.TimerHandle  # what is an instance of it has our fields, or the same in Python
 
 
-@cython.freelist(256)
 @cython.cclass
 class Handle:
     """A callback with its arguments and context, as call_soon() gives it.
@@ -275,4 +274,5 @@ def sweep(timers: Timers) -> int:
     return 0
 
 
+step.pool(Handle, 256)
 step.pool(TimerHandle, 256)

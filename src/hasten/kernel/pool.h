@@ -3,10 +3,17 @@
  * Cython's own lists serve root types without __del__ only: an object from one keeps the garbage collector's "was
  * finalized" mark. Here the collector's header is wiped. Only exact instances are kept; subclasses go the usual way.
  * Without the GIL there are none. AddressSanitizer has to see each free: there they are used only if HASTEN_POOLS is set in
- * the environment, and what lies in one may not be touched. */
+ * the environment, and what lies in one may not be touched.
+ *
+ * The garbage collector starts when so many more objects were made than went away, as the interpreter's allocating and
+ * freeing functions count them. A program whose garbage is made of our objects alone would never start it, if these did
+ * not count. They do: eight of them for one, since with most come coroutines, contexts and frames that count as well, and
+ * thousands of tasks or timers that live on need not be looked through so often. When the collector's turn has come, the
+ * eighth object is allocated by the interpreter, which sees to the collection. */
 #ifndef HASTEN_POOL_H
 #define HASTEN_POOL_H
-#include <Python.h>
+#include "internals.h"
+#include "internal/pycore_interp.h"
 #include <string.h>
 
 #if defined(Py_GIL_DISABLED) || defined(Py_DEBUG)
@@ -40,27 +47,65 @@ static inline hasten_pool *hasten_pool_of(PyTypeObject *t) {
     }
 }
 
+/* ---- what the garbage collector counts ----------------------------------------------------- */
+
+static struct gc_generation *hasten_young;      /* the interpreter's youngest generation; NULL: it was not found */
+static int *hasten_gc_enabled;
+
+/* Looks where the headers say that the generations are, and whether what stands there does as the collector's numbers do.
+ * Without them there are no pools. */
+static inline void hasten_gc_find(void) {
+    struct _gc_runtime_state *gc = &PyInterpreterState_Get()->gc;
+#if PY_VERSION_HEX >= 0x030E0000
+    struct gc_generation *young = &gc->permanent_generation - NUM_GENERATIONS;  /* by whatever name, in all of 3.14 */
+#else
+    struct gc_generation *young = &gc->generations[0];
+#endif
+    int was = PyGC_Disable(), before = young->count, right = gc->enabled == 0;
+    PyObject *o = PySet_New(NULL);
+    right = right && o != NULL && young->count == before + 1;
+    Py_XDECREF(o);
+    right = right && young->count == before;
+    PyErr_Clear();
+    if (was) PyGC_Enable();
+    if (!right || gc->enabled != was) return;
+    hasten_young = young;
+    hasten_gc_enabled = &gc->enabled;
+}
+
+/* Would the next object that the interpreter allocates start the collector? */
+static inline int hasten_gc_due(void) {
+    return hasten_young->count >= hasten_young->threshold && *hasten_gc_enabled && hasten_young->threshold != 0;
+}
+
+enum { HASTEN_GC_SHARE = 8 };
+static int hasten_gc_told;      /* objects made, less those freed, since the collector's count was changed last */
+
+/* ---- allocating and freeing ----------------------------------------------------------------- */
+
 static PyObject *hasten_pool_alloc(PyTypeObject *t, Py_ssize_t items) {
     hasten_pool *p = hasten_pool_of(t);
     PyObject *o = (PyObject *)p->head;
     if (p->type == NULL) return PyType_GenericAlloc(t, items);  /* inherited from a base that has a pool */
+    if (++hasten_gc_told >= HASTEN_GC_SHARE) {
+        hasten_gc_told = 0;
+        if (hasten_gc_due()) return PyType_GenericAlloc(t, items);
+        hasten_young->count++;
+    }
     if (o != NULL) {
         ASAN_UNPOISON_MEMORY_REGION(o, (size_t)t->tp_basicsize);
         p->head = *(void **)(o + 1);
         p->count--;
     }
     else {
-        /* Not counted as new by the garbage collector: what runs it are the coroutines, contexts and frames that come
-         * with each of these, and thousands of tasks or timers that live on are not looked through so often. */
-        size_t head = PyType_IS_GC(t) ? 2 * sizeof(uintptr_t) : 0;
-        char *memory = (char *)PyObject_Malloc(head + (size_t)t->tp_basicsize);
+        char *memory = (char *)PyObject_Malloc(2 * sizeof(uintptr_t) + (size_t)t->tp_basicsize);
         if (memory == NULL) return PyErr_NoMemory();
-        memset(memory, 0, head);
-        o = (PyObject *)(memory + head);
+        memset(memory, 0, 2 * sizeof(uintptr_t));
+        o = (PyObject *)(memory + 2 * sizeof(uintptr_t));
     }
     memset((void *)o, 0, (size_t)t->tp_basicsize);
     PyObject_Init(o, t);
-    if (PyType_IS_GC(t)) PyObject_GC_Track(o);
+    PyObject_GC_Track(o);
     return o;
 }
 
@@ -68,12 +113,19 @@ static void hasten_pool_free(void *memory) {
     PyObject *o = (PyObject *)memory;
     PyTypeObject *t = Py_TYPE(o);
     hasten_pool *p = hasten_pool_of(t);
-    if (p->count >= p->limit) {     /* also: no pool of this type's own, both are 0 */
-        if (p->type == NULL && PyType_IS_GC(t)) PyObject_GC_Del(o);
-        else PyObject_Free(PyType_IS_GC(t) ? (void *)((uintptr_t *)o - 2) : (void *)o);
+    if (p->type == NULL) {
+        PyObject_GC_Del(o);
         return;
     }
-    if (PyType_IS_GC(t)) memset((void *)((uintptr_t *)o - 2), 0, 2 * sizeof(uintptr_t));
+    if (--hasten_gc_told <= -HASTEN_GC_SHARE) {
+        hasten_gc_told = 0;
+        if (hasten_young->count > 0) hasten_young->count--;
+    }
+    if (p->count >= p->limit) {
+        PyObject_Free((void *)((uintptr_t *)o - 2));
+        return;
+    }
+    memset((void *)((uintptr_t *)o - 2), 0, 2 * sizeof(uintptr_t));
     *(void **)(o + 1) = p->head;
     p->head = o;
     p->count++;
@@ -86,7 +138,7 @@ static inline void hasten_pool_add(PyObject *type, Py_ssize_t limit) {
     hasten_pool *p = hasten_pool_of(t);
     if (!HASTEN_POOLS || p->type != NULL || 2 * hasten_pools_used >= HASTEN_POOL_ROOM) return;
     if (t->tp_itemsize != 0 || (size_t)t->tp_basicsize < sizeof(PyObject) + sizeof(void *)) return;
-    if (t->tp_flags & Py_TPFLAGS_HEAPTYPE) return;
+    if (!PyType_IS_GC(t) || t->tp_flags & Py_TPFLAGS_HEAPTYPE || hasten_young == NULL) return;
 #ifdef Py_TPFLAGS_PREHEADER
     if (t->tp_flags & Py_TPFLAGS_PREHEADER) return;
 #elif defined(Py_TPFLAGS_MANAGED_DICT)

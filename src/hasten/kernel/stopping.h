@@ -1,12 +1,17 @@
 /* The end of an iterator that returns a value.
  *
- * Where `await` drives tp_iternext, a value comes as a StopIteration, which the interpreter looks into and drops. To make
- * and unmake one costs more than all else that an await of ours does. So it is one of a class of its own, derived from
- * StopIteration and looking like it, whose memory is kept for the next. Off where pools are (see pool.h). */
+ * Where `await` drives tp_iternext (CPython 3.12 to 3.14), a value comes as a StopIteration, which the interpreter looks
+ * into and drops. To make and unmake one costs more than all else that an await of ours does. So `await` gets one of a
+ * class of its own, derived from StopIteration, whose memory is kept for the next; it has the value and nothing else. All
+ * others, who may keep what they catch, get a real StopIteration. Off where pools are (see pool.h). */
 #ifndef HASTEN_STOPPING_H
 #define HASTEN_STOPPING_H
-#include "hasten.h"
+#include "contexts.h"
 #include "pool.h"
+#if PY_VERSION_HEX >= 0x030C0000
+#  include "opcode.h"
+#  include "internal/pycore_instruments.h"
+#endif
 
 static PyStopIterationObject *hasten_spare_stop;    /* memory of a dead one, or NULL */
 static PyObject *hasten_no_args;                    /* () */
@@ -37,27 +42,53 @@ static inline int hasten_stop_init(void) {
     return hasten_no_args == NULL ? -1 : PyType_Ready(&hasten_stop_type);
 }
 
-/* Sets the exception. From tp_iternext, None needs none. */
-static inline void hasten_stop(PyObject *val, int by_next) {
-    PyTypeObject *t = HASTEN_POOLS && by_next ? &hasten_stop_type : (PyTypeObject *)PyExc_StopIteration;
+/* Is it the interpreter's own `await` or `yield from` that asks, with nobody who is shown each exception (a debugger)? */
+static inline int hasten_in_await(void) {
+#if PY_VERSION_HEX >= 0x030C0000
+    PyThreadState *ts = hasten_this_thread();
+#  if PY_VERSION_HEX >= 0x030D0000
+    struct _PyInterpreterFrame *f = ts->current_frame;
+    int op = f == NULL || f->instr_ptr == NULL ? 0 : f->instr_ptr->op.code;
+#  else
+    struct _PyInterpreterFrame *f = ts->cframe->current_frame;
+    int op = f == NULL ? 0 : f->prev_instr->op.code;
+#  endif
+    return (op == SEND || op == SEND_GEN) && ts->interp->monitors.tools[PY_MONITORING_EVENT_RAISE] == 0;
+#else
+    return 0;
+#endif
+}
+
+static inline void hasten_stop_for_await(PyObject *val) {
     PyStopIterationObject *e = hasten_spare_stop;
-    if (val == Py_None && by_next) return;
-    if (t == &hasten_stop_type && e != NULL) {
+    if (e != NULL) {
         hasten_spare_stop = NULL;
         _Py_NewReference((PyObject *)e);
         PyObject_GC_Track(e);
     }
-    else e = (PyStopIterationObject *)t->tp_alloc(t, 0);
+    else e = (PyStopIterationObject *)hasten_stop_type.tp_alloc(&hasten_stop_type, 0);
     if (e == NULL) return;
     e->value = Py_NewRef(val);
     e->suppress_context = 0;
-    if (!by_next) e->args = PyTuple_Pack(1, val);
-    else if (e->args == NULL) e->args = Py_NewRef(hasten_no_args);      /* await asks for the value only */
-    if (e->args == NULL) { Py_DECREF(e); return; }
+    if (e->args == NULL) e->args = Py_NewRef(hasten_no_args);
 #if PY_VERSION_HEX >= 0x030C0000
     PyErr_SetRaisedException((PyObject *)e);
 #else
     PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(e)), (PyObject *)e, NULL);
 #endif
+}
+
+/* Sets the exception. From tp_iternext, None needs none. */
+static inline void hasten_stop(PyObject *val, int by_next) {
+    PyObject *e;
+    if (by_next && val == Py_None) return;
+    if (by_next && HASTEN_POOLS && hasten_in_await()) {
+        hasten_stop_for_await(val);
+        return;
+    }
+    e = PyObject_CallOneArg(PyExc_StopIteration, val);
+    if (e == NULL) return;
+    PyErr_SetObject(PyExc_StopIteration, e);
+    Py_DECREF(e);
 }
 #endif
