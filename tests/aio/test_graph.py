@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import io
 import re
+import sys
+import types
 import weakref
 
 import pytest
@@ -293,3 +296,205 @@ def test_a_callback_that_is_some_method_of_a_task_is_no_edge(world):
         await other
 
     world.run(main())
+
+
+class TestOnThroughGenerators:
+    """Where a suspended stack goes on, whatever wraps what is awaited; innermost first."""
+
+    @pytest.fixture
+    def stack_of(self, loop):
+        def stack_of(coro, expected):
+            task = loop.create_task(coro)
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+            found = stack(hasten.capture_call_graph(task))
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                loop.run_until_complete(task)
+            assert found == expected
+
+        return stack_of
+
+    async def innermost(self):
+        await asyncio.get_running_loop().create_future()
+
+    async def numbers(self):
+        await self.innermost()
+        yield 1
+
+    @types.coroutine
+    def between(self):
+        yield from self.innermost()
+
+    def test_types_coroutine(self, stack_of):
+        @types.coroutine
+        def twice():
+            return (yield from self.between())
+
+        async def outer():
+            await twice()
+
+        stack_of(outer(), ["innermost", "between", "twice", "outer"])
+
+    def test_async_for(self, stack_of):
+        async def outer():
+            async for _ in self.numbers():
+                pass
+
+        stack_of(outer(), ["innermost", "numbers", "outer"])
+
+    @pytest.mark.parametrize("how", ["asend", "__anext__", "anext", "anext with a default", "comprehension"])
+    def test_a_turn_of_a_generator(self, how, stack_of):
+        async def outer():
+            agen = self.numbers()
+            if how == "asend":
+                await agen.asend(None)
+            elif how == "__anext__":
+                await agen.__anext__()
+            elif how == "anext":
+                await anext(agen)
+            elif how == "anext with a default":
+                await anext(agen, None)
+            else:
+                return [each async for each in agen]
+
+        frames = ["innermost", "numbers", "outer"]
+        if how == "comprehension" and sys.version_info < (3, 12):
+            frames.insert(2, "<listcomp>")
+        stack_of(outer(), frames)
+
+    @pytest.mark.parametrize("how", ["aclose", "athrow"])
+    def test_the_end_of_a_generator(self, how, stack_of):
+        async def held():
+            try:
+                yield 1
+            finally:
+                await self.between()
+
+        async def outer():
+            agen = held()
+            await anext(agen)
+            with contextlib.suppress(ValueError):
+                await (agen.aclose() if how == "aclose" else agen.athrow(ValueError()))
+
+        stack_of(outer(), ["innermost", "between", "held", "outer"])
+
+    def test_objects_with_an_await_of_their_own(self, stack_of):
+        case = self
+
+        class Delegates:
+            def __await__(self):
+                return case.innermost().__await__()
+
+        class Generates:
+            def __await__(self):
+                yield from Delegates().__await__()
+
+        class Context:
+            async def __aenter__(self):
+                await Generates()
+
+            async def __aexit__(self, *exc):
+                pass
+
+        async def outer():
+            async with Context():
+                pass
+
+        stack_of(outer(), ["innermost", "__await__", "__aenter__", "outer"])
+
+    def test_all_of_them_nested(self, stack_of):
+        async def middle():
+            async for each in self.numbers():
+                yield each
+
+        @types.coroutine
+        def driver():
+            yield from anext(middle()).__await__()
+
+        class Iterator:
+            def __aiter__(self):
+                return self
+
+            async def __anext__(self):
+                return await driver()
+
+        async def outer():
+            async for _ in Iterator():
+                pass
+
+        stack_of(outer(), ["innermost", "numbers", "middle", "driver", "__anext__", "outer"])
+
+    def test_in_wait_for(self, stack_of):
+        async def outer():
+            await hasten.wait_for(self.between_in_a_coroutine(), 1000)
+
+        stack_of(outer(), ["innermost", "between", "between_in_a_coroutine", "outer"])
+
+    async def between_in_a_coroutine(self):
+        await self.between()
+
+    def test_classes_that_lead_in_circles(self, loop):
+        class Circle:
+            cr_frame = "no frame"
+
+            @property
+            def cr_await(self):
+                return self
+
+            def __await__(self):
+                return self
+
+            def __iter__(self):
+                return self
+
+            def __next__(self):
+                graphs.append(hasten.capture_call_graph(task))
+                return None
+
+        async def outer():
+            await Circle()
+
+        graphs = []
+        task = loop.create_task(outer())
+        for _ in range(2):
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+        assert stack(hasten.capture_call_graph(task)) == ["outer"]
+        assert graphs
+        task.cancel()
+        with pytest.raises((asyncio.CancelledError, AttributeError, TypeError)):
+            loop.run_until_complete(task)
+
+
+def test_a_running_stack_ends_with_the_task_that_runs(loop):
+    """Also where plain functions drive coroutines and generators by hand."""
+    seen = []
+
+    def numbers():
+        seen.append(stack(hasten.capture_call_graph()))
+        yield 1
+
+    def collect():
+        return list(numbers())
+
+    async def inner():
+        return collect()
+
+    def drive():
+        try:
+            inner().send(None)
+        except StopIteration:
+            pass
+
+    @types.coroutine
+    def between():
+        drive()
+        return
+        yield
+
+    async def outer():
+        await between()
+
+    loop.run_until_complete(outer())
+    assert seen == [["numbers", "collect", "inner", "drive", "between", "outer"]]

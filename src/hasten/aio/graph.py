@@ -6,6 +6,7 @@ This module works on the frames of its callers and stays plain Python. It is imp
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from asyncio import current_task
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
@@ -51,31 +52,66 @@ def _is_async(frame: FrameType) -> bool:
     return bool(frame.f_code.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))
 
 
+# The interpreter's own awaitables around a coroutine or an asynchronous generator: what `__await__()`, asend() (each
+# turn of `async for`), athrow(), aclose() and anext() give. No field leads on to what they wrap, but that is the first
+# thing that they show to the garbage collector.
+_WRAPPERS = {"coroutine_wrapper", "async_generator_asend", "async_generator_athrow", "anext_awaitable"}
+# Of coroutines, generators (those of types.coroutine() are coroutines, too) and asynchronous generators.
+_FIELDS = (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await"))
+
+
+def _wrapped(awaitable: Any) -> Any:
+    cls = type(awaitable)
+    if cls.__module__ != "builtins" or cls.__name__ not in _WRAPPERS:
+        return None
+    inner = gc.get_referents(awaitable)
+    return inner[0] if inner else None
+
+
+def _own_frame(coro: Any) -> FrameType | None:
+    for field, _ in _FIELDS:
+        frame = getattr(coro, field, None)
+        if isinstance(frame, FrameType):
+            return frame
+    return None
+
+
+def _awaited(coro: Any) -> Any:
+    """What a coroutine or generator of any kind waits for, or None."""
+    for _, field in _FIELDS:
+        if hasattr(coro, field):
+            return getattr(coro, field)
+    return _wrapped(coro)
+
+
 def _suspended_stack(coro: Any) -> list[FrameType]:
     """The frames of a coroutine that does not run now, and of what it awaits; outermost first."""
     frames = []
-    while coro is not None:
-        if hasattr(coro, "cr_await"):
-            frame, coro = coro.cr_frame, coro.cr_await
-        elif hasattr(coro, "ag_await"):
-            frame, coro = coro.ag_frame, coro.ag_await
-        else:
-            break
-        if frame is not None:  # it has none once it is finished
+    seen: dict[int, Any] = {}
+    while coro is not None and id(coro) not in seen:  # a class of somebody's own may lead round in a circle
+        seen[id(coro)] = coro
+        frame = _own_frame(coro)
+        if frame is not None:  # it has none once it is finished, and hasten's own never have
             frames.append(frame)
+        coro = _awaited(coro)
     return frames
 
 
-def _running_stack(frame: FrameType | None) -> list[FrameType]:
+def _running_stack(frame: FrameType | None, task: Any) -> list[FrameType]:
     """The frames from this one out to that of the running task's coroutine; innermost first."""
-    frames = []
+    get_coro = getattr(task, "get_coro", None)
+    last = None if get_coro is None else _own_frame(get_coro())
+    frames: list[FrameType] = []
+    end = None
     while frame is not None:
         frames.append(frame)
+        if frame is last:
+            return frames
         back = frame.f_back
-        if _is_async(frame) and back is not None and not _is_suspendable(back):
-            break  # called by no coroutine, so by the task
+        if end is None and _is_async(frame) and back is not None and not _is_suspendable(back):
+            end = len(frames)  # called by no coroutine: by the task, if its coroutine has no frame
         frame = back
-    return frames
+    return frames[:end]
 
 
 def _graph(future: Any, frames: list[FrameType], limit: int | None) -> FutureCallGraph:
@@ -124,7 +160,7 @@ def capture_call_graph(
     elif loop is None or future is not current_task(loop):
         _check_future(future)
         return _suspended_graph(future, limit)
-    frames = [] if limit == 0 else _running_stack(sys._getframe(depth))
+    frames = [] if limit == 0 else _running_stack(sys._getframe(depth), future)
     if limit is not None and limit != 0:
         frames = frames[-limit:] if limit > 0 else frames[:-limit]
     return _graph(future, frames, limit)
