@@ -61,9 +61,9 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
     def __init__(self, poller: str | None = None) -> None:
         Scheduler.__init__(self, choice.make(poller))
         self._exception_handler: report.Handler | None = None
-        self._signals = Signals(self)
-        self._asyncgens = AsyncGenerators(self)
-        self._executors = Executors(self)
+        self._signals = Signals()
+        self._asyncgens = AsyncGenerators()
+        self._executors = Executors()
         self._resolver = dns.Resolver()
         self._sock_waits = sockets.SocketWaits()
         self._origin_depth: int | None = None
@@ -82,7 +82,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         self._check_closed()
         self._check_running()
         self._track_origins(self.get_debug())
-        hooks = self._asyncgens.hook()
+        hooks = self._asyncgens.hook(self)
         before = step.set_running_loop(self)
         self._set_thread(threading.get_ident())
         try:
@@ -114,7 +114,10 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
             fut.remove_done_callback(_run_until_complete_cb)
         if not fut.done():
             raise RuntimeError("Event loop stopped before Future completed.")
-        return fut.result()  # type: ignore[no-any-return]
+        try:
+            return fut.result()  # type: ignore[no-any-return]
+        finally:
+            del fut  # the exception's traceback knows this frame: with it in the frame, they would be a circle
 
     def _check_running(self) -> None:
         if self.is_running():
@@ -132,7 +135,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
             raise RuntimeError("Cannot close a running event loop: call stop() and let it end first")
         if self.is_closed():
             return
-        self._signals.close()
+        self._signals.close(self)
         self._executors.close()
         self._resolver.close()
         self._shut()
@@ -145,11 +148,11 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
 
     async def shutdown_asyncgens(self) -> None:
         """Closes all asynchronous generators that were started and not finished."""
-        await self._asyncgens.shut_down()
+        await self._asyncgens.shut_down(self)
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Waits for the default executor's threads, at most `timeout` seconds."""
-        await self._executors.shut_down(timeout)
+        await self._executors.shut_down(self, timeout)
 
     # ---- debugging and errors -------------------------------------------------------------
 
@@ -192,7 +195,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts) -> asyncio.Future[_T]:
         """Calls func(*args) in an executor (None: the loop's own threads); gives a Future."""
-        return self._executors.run(executor, func, args)
+        return self._executors.run(self, executor, func, args)
 
     def set_default_executor(self, executor: Any) -> None:
         """Makes `executor`, a ThreadPoolExecutor, the one for run_in_executor(None, ...)."""
@@ -245,7 +248,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
 
     def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
         """Calls callback(*args) in the loop when the signal comes; from the main thread only."""
-        self._signals.add(sig, callback, args)
+        self._signals.add(self, sig, callback, args)
 
     def remove_signal_handler(self, sig: int) -> bool:
         """Ends add_signal_handler(); False if there was none."""

@@ -7,40 +7,43 @@ import sys
 import warnings
 import weakref
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 
 class AsyncGenerators:
-    """The asynchronous generators of one loop. The interpreter's hooks call it while the loop runs."""
+    """The asynchronous generators of one loop. The interpreter's hooks call it while the loop runs.
 
-    def __init__(self, loop: Any) -> None:
-        self._loop = loop
+    The hooks know the loop, and generators know the hooks. A loop knows neither: that would be a circle.
+    """
+
+    def __init__(self) -> None:
         self._alive: weakref.WeakSet[Any] = weakref.WeakSet()
         self._shut_down = False
 
-    def hook(self) -> Any:
+    def hook(self, loop: Any) -> Any:
         """Sets the interpreter's hooks; gives the ones before."""
         before = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(firstiter=self._first, finalizer=self._finalize)
+        sys.set_asyncgen_hooks(firstiter=partial(self._first, loop), finalizer=partial(self._finalize, loop))
         return before
 
-    def _first(self, agen: AsyncGenerator[Any, Any]) -> None:
+    def _first(self, loop: Any, agen: AsyncGenerator[Any, Any]) -> None:
         if self._shut_down:
             warnings.warn(
                 f"asynchronous generator {agen!r} was scheduled after loop.shutdown_asyncgens() call",
                 ResourceWarning,
-                source=self._loop,
+                source=loop,
                 stacklevel=2,
             )
         self._alive.add(agen)
 
-    def _finalize(self, agen: AsyncGenerator[Any, Any]) -> None:
+    def _finalize(self, loop: Any, agen: AsyncGenerator[Any, Any]) -> None:
         # the garbage collector may run in any thread
         self._alive.discard(agen)
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._loop.create_task, agen.aclose())
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(loop.create_task, agen.aclose())
 
-    async def shut_down(self) -> None:
+    async def shut_down(self, loop: Any) -> None:
         """Closes all that are left; what goes wrong is reported to the loop's exception handler."""
         self._shut_down = True
         closing = list(self._alive)
@@ -50,7 +53,7 @@ class AsyncGenerators:
         results = await asyncio.gather(*[agen.aclose() for agen in closing], return_exceptions=True)
         for result, agen in zip(results, closing, strict=True):
             if isinstance(result, Exception):
-                self._loop.call_exception_handler(
+                loop.call_exception_handler(
                     {
                         "message": f"an error occurred during closing of asynchronous generator {agen!r}",
                         "exception": result,

@@ -16,23 +16,25 @@ _T = TypeVar("_T")
 
 
 class Executors:
-    """The default executor of one loop, made when it is first needed."""
+    """The default executor of one loop, made when it is first needed.
 
-    def __init__(self, loop: Any) -> None:
-        self._loop = loop
+    It is given the loop with each call and keeps no reference to it, which would be a circle.
+    """
+
+    def __init__(self) -> None:
         self._default: concurrent.futures.ThreadPoolExecutor | None = None
         self._shut_down = False
 
     def run(
-        self, executor: concurrent.futures.Executor | None, func: Callable[..., _T], args: tuple[Any, ...]
+        self, loop: Any, executor: concurrent.futures.Executor | None, func: Callable[..., _T], args: tuple[Any, ...]
     ) -> asyncio.Future[_T]:
         """Calls func(*args) in `executor` (None: the default one); gives a Future of the loop."""
-        self._loop._check_closed()
-        if self._loop.get_debug() or not callable(func):
+        loop._check_closed()
+        if loop.get_debug() or not callable(func):
             self._check(func)
         if executor is None:
             executor = self._obtain()
-        return bridging.wrap_future(executor.submit(func, *args), loop=self._loop)
+        return bridging.wrap_future(executor.submit(func, *args), loop=loop)
 
     def _check(self, func: Any) -> None:
         if inspect.iscoroutine(func) or inspect.iscoroutinefunction(func):
@@ -56,14 +58,14 @@ class Executors:
             )
         self._default = executor
 
-    async def shut_down(self, timeout: float | None) -> None:
+    async def shut_down(self, loop: Any, timeout: float | None) -> None:
         """Waits at most `timeout` seconds (None: as long as it takes) for the default executor's threads."""
         self._shut_down = True
         executor = self._default
         if executor is None:
             return
-        done = self._loop.create_future()
-        thread = threading.Thread(target=self._join, args=(executor, done))
+        done = loop.create_future()
+        thread = threading.Thread(target=self._join, args=(loop, executor, done))
         thread.start()
         try:
             async with asyncio.timeout(timeout):
@@ -78,14 +80,14 @@ class Executors:
         else:
             thread.join()
 
-    def _join(self, executor: concurrent.futures.ThreadPoolExecutor, done: Any) -> None:
+    def _join(self, loop: Any, executor: concurrent.futures.ThreadPoolExecutor, done: Any) -> None:
         try:
             executor.shutdown(wait=True)
-            if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._tell, done, None)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._tell, done, None)
         except Exception as exc:
-            if not self._loop.is_closed() and not done.cancelled():
-                self._loop.call_soon_threadsafe(self._tell, done, exc)
+            if not loop.is_closed() and not done.cancelled():
+                loop.call_soon_threadsafe(self._tell, done, exc)
 
     @staticmethod
     def _tell(done: Any, exc: Exception | None) -> None:

@@ -15,6 +15,7 @@ from weakref import WeakSet
 from hasten.core.roster import Roster
 
 _rosters: WeakSet[Roster] = WeakSet()
+_HELD_AS = "_hasten_tasks"
 # as they are now: install() puts ours under their names
 _stdlib_all_tasks, _stdlib_current_task = asyncio.all_tasks, asyncio.current_task
 
@@ -22,6 +23,40 @@ _stdlib_all_tasks, _stdlib_current_task = asyncio.all_tasks, asyncio.current_tas
 def add(roster: Roster) -> None:
     """Makes the tasks of a roster known."""
     _rosters.add(roster)
+
+
+_homeless = Roster()
+add(_homeless)
+
+
+def roster_of(loop: Any) -> Roster:
+    """The unfinished tasks of hasten's on a loop of another make.
+
+    The loop holds them, by an attribute: so they are held as long as it lives, and both can be collected together. For
+    a loop whose instances have no attributes of their own they are held here, until they are done.
+    """
+    try:
+        attributes = vars(loop)
+    except Exception:  # no __dict__, or one that is somebody's own code
+        attributes = None
+    if not isinstance(attributes, dict):
+        return _homeless
+    roster = attributes.get(_HELD_AS)
+    if type(roster) is not Roster:
+        roster = attributes[_HELD_AS] = Roster()
+        add(roster)
+    return roster
+
+
+def release(roster: Roster) -> None:
+    """A loop is closed: its tasks are not held any more, but known as long as they live, as asyncio has it."""
+    tasks = roster.members()
+    for task in tasks:
+        try:
+            asyncio._register_task(task)
+        except Exception:  # its __hash__ is somebody's own code, and not worth a loop that is half closed
+            pass
+    roster.let_go()  # `tasks` holds them still: so they go, whatever they do then, when all is in order
 
 
 def members() -> list[Any]:

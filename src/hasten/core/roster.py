@@ -21,3 +21,7 @@ class Roster:
     def members(self) -> list[Any]:
         """The tasks, oldest first."""
         return list(self._all.values())
+
+    def let_go(self) -> None:
+        """Holds none of them any more."""
+        self._all.clear()

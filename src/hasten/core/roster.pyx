@@ -18,6 +18,10 @@ cdef class Roster:
         out.reverse()
         return out
 
+    def let_go(self):
+        """Holds none of them any more."""
+        _clear(<PyObject *>self)
+
     def __dealloc__(self):
         _clear(<PyObject *>self)
 

@@ -270,11 +270,16 @@ class Scheduler:
         self._thread_id = ident
 
     def _shut(self) -> None:
-        """Closes: nothing is run any more, and the poller's fds are given back."""
+        """Closes: nothing is run any more, the poller's fds are given back, and nothing of the loop's refers to it.
+
+        So it goes, and its pending tasks go, when nobody else refers to them, without the garbage collector.
+        """
         self._closed = self._ready.guarded = True
+        self._step.detach()
         self._ready.drop()
         self._timers.drop()
         self._poller.close()
+        registry.release(self._roster)
 
     def _post(self, h: Handle) -> None:
         """Runs a handle that exists already in the next batch."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import os
 import signal
 import socket
 import threading
@@ -25,34 +26,52 @@ def check_signal(sig: Any) -> None:
         raise ValueError(f"invalid signal number {sig}")
 
 
+_writes: set[int] = set()  # the fds, each for the number of a signal, that are ours
+
+
+def _after_fork() -> None:
+    """A forked child has the same socket, and its signals are not for the parent. asyncio does this from 3.12 on."""
+    if not _writes:
+        return
+    fd = signal.set_wakeup_fd(-1)
+    if fd != -1 and fd not in _writes:  # somebody else's, who has to know
+        signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def _wake_up(signum: int, frame: Any) -> None:
     """The Python-level handler: the work is done by what reads the socket."""
 
 
 class Signals:
-    """The signal handlers of one loop."""
+    """The signal handlers of one loop.
 
-    def __init__(self, loop: Any) -> None:
-        self._loop = loop
+    It is given the loop with each call and keeps no reference to it, which would be a circle.
+    """
+
+    def __init__(self) -> None:
         self._handlers: dict[int, Handle] = {}
         self._read: socket.socket | None = None
         self._write: socket.socket | None = None
 
-    def add(self, sig: int, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def add(self, loop: Any, sig: int, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
         """Calls callback(*args) in the loop when the signal comes. Main thread only."""
         if inspect.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
             raise TypeError("coroutines cannot be used with add_signal_handler()")
         check_signal(sig)
-        self._loop._check_closed()
+        loop._check_closed()
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("add_signal_handler() works in the main thread only: set_wakeup_fd needs it")
-        write = self._open()
+        write = self._open(loop)
         try:
             signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
         except (ValueError, OSError) as exc:
             raise RuntimeError(str(exc))
         before = self._handlers.get(sig)
-        self._handlers[sig] = Handle(callback, args, self._loop, None)
+        self._handlers[sig] = Handle(callback, args, loop, None)
         try:
             signal.signal(sig, _wake_up)
             signal.siginterrupt(sig, False)  # system calls of others go on
@@ -83,12 +102,13 @@ class Signals:
             self._unhook()
         return True
 
-    def _open(self) -> socket.socket:
+    def _open(self, loop: Any) -> socket.socket:
         if self._read is None or self._write is None:
             self._read, self._write = socket.socketpair()
             self._read.setblocking(False)
             self._write.setblocking(False)
-            self._loop._add_reader(self._read.fileno(), self._deliver)
+            _writes.add(self._write.fileno())
+            loop._add_reader(self._read.fileno(), self._deliver, loop)
         return self._write
 
     def _unhook(self) -> None:
@@ -97,7 +117,7 @@ class Signals:
         except (ValueError, OSError):
             pass
 
-    def _deliver(self) -> None:
+    def _deliver(self, loop: Any) -> None:
         assert self._read is not None
         while True:
             try:
@@ -113,9 +133,9 @@ class Signals:
                 if handle.cancelled():
                     self.remove(signum)
                 else:
-                    self._loop._post(handle)
+                    loop._post(handle)
 
-    def close(self) -> None:
+    def close(self, loop: Any) -> None:
         """Gives all signals back."""
         if self._read is None or self._write is None:
             return
@@ -123,7 +143,8 @@ class Signals:
             for sig in list(self._handlers):
                 self.remove(sig)
         self._handlers.clear()
-        self._loop._remove_reader(self._read.fileno())
+        loop._remove_reader(self._read.fileno())
+        _writes.discard(self._write.fileno())
         self._read.close()
         self._write.close()
         self._read = self._write = None

@@ -68,4 +68,3 @@ cdef Task spawn(object loop, Ready queue, Roster roster, Step stepper, object co
                 bint eager)
 
 cdef unsigned long long _numbers
-cdef Roster _elsewhere

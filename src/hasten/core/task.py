@@ -23,8 +23,6 @@ _Stdlib = asyncio.Task
 _numbers = 0
 # task factories that mean: hasten's own tasks, started eagerly
 eager_factories: list[Any] = [getattr(asyncio, "eager_task_factory", None)]
-_elsewhere = Roster()  # the unfinished tasks on loops that are not ours
-registry.add(_elsewhere)
 
 
 @cython.cclass
@@ -91,7 +89,7 @@ class Task(Future):
             self.foreign = False
         else:
             self.stepper = Step(self._loop)
-            self.roster = _elsewhere
+            self.roster = registry.roster_of(self._loop)
             self.foreign = True
             self.queue = None
         self._coro = coro

@@ -39,7 +39,7 @@ cdef class Step:
     """One per loop: sends into coroutines, publishes the current task, remembers how a step ended."""
     cdef int kind               # of the latest send, throw or call
     cdef PyObject *current      # the task published as current, borrowed: the ready queue or a caller holds it
-    cdef object loop
+    cdef object loop            # None once it is closed
     cdef Py_hash_t loop_hash
     cdef hasten_contexts contexts
     cdef void *table            # where the loop stands in asyncio's dict of current tasks; a hint
@@ -79,6 +79,7 @@ cdef class Step:
     cdef int _step_out(self) except -1
     cdef int forget_contexts(self) except -1
     cdef object swap(self, object task)
+    cdef int detach(self) except -1
 
 cdef object _name_throw
 cdef int drop_attributes(object obj) except -1

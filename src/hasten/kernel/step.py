@@ -131,6 +131,8 @@ class Step:
 
     def publish(self, task: Any) -> None:
         """Makes `task` (or None) the one that current_task() gives."""
+        if self.loop is None:
+            return
         before = _current_task(self.loop)  # somebody may have taken ours back by hand
         if before is not None:
             asyncio.tasks._leave_task(self.loop, before)
@@ -140,12 +142,19 @@ class Step:
 
     def swap(self, task: Any) -> Any:
         """Publishes `task`, gives back what was published before (also by others) or None."""
+        if self.loop is None:
+            return None
         before: Any = _current_task(self.loop)
         if before is not None and self.current is None:
             self.current = before
         if task is not before:
             self.publish(task)
         return before
+
+    def detach(self) -> None:
+        """The loop is closed: lets go of it, and publishes nothing from now on."""
+        self.leave()
+        self.loop = None
 
 
 snapshot = copy_context  # a context for call_shared()

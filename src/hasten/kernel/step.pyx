@@ -90,6 +90,7 @@ cdef extern from "naming.h":
 
 cdef extern from "pool.h":
     void hasten_pool_add(object type, Py_ssize_t limit) noexcept
+    void hasten_gc_find() noexcept
 
 cdef object _current_tasks = getattr(_asyncio, "_current_tasks", None)
 cdef object _swap_current = getattr(_asyncio, "_swap_current_task", None)
@@ -131,6 +132,8 @@ cdef class Step:
     cdef int publish(self, object task) except -1:
         """Makes `task` (or None) the one that current_task() gives."""
         cdef bint was = self.current != NULL
+        if self.loop is None:
+            return 0
         if use_slot:
             swap_slot(hasten_task_slot(), task)
         elif use_dict:
@@ -149,6 +152,8 @@ cdef class Step:
     cdef object swap(self, object task):
         """Publishes `task`, gives back what was published before (also by others) or None."""
         cdef PyObject **slot
+        if self.loop is None:
+            return None
         if use_slot:
             slot = hasten_task_slot()
             before = <object>slot[0] if slot[0] != NULL else None
@@ -162,6 +167,12 @@ cdef class Step:
             self.publish(task)
         return before
 
+    cdef int detach(self) except -1:
+        """The loop is closed: lets go of it, and publishes nothing from now on."""
+        self.leave()
+        self.forget_contexts()
+        self.loop = None
+        return 0
 
     cdef object call_shared(self, object context, object cb, object args):
         """call() as in a copy of a snapshot(); take_context() tells whether that has to be known afterwards."""
@@ -484,6 +495,7 @@ def pool(cls, Py_ssize_t limit):
     hasten_pool_add(cls, limit)
 
 
+hasten_gc_find()
 hasten_stop_init()
 native(Awaitable)
 hasten_add_methods(Awaitable, _send_method, _throw_method)
