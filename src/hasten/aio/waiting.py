@@ -249,9 +249,13 @@ class WaitFor(Driver):
             if self.countdown is not None:
                 self.let_go()
             return self.fail(exc)
-        return kind
+        if self.limit is None:
+            return kind
+        # from here, since the frames between this and the next wait_for() inside are what bounds how deep they go
+        return self.go(self.drive() if kind == step.YIELDED else kind)
 
     def begin(self) -> int:
+        """Gets ready to run the inner one, or does all that is to be done if the time is up from the start."""
         awaitable = self.awaitable
         if not step.is_native_coroutine(awaitable) and not isinstance(awaitable, NativeCoroutine):
             if awaitable is not None and not asyncio.isfuture(awaitable) and not inspect.isawaitable(awaitable):
@@ -267,8 +271,8 @@ class WaitFor(Driver):
             self.inner = driving.iterator_of(awaitable)
         except BaseException as exc:
             self.value = exc
-            return self.go(step.RAISED)
-        return self.go(self.drive())
+            return step.RAISED
+        return step.YIELDED
 
     def go(self, kind: int) -> int:
         """After the inner one ran."""
