@@ -421,8 +421,8 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-    ) -> asyncio.Transport:
-        """Upgrades a connection to TLS; gives the transport to use from now on."""
+    ) -> asyncio.Transport | None:
+        """Upgrades a connection to TLS; gives the transport to use from now on, None when it was closed before."""
         from hasten.net import tls
 
         return await tls.start_tls(

@@ -219,6 +219,18 @@ def test_when_and_scheduled(loop, tick: Callable[[], None]) -> None:
     assert not handle._scheduled
 
 
+@pytest.mark.parametrize("given", [5126, 5126.0, 5126.25])
+def test_when_is_what_was_given(loop, given: float) -> None:
+    for handle in (loop.call_at(given, callback), hasten.TimerHandle(given, callback, (), loop)):
+        assert (repr(handle.when()), repr(handle._when)) == (repr(given), repr(given))
+        assert f" when={given!r} " in repr(handle)
+        assert hash(handle) == hash(given)
+        handle.cancel()
+    later = loop.call_later(given, callback)
+    assert type(later.when()) is float
+    later.cancel()
+
+
 def test_made_by_hand(loop, tick: Callable[[], None]) -> None:
     """As other loops make them: Handle(callback, args, loop, context)."""
     out: list[int] = []

@@ -454,6 +454,31 @@ def test_start_tls_with_a_peer_that_does_not_speak_tls(run, certificates) -> Non
     run(main())
 
 
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_start_tls_of_a_closed_transport_gives_none(run, certificates, end) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        transport, _, other = await connected_pair()
+        with other:
+            getattr(transport, end)()
+            assert await loop.start_tls(transport, Echo(), certificates.client, server_hostname="a.example") is None
+
+    run(main())
+
+
+@pytest.mark.hasten_only  # asyncio waits for the end of the handshake
+def test_start_tls_of_a_lost_connection_gives_none(run, certificates) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        transport, _, other = await connected_pair()
+        with other:
+            transport.close()
+            await asyncio.sleep(0)
+            assert await loop.start_tls(transport, Echo(), certificates.client, server_hostname="a.example") is None
+
+    run(main())
+
+
 @pytest.mark.hasten_only
 def test_start_tls_aborted_under_the_handshake(run, certificates) -> None:
     async def main() -> None:

@@ -21,7 +21,8 @@ cdef class Handle:
     cdef int failed(self, object exc) except -1
 
 cdef class TimerHandle(Handle):
-    cdef readonly double _when              # on the loop's clock, seconds
+    cdef double due                         # on the loop's clock, seconds
+    cdef bint whole                         # that was given as an int, and is shown as one
     cdef public bint _scheduled             # in the heap
     cdef Timers timers                      # the heap that it is in, None on another's loop
 

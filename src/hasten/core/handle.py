@@ -147,11 +147,12 @@ class Handle:
 class TimerHandle(Handle):
     """A Handle with a deadline, as call_later() and call_at() give it."""
 
-    _when: float
+    due: float
+    whole: bool
     _scheduled: bool
     timers: Timers | None
     if not cython.compiled:
-        _scheduled = False
+        whole = _scheduled = False
         timers = None
 
     def __init__(
@@ -160,7 +161,12 @@ class TimerHandle(Handle):
         if when is None:
             raise TypeError("when cannot be None")
         Handle.__init__(self, callback, args, loop, context)
-        self._when = when
+        self.due = when
+        self.whole = type(when) is int
+
+    @property
+    def _when(self) -> float:
+        return int(self.due) if self.whole else self.due
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -185,7 +191,7 @@ class TimerHandle(Handle):
 
     def _repr_info(self) -> list[str]:
         info = Handle._repr_info(self)
-        info.insert(2 if self._cancelled else 1, f"when={repr(self._when).removesuffix('.0')}")
+        info.insert(2 if self._cancelled else 1, f"when={self._when!r}")
         return info
 
     def __hash__(self) -> int:
@@ -254,7 +260,7 @@ def post_at(
         h.shared = cython.compiled
     else:
         h.context = context
-    h._when = when
+    h.due = when
     h._scheduled = True
     h.timers = timers
     timers.push(h, when)

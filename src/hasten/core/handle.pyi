@@ -31,7 +31,10 @@ class Handle(asyncio.Handle):
     def _repr_info(self) -> list[str]: ...
 
 class TimerHandle(Handle, asyncio.TimerHandle):
-    _when: float
+    due: float
+    whole: bool
+    @property
+    def _when(self) -> float: ...  # type: ignore[override]
     _scheduled: bool
     timers: Timers | None
     def __init__(

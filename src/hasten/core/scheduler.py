@@ -138,7 +138,12 @@ class Scheduler:
         context: Context | None = None,
     ) -> TimerHandle:
         """Runs callback(*args) when the clock of time() shows `when` seconds, never earlier."""
-        return self._call_at(seconds(when, "call_at", "when"), callback, args, context, "call_at")
+        h = cython.cast(
+            TimerHandle, self._call_at(seconds(when, "call_at", "when"), callback, args, context, "call_at")
+        )
+        if type(when) is int:
+            h.whole = True  # when() gives what was given: aiohttp rounds up to whole seconds, and its tests look
+        return h
 
     def _call_at(
         self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None, method: str
@@ -347,7 +352,7 @@ class Scheduler:
                 self._timers.cancelled -= 1
                 self._timers.pop()
                 continue
-            left = h._when - step.monotonic()
+            left = h.due - step.monotonic()
             return left if left > 0.0 else 0.0
         return -1.0
 

@@ -121,8 +121,10 @@ async def start_tls(
     server_hostname: str | None = None,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
-) -> asyncio.Transport:
+) -> asyncio.Transport | None:
     """Upgrade the connection of *transport* to TLS; return the transport that *protocol* must use from now on.
+
+    None when *transport* was closed before, as with asyncio: programs look for that.
 
     Raises:
         TypeError: *sslcontext* is no SSLContext, or *transport* cannot be upgraded.
@@ -134,6 +136,8 @@ async def start_tls(
         raise TypeError(f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}")
     if not getattr(transport, "_start_tls_compatible", False):
         raise TypeError(f"transport {transport!r} is not supported by start_tls(): it needs an open stream transport")
+    if transport.is_closing():
+        return None
 
     waiter = loop.create_future()
     tls = TlsOptions(sslcontext, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
