@@ -25,7 +25,7 @@ else:
     import ssl
     from collections.abc import Awaitable, Callable
     from os import PathLike
-    from typing import TYPE_CHECKING, Any
+    from typing import TYPE_CHECKING, Any, cast
 
     _Connected = Callable[["StreamReader", "StreamWriter"], Awaitable[None] | None]
     _DEFAULT_LIMIT = 2**16
@@ -136,8 +136,10 @@ else:
             finally:
                 self._client_connected_cb = connected
             reader = self._stream_reader
-            if rejected or connected is None or reader is None or not isinstance(transport, asyncio.WriteTransport):
+            if rejected or connected is None or reader is None:
                 return
+            # not every loop's transports are instances of it: uvloop's are not before Python 3.14
+            transport = cast("asyncio.WriteTransport", transport)
             # Reader and writer are the callee's: not held here, they notice when they are dropped unclosed.
             self._strong_reader = None
             try:

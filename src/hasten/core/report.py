@@ -36,6 +36,24 @@ def log(context: dict[str, Any]) -> None:
     logger.error("\n".join(lines), exc_info=exc_info)
 
 
+def log_failure(message: str) -> None:
+    """Logs the exception that is being handled where nothing else is left to tell of it.
+
+    One that cannot be shown, or a logging handler that raises, must not end the loop.
+    """
+    try:
+        logger.error(message, exc_info=True)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException:
+        try:
+            logger.error("%s (which cannot be shown)", message)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            pass
+
+
 def call(loop: Any, handler: Handler | None, context: dict[str, Any]) -> None:
     """Hands an error's context to the handler; the handler's own error goes to the default one.
 
@@ -47,8 +65,7 @@ def call(loop: Any, handler: Handler | None, context: dict[str, Any]) -> None:
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException:
-            # nothing is left to tell it but the log
-            logger.error("Exception in default exception handler", exc_info=True)
+            log_failure("Exception in default exception handler")
         return
     try:
         run_in = None
@@ -69,7 +86,6 @@ def call(loop: Any, handler: Handler | None, context: dict[str, Any]) -> None:
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException:
-            logger.error(
-                "Exception in default exception handler while handling an unexpected error in custom exception handler",
-                exc_info=True,
+            log_failure(
+                "Exception in default exception handler while handling an unexpected error in custom exception handler"
             )

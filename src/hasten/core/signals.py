@@ -104,11 +104,17 @@ class Signals:
 
     def _open(self, loop: Any) -> socket.socket:
         if self._read is None or self._write is None:
-            self._read, self._write = socket.socketpair()
-            self._read.setblocking(False)
-            self._write.setblocking(False)
-            _writes.add(self._write.fileno())
-            loop._add_reader(self._read.fileno(), self._deliver, loop)
+            read, write = socket.socketpair()
+            try:
+                read.setblocking(False)
+                write.setblocking(False)
+                loop._add_reader(read.fileno(), self._deliver, loop)
+            except BaseException:
+                read.close()
+                write.close()
+                raise
+            self._read, self._write = read, write
+            _writes.add(write.fileno())
         return self._write
 
     def _unhook(self) -> None:

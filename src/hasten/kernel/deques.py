@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
 size = len
+
+
+def new() -> deque[Any]:
+    """An empty one."""
+    return deque()
 
 
 def push(dq: deque[_T], item: _T) -> None:

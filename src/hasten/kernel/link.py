@@ -5,6 +5,11 @@ from __future__ import annotations
 import socket as socket_module
 from typing import Any
 
+_socket = socket_module.socket  # the true one, whatever is put there later
+_true_accept = socket_module.socket.accept
+_base = _socket.__base__
+# What a transport calls of a socket. Where somebody has put methods of their own there, these are called.
+_METHODS = ("recv", "recv_into", "recvmsg", "recvmsg_into", "send", "sendmsg", "shutdown")
 _INTERNET = (socket_module.AF_INET, getattr(socket_module, "AF_INET6", socket_module.AF_INET))
 
 
@@ -18,6 +23,10 @@ class Link:
         self.peer: Any = None
         self.local: Any = None
         self.peer_shown = self.local_shown = True
+        self.foreign = False  # `made` has methods of its own to read and write with
+        # of the latest recv() or recv_into() (see sockio)
+        self.full = False  # it gave as much as it could take: the socket may have more
+        self.lent = 0  # room of the object that give_back() wants; 0: an ordinary one
 
     def fileno(self) -> int:
         """The file descriptor; -1 once closed."""
@@ -29,6 +38,9 @@ class Link:
 
     def socket(self) -> Any:
         """The socket.socket. The descriptor is its own from then on."""
+        if self.made is None:
+            self.made = _socket(self.domain or _INTERNET[0], socket_module.SOCK_STREAM)
+            self.made.close()
         return self.made
 
     def close(self) -> int:
@@ -61,11 +73,30 @@ class Link:
         return self.peer
 
 
+def _is_true_socket(sock: Any) -> bool:
+    """Is it an object of the socket module, whatever its `__class__` says?"""
+    return _base in type(sock).__mro__
+
+
+def _has_own_methods(sock: Any) -> bool:
+    kind = type(sock)
+    if kind is _socket or kind is _base:
+        return False
+    own = getattr(sock, "__dict__", ())
+    return any(name in own or getattr(kind, name, None) is not getattr(_base, name, None) for name in _METHODS)
+
+
+def descriptor(link: Link) -> int:
+    """The number for a system call; -1 once closed, by whomever."""
+    return -1 if link.made is None else int(link.made.fileno())
+
+
 def hold(sock: Any) -> Link:
-    """Takes over a connected nonblocking socket.socket."""
+    """Takes over a connected nonblocking socket.socket, or what has its methods. Its owner closes it, or close()."""
     link = Link()
     link.made = sock
     link.domain = int(sock.family)
+    link.foreign = not _is_true_socket(sock) or _has_own_methods(sock)
     link.fd = sock.fileno()
     try:
         link.peer = sock.getpeername()
@@ -74,13 +105,28 @@ def hold(sock: Any) -> Link:
     return link
 
 
-def accept(sock: socket_module.socket, fd: int, domain: int) -> Link | None:
+def acceptor(sock: Any) -> Any:
+    """The socket.socket whose accept() that of `sock` is: itself, or what a wrapper holds; None: it has one of its own."""
+    if type(sock) is _socket:
+        return sock
+    method = sock.accept
+    inner = getattr(method, "__self__", None)
+    if getattr(method, "__func__", None) is not _true_accept or not _is_true_socket(inner):
+        return None
+    return inner if inner is sock or inner.fileno() == sock.fileno() else None
+
+
+def accept(sock: Any, fd: int, domain: int) -> Link | None:
     """The next connection of a listening socket, nonblocking; None: there is none yet. Raises OSError."""
     try:
         made, address = sock.accept()
     except (BlockingIOError, InterruptedError):
         return None
-    made.setblocking(False)
-    link = hold(made)
+    try:
+        made.setblocking(False)
+        link = hold(made)
+    except BaseException:
+        made.close()
+        raise
     link.peer = address
     return link

@@ -9,6 +9,7 @@ from _socket import socket as _Base
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EAGAIN, ECONNRESET, EINTR, errno
+from hasten.kernel.step cimport is_instance
 
 cdef extern from *:
     """
@@ -80,9 +81,41 @@ cdef extern from *:
     int c_close "close"(int fd) nogil
     int c_shutdown "shutdown"(int fd, int how) nogil
 
-cdef object _socket = socket_module.socket
+cdef object _socket = socket_module.socket      # the true one, whatever is put there later
+cdef object _true_accept = socket_module.socket.accept
 cdef object _STREAM = int(socket_module.SOCK_STREAM)
 cdef object _family_of = _Base.family.__get__     # without the enum that socket.socket makes of it
+
+
+cdef bint fd_is_found():
+    """Is the descriptor where hasten_socket_fd() looks for it?"""
+    try:
+        one, other = socket_module.socketpair()
+    except OSError:
+        return False
+    with one, other:
+        return hasten_socket_fd(one) == one.fileno() and hasten_socket_fd(other) == other.fileno()
+
+
+cdef bint _fd_is_found = fd_is_found()
+# What a transport calls of a socket. Where somebody has put methods of their own there, these are called.
+cdef tuple _METHODS = ("recv", "recv_into", "recvmsg", "recvmsg_into", "send", "sendmsg", "shutdown")
+
+
+cdef bint is_true_socket(object sock) noexcept:
+    """Is it an object of the socket module, whatever its `__class__` says?"""
+    return is_instance(sock, _Base)
+
+
+cdef bint has_own_methods(object sock) except -1:
+    kind = type(sock)
+    if kind is _socket or kind is _Base:
+        return False
+    own = getattr(sock, "__dict__", ())
+    for name in _METHODS:
+        if name in own or getattr(kind, name, None) is not getattr(_Base, name, None):
+            return True
+    return False
 
 
 cdef inline bint known(int domain) noexcept:
@@ -94,7 +127,7 @@ cdef class Link:
         self.fd = -1
 
     def __dealloc__(self):
-        if self.fd >= 0 and self.made is None:
+        if self.owned:      # not `made is None`: the collector may have taken `made` away by now
             c_close(self.fd)
 
     def fileno(self):
@@ -107,30 +140,44 @@ cdef class Link:
 
     cpdef object socket(self):
         """The socket.socket. The descriptor is its own from then on."""
-        if self.made is None:
-            if self.fd >= 0:
-                self.made = _socket(self.domain, _STREAM, -1, self.fd)
-                self.made.setblocking(False)
-            else:
-                self.made = _socket(self.domain, _STREAM)
-                self.made.close()
-        return self.made
+        if self.made is not None:
+            return self.made
+        if not self.owned:
+            new = _socket(self.domain, _STREAM)
+            new.close()
+        else:
+            new = _socket(self.domain, _STREAM, -1, self.fd)
+            if not self.owned or self.made is not None:     # Python ran: somebody was faster
+                new.detach()
+                return self.socket()
+            self.owned = False
+            self.real = _fd_is_found
+        self.made = new
+        if self.fd >= 0:
+            new.setblocking(False)
+        return new
 
     cdef int close(self) except -1:
         cdef int fd = self.fd, failed
+        cdef bint owned = self.owned
+        made = self.made
         self.fd = -1
-        if self.made is not None:
-            self.made.close()
-        elif fd >= 0:
+        self.owned = False
+        if owned:
             with nogil:     # it may linger
                 failed = c_close(fd)
             if failed and errno != EINTR and errno != ECONNRESET:
                 PyErr_SetFromErrno(OSError)
+        elif made is not None:
+            made.close()
         return 0
 
     cdef int shut_writing(self) except -1:
         """The peer will see the end of what we sent. Raises OSError."""
-        if c_shutdown(self.fd, SHUT_WR):
+        made = self.made
+        if self.foreign:
+            made.shutdown(SHUT_WR)
+        elif c_shutdown(descriptor(self), SHUT_WR):
             PyErr_SetFromErrno(OSError)
         return 0
 
@@ -159,24 +206,42 @@ cdef class Link:
 cdef object name_of(Link link, int of_peer, bint *shown):
     cdef hasten_address a
     cdef socklen_t n = sizeof(a)
-    if known(link.domain):
+    made = link.made
+    if known(link.domain) and not link.foreign:
         shown[0] = False
-        return None if hasten_name(link.fd, of_peer, &a, &n) or n == 0 else PyBytes_FromStringAndSize(<char *>&a, n)
+        return None if hasten_name(descriptor(link), of_peer, &a, &n) or n == 0 else PyBytes_FromStringAndSize(<char *>&a, n)
     shown[0] = True
     try:
-        return link.made.getpeername() if of_peer else link.made.getsockname()
+        return made.getpeername() if of_peer else made.getsockname()
     except OSError:
         return None
 
 
 cpdef Link hold(object sock):
-    """Takes over a connected nonblocking socket.socket."""
+    """Takes over a connected nonblocking socket.socket, or what has its methods. Its owner closes it, or close()."""
     cdef Link link = Link()
     link.made = sock
-    link.domain = _family_of(sock) if isinstance(sock, _Base) else int(sock.family)
+    if is_true_socket(sock):
+        link.domain = _family_of(sock)
+        link.real = _fd_is_found
+        link.foreign = has_own_methods(sock)
+    else:
+        link.domain = int(sock.family)
+        link.foreign = True
     link.fd = sock.fileno()
     link.peer = name_of(link, 1, &link.peer_shown)
     return link
+
+
+cpdef object acceptor(object sock):
+    """The socket.socket whose accept() that of `sock` is: itself, or what a wrapper holds; None: it has one of its own."""
+    if type(sock) is _socket:
+        return sock
+    method = sock.accept
+    inner = getattr(method, "__self__", None)
+    if getattr(method, "__func__", None) is not _true_accept or not is_true_socket(inner):
+        return None
+    return inner if inner is sock or inner.fileno() == sock.fileno() else None
 
 
 cdef Link accept(object sock, int fd, int domain):
@@ -184,15 +249,19 @@ cdef Link accept(object sock, int fd, int domain):
     cdef hasten_address a
     cdef socklen_t n = sizeof(a)
     cdef int got
+    cdef Link link
     if not known(domain):
         return accept_unknown(sock)
+    link = Link()       # before there is a descriptor that could be lost
+    if _fd_is_found and is_true_socket(sock):
+        fd = hasten_socket_fd(sock)     # it may have been closed
     got = hasten_accept(fd, &a, &n)
     if got < 0:
         if errno == EAGAIN or errno == EINTR:
             return None
         PyErr_SetFromErrno(OSError)
-    cdef Link link = Link()
     link.fd = got
+    link.owned = True
     link.domain = domain
     if n > 0:
         link.peer = PyBytes_FromStringAndSize(<char *>&a, n if n < sizeof(a) else sizeof(a))
@@ -200,12 +269,17 @@ cdef Link accept(object sock, int fd, int domain):
 
 
 cdef Link accept_unknown(object sock):
+    cdef Link link
     try:
         made, address = sock.accept()
     except (BlockingIOError, InterruptedError):
         return None
-    made.setblocking(False)
-    cdef Link link = hold(made)
+    try:
+        made.setblocking(False)
+        link = hold(made)
+    except BaseException:
+        made.close()
+        raise
     link.peer = address
     link.peer_shown = True
     return link

@@ -69,6 +69,7 @@ async def create_connection(
     if sock is not None:
         sockets.refuse_ssl_socket(sock)
 
+    ours = False
     if host is not None or port is not None:
         if sock is not None:
             raise ValueError("host/port and sock can not be specified at the same time")
@@ -79,13 +80,14 @@ async def create_connection(
         if interleave:
             infos = dns.interleave(infos, interleave)
         sock = await _connect_any(loop, infos, local_infos, happy_eyeballs_delay, all_errors)
+        ours = True
     elif sock is None:
         raise ValueError("host and port was not specified and no sock specified")
     else:
         # AF_UNIX passes, as in asyncio, although it has a function of its own.
         _require_stream(sock)
 
-    transport, protocol = await _open(loop, sock, protocol_factory, encryption)
+    transport, protocol = await _open(loop, sock, protocol_factory, encryption, ours=ours)
     if loop.get_debug():
         shown = transport.get_extra_info("socket")
         logger.debug("%r connected to %s:%r: (%r, %r)", shown, host, port, transport, protocol)
@@ -132,7 +134,7 @@ async def create_unix_connection(
         sockets.refuse_ssl_socket(sock)
         if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
             raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
-    return await _open(loop, sock, protocol_factory, encryption)
+    return await _open(loop, sock, protocol_factory, encryption, ours=path is not None)
 
 
 async def connect_accepted_socket(
@@ -164,12 +166,21 @@ async def _open(
     sock: socket.socket,
     protocol_factory: Callable[[], _P],
     encryption: tls.TlsOptions | None,
+    *,
     server_side: bool = False,
+    ours: bool = False,
 ) -> tuple[asyncio.Transport, _P]:
-    """Put a transport and a protocol on the connected *sock*; close it if that fails."""
+    """Put a transport and a protocol on the connected *sock*; close it if that fails.
+
+    One that a transport has already is left alone, unless it is *ours*: then it has the number of one that was closed
+    behind that transport's back.
+    """
     transport: Any  # an asyncio.Transport to isinstance, though not by its layout
-    loop._ensure_fd_no_transport(sock)
+    if not ours and sock.fileno() >= 0:  # a closed one is refused below
+        loop._ensure_fd_no_transport(sock)
     try:
+        if ours:
+            loop._ensure_fd_no_transport(sock)
         sock.setblocking(False)
         sockets.set_nodelay(sock)
         # One context for all of the connection's callbacks, as asyncio has it since 3.15: what connection_made()

@@ -3,7 +3,7 @@ cimport hasten.kernel.step as step
 cimport hasten.poll.events as ev
 from hasten.kernel.link cimport Link
 from hasten.core.scheduler cimport Scheduler
-from hasten.poll.contract cimport Watch
+from hasten.poll.contract cimport Poller, Watch
 
 cdef class Endpoint(Watch):
     cdef readonly object _loop              # None once the connection is lost
@@ -19,17 +19,27 @@ cdef class Endpoint(Watch):
     cdef unsigned char to_end               # ... for end()
     cdef unsigned char started              # connection_made was called
     cdef unsigned char closing
+    cdef unsigned char inside               # the protocol's context is entered
     cdef dict __dict__                      # methods can be replaced on an instance
 
     cdef int setup(self, object loop, Link link, dict extra, object context) except -1
+    @cython.locals(fired=int)
+    cdef int dispatch(self) except -1
+    cdef int turn_in_context(self) except -1
     cdef int turn(self) except -1
     cdef int begin(self) except -1
+    cdef int introduce(self) except -1
+    cdef int start(self) except -1
     cdef int begin_soon(self) except -1
     cdef int end(self) except -1
     cdef int react(self) except -1
     cdef int again(self, int events) except -1
+    @cython.locals(poller=Poller)
     cdef int unwatch(self) except -1
+    cdef int let_go(self, Link link) except -1
     cdef int fatal(self, object exc, str message) except -1
+    cdef int let_pass(self, object exc) except -1
+    cdef int tell(self, str message, object exc, object protocol) except -1
     cdef int finish(self, object exc) except -1
     cdef int discard(self) except -1
     cdef int release(self) except -1

@@ -12,11 +12,12 @@ from typing import Any
 
 import cython
 
+from hasten.core import report
 from hasten.core.scheduler import Scheduler
 from hasten.kernel import step
 from hasten.kernel.link import Link
 from hasten.poll import events as ev
-from hasten.poll.contract import Watch
+from hasten.poll.contract import Poller, Watch
 
 logger = logging.getLogger("asyncio")
 
@@ -29,7 +30,7 @@ _NOTHING = Link()
 class Endpoint(Watch):
     """The base of the transports: a socket, its protocol, and the connection's beginning and end.
 
-    Beginning and end are callbacks: the transport itself stands in the ready queue for them. A subclass says in begin()
+    Beginning and end are callbacks: the transport itself stands in the ready queue for them. A subclass says in start()
     what to do first, in react() what to do when the socket is ready, in status() how it shows itself, in discard() and
     release() what it drops at the end.
     """
@@ -47,12 +48,13 @@ class Endpoint(Watch):
     to_end: bool
     started: bool
     closing: bool
+    inside: bool
     if not cython.compiled:
         _loop = _protocol = _server = extra = lost_by = None
         scheduler = None  # type: ignore[assignment]
         link = _NOTHING
         _conn_lost = 0
-        to_begin = to_end = started = closing = False
+        to_begin = to_end = started = closing = inside = False
 
     def __cinit__(self) -> None:
         self.link = _NOTHING
@@ -91,26 +93,53 @@ class Endpoint(Watch):
         return []
 
     def __del__(self) -> None:
-        if self.link.fd >= 0:
+        link = self.link
+        if link.fd < 0:
+            return
+        try:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
-            self.link.close()
-            if self._server is not None:
-                self._server._detach(self)
+        finally:
+            self.let_go(link)
 
     # ---- what fired -----------------------------------------------------------------------
 
     def dispatch(self) -> int:
+        """The one boundary between what a protocol raises and the loop."""
+        fired = self.fired
         self.queued = False
-        if not self.fired:
+        if not fired:
             return 0
+        try:
+            self.turn_in_context()
+        except (SystemExit, KeyboardInterrupt):
+            self.again(fired)  # what was not looked at, for who runs the loop again
+            raise
+        except BaseException as exc:
+            self.fatal(exc, "Fatal error on transport")
+        return 0
+
+    def turn_in_context(self) -> int:
         if not cython.compiled:
-            return self.context.run(self.turn)
+            inside, self.inside = self.inside, True
+            try:
+                return (self.context.copy() if inside else self.context).run(self.turn)
+            finally:
+                self.inside = inside
+        if self.inside:  # the protocol runs the loop itself, by _run_once(): nobody can enter a context twice
+            self.context.copy().run(self.turn_again)
+            return 0
         step.context_enter(self.context)
+        self.inside = True
         try:
             self.turn()
         finally:
+            self.inside = False
             step.context_exit(self.context)
         return 0
+
+    def turn_again(self) -> None:
+        """turn() as a callable."""
+        self.turn()
 
     def turn(self) -> int:
         if self.to_begin:
@@ -124,7 +153,26 @@ class Endpoint(Watch):
         return self.react()
 
     def begin(self) -> int:
-        """For subclasses: the first callback."""
+        """The first callback: connection_made(), then start()."""
+        try:
+            self.introduce()
+            self.start()
+        except (SystemExit, KeyboardInterrupt):
+            self.to_begin = True  # the rest, for who runs the loop again
+            raise
+        return 0
+
+    def introduce(self) -> int:
+        if not self.started:
+            self.started = True
+            try:
+                self._protocol.connection_made(self)
+            except BaseException as exc:
+                self.tell("Exception in callback protocol.connection_made()", exc, self._protocol)
+        return 0
+
+    def start(self) -> int:
+        """For subclasses: what follows connection_made()."""
         return 0
 
     def begin_soon(self) -> int:
@@ -178,32 +226,36 @@ class Endpoint(Watch):
 
     def end(self) -> int:
         """The last callback."""
-        loop, exc, self.lost_by = self._loop, self.lost_by, None
+        exc, self.lost_by = self.lost_by, None
         protocol = self._protocol
         try:
             self._call_connection_lost(exc)
-        except (SystemExit, KeyboardInterrupt):
-            raise
         except BaseException as error:
-            message = "Exception in callback protocol.connection_lost()"
-            context = {"message": message, "exception": error, "transport": self, "protocol": protocol}
-            loop.call_exception_handler(context)
+            self.tell("Exception in callback protocol.connection_lost()", error, protocol)
         return 0
 
     def _call_connection_lost(self, exc: BaseException | None) -> None:
         if self._loop is None:
             return
+        link = self.link
         try:
             if self.started:
                 self._protocol.connection_lost(exc)
         finally:
-            self.link.note_sockname()  # is asked for after the end too, by who writes logs
-            server = self._server
-            self._protocol = self._loop = self._server = None
+            link.note_sockname()  # is asked for after the end too, by who writes logs
+            self._protocol = self._loop = None
             self.release()
+            self.let_go(link)
+
+    def let_go(self, link: Link) -> int:
+        """Closes the socket, and tells the server."""
+        server, self._server = self._server, None
+        try:
+            link.close()
+        finally:
             if server is not None:
                 server._detach(self)
-            self.link.close()
+        return 0
 
     def release(self) -> int:
         """For subclasses: what was bound of the protocol is let go."""
@@ -211,23 +263,42 @@ class Endpoint(Watch):
 
     def unwatch(self) -> int:
         if self.events:
-            self.scheduler._poller.unregister(self)
+            poller = self.scheduler._poller
+            try:
+                poller.unregister(self)
+            except BaseException as exc:  # the end comes nevertheless
+                self.tell("The poller failed to let a transport go", exc, self._protocol)
         return 0
 
     def fatal(self, exc: BaseException, message: str) -> int:
-        """An error that ends the connection. The network's own are not worth a report."""
-        if isinstance(exc, OSError):
-            if self._loop is not None and self._loop.get_debug():
+        """An error that ends the connection. The network's own are not worth a report; what ends the loop passes."""
+        self.let_pass(exc)
+        try:
+            if not step.is_instance(exc, OSError):
+                self.tell(message, exc, self._protocol)
+            elif self._loop is not None and self.scheduler.debug:
                 logger.debug("%r: %s", self, message, exc_info=True)
-        else:
-            self._tell(message, exc)
-        self._force_close(exc)
+        finally:
+            self._force_close(exc)
         return 0
 
-    def _tell(self, message: str, exc: BaseException) -> None:
-        self._loop.call_exception_handler(
-            {"message": message, "exception": exc, "transport": self, "protocol": self._protocol}
-        )
+    def tell(self, message: str, exc: BaseException, protocol: Any) -> int:
+        """Hands an error to the loop's exception handler, whose own errors do no more harm; what ends the loop passes."""
+        self.let_pass(exc)
+        loop: Any = self.scheduler  # stays, when _loop is gone
+        try:
+            loop.call_exception_handler(
+                {"message": message, "exception": exc, "transport": self, "protocol": protocol}
+            )
+        except BaseException as error:
+            self.let_pass(error)
+            report.log_failure("Exception in call_exception_handler()")
+        return 0
+
+    def let_pass(self, exc: BaseException) -> int:
+        if step.is_instance(exc, KeyboardInterrupt) or step.is_instance(exc, SystemExit):
+            raise exc
+        return 0
 
     # ---- who is who -----------------------------------------------------------------------
 
@@ -247,14 +318,15 @@ class Endpoint(Watch):
     def told(self, name: str) -> Any:
         """What get_extra_info() gives; None: nothing."""
         value = None if self.extra is None else self.extra.get(name)
-        if value is not None or self.link is _NOTHING:
+        link = self.link
+        if value is not None or link is _NOTHING:
             return value
         if name == "peername":
-            value = self.link.peername()
+            value = link.peername()
         elif name == "sockname":
-            value = self.link.sockname()
+            value = link.sockname()
         elif name == "socket":
-            value = TransportSocket(self.link.socket())
+            value = TransportSocket(link.socket())
             if self.extra is None:
                 self.extra = {}
             self.extra[name] = value
@@ -274,4 +346,5 @@ class Endpoint(Watch):
     @property
     def _sock(self) -> socket.socket | None:
         """The socket object; None once closed."""
-        return None if self.link.fd < 0 else self.link.socket()
+        link = self.link
+        return None if link.fd < 0 else link.socket()

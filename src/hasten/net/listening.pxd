@@ -9,10 +9,13 @@ cdef class Listener:
     cdef Scheduler scheduler        # the same
     cdef object server
     cdef object sock
+    cdef object inner               # the socket.socket whose accept() it has; else the same
+    cdef object handle              # of its reader, or None
     cdef int fd
     cdef int domain                 # its address family; -1: it has an accept() of its own
     cdef int most                   # connections that are taken in one go
     cdef object retry               # the timer that starts accepting again, or None
 
+    cdef int unwatch(self) except -1
     cdef int pause(self, object exc) except -1
     cdef int open(self, Link link) except -1

@@ -44,6 +44,8 @@ class Listener:
     scheduler: Scheduler
     server: Any
     sock: Any
+    inner: Any
+    handle: Any
     fd: int
     domain: int
     most: int
@@ -56,27 +58,37 @@ class Listener:
         self.server = server
         self.sock = sock
         self.fd = sock.fileno()
-        self.domain = int(sock.family) if type(sock).accept is socket.socket.accept else -1
+        inner = links.acceptor(sock)
+        self.inner = sock if inner is None else inner
+        self.domain = -1 if inner is None else int(sock.family)
+        self.handle = None
         self.most = server._backlog + 1
         self.retry = None
 
     def start(self) -> None:
         """Begins to accept."""
         self.retry = None
-        self.loop._add_reader(self.fd, self._accept)
+        self.handle = self.loop._add_reader(self.fd, self._accept)
 
     def stop(self) -> None:
         """Ends it."""
-        self.loop._remove_reader(self.fd)
-        if self.retry is not None:
-            self.retry.cancel()
-            self.retry = None
+        self.unwatch()
+        retry, self.retry = self.retry, None
+        if retry is not None:
+            retry.cancel()
+
+    def unwatch(self) -> int:
+        handle, self.handle = self.handle, None
+        # a cancelled one was replaced: the socket was closed behind our back, and its number is somebody else's
+        if handle is not None and not handle.cancelled():
+            self.loop._remove_reader(self.fd)
+        return 0
 
     def _accept(self) -> None:
         """Takes the waiting connections, as many as the queue was said to hold, so that other I/O has its turn too."""
         for _ in range(self.most):
             try:
-                link = links.accept(self.sock, self.fd, self.domain)
+                link = links.accept(self.inner, self.fd, self.domain)
             except OSError as exc:
                 if exc.errno in _LOST_BEFORE_ACCEPT:
                     continue
@@ -102,7 +114,7 @@ class Listener:
             }
         )
         if self.server._sockets is not None:  # the handler may have closed the server
-            self.loop._remove_reader(self.fd)
+            self.unwatch()
             self.retry = self.loop.call_later(_ACCEPT_RETRY_DELAY, self.start)
         return 0
 
@@ -119,9 +131,10 @@ class Listener:
                 stream.open_link(self.loop, link, protocol, None, None, server, context)
             else:
                 server._open_tls(link, protocol, context)
+        except (SystemExit, KeyboardInterrupt):
+            link.close()
+            raise
         except BaseException as exc:
             link.close()
-            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-                raise
             server._report(exc, protocol)
         return 0

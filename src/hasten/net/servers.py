@@ -250,7 +250,7 @@ async def create_server(
     else:
         listening = [sock]
 
-    server = await _serve(Server(loop, listening, protocol_factory, options, backlog), start_serving)
+    server = await _serve(Server(loop, listening, protocol_factory, options, backlog), start_serving, ours=sock is None)
     if loop.get_debug():
         logger.info("%r is serving", server)
     return server
@@ -290,18 +290,28 @@ async def create_unix_server(
         if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
             raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
 
-    unlink = binding.file_identity(sock.getsockname()) if cleanup_socket else None
-    return await _serve(Server(loop, [sock], protocol_factory, options, backlog, unlink), start_serving)
+    ours = path is not None
+    try:
+        unlink = binding.file_identity(sock.getsockname()) if cleanup_socket else None
+        server = Server(loop, [sock], protocol_factory, options, backlog, unlink)
+    except BaseException:
+        if ours:
+            sock.close()
+        raise
+    return await _serve(server, start_serving, ours)
 
 
-async def _serve(server: Server, start_serving: bool) -> Server:
-    """Start *server* if that is wanted; it is closed where that fails."""
+async def _serve(server: Server, start_serving: bool, ours: bool) -> Server:
+    """Start *server* if that is wanted; it is closed where that fails, but sockets that are not *ours* stay open."""
     try:
         for sock in server._sockets or ():
             sock.setblocking(False)
         if start_serving:
             await server.start_serving()
     except BaseException:
+        if not ours:
+            server._sockets = []
+            server._unlink = None
         server.close()
         raise
     return server

@@ -1,9 +1,11 @@
 cimport cython
+cimport hasten.kernel.deques as deques
 cimport hasten.kernel.link as links
 cimport hasten.kernel.sockio as sockio
 cimport hasten.poll.events as ev
 from hasten.kernel.link cimport Link
 from hasten.net.endpoint cimport Endpoint
+from hasten.poll.contract cimport Poller
 
 cdef class SocketTransport(Endpoint):
     cdef object data_received               # of the protocol, bound; of a BufferedProtocol: buffer_updated
@@ -25,21 +27,31 @@ cdef class SocketTransport(Endpoint):
     @cython.locals(fired=int)
     cdef int react(self) except -1
     cdef int read_ready(self, bint hangup) except -1
-    @cython.locals(n=Py_ssize_t, full=bint, lent=Py_ssize_t)
+    @cython.locals(n=Py_ssize_t, full=bint, lent=Py_ssize_t, data=bytes, link=Link)
     cdef int read_chunk(self, bint hangup) except -1
-    @cython.locals(n=Py_ssize_t, full=bint)
+    @cython.locals(n=Py_ssize_t, full=bint, link=Link)
     cdef int read_buffer(self, bint hangup) except -1
+    @cython.locals(poller=Poller)
+    cdef int go_on(self, bint hangup, bint full) except -1
+    @cython.locals(keep_open=bint)
     cdef int reached_end(self) except -1
+    @cython.locals(poller=Poller)
     cdef int write_ready(self) except -1
+    @cython.locals(n=Py_ssize_t, link=Link)
     cdef int flush(self) except -1
     @cython.locals(first=bytes)
     cdef int consume(self, Py_ssize_t n) except -1
     cdef int flushed(self) except -1
-    cdef int keep(self, object data) except -1
+    cdef int keep(self, bytes data) except -1
+    @cython.locals(poller=Poller)
     cdef int want_write(self) except -1
+    @cython.locals(link=Link)
+    cdef int shut_writing(self) except -1
     cdef int pause_if_full(self) except -1
     cdef int resume_if_drained(self) except -1
     cdef int bind_protocol(self, object protocol) except -1
+    @cython.locals(poller=Poller)
+    cdef int start(self) except -1
     cdef int cannot_write(self) except -1
 
 @cython.locals(transport=SocketTransport)

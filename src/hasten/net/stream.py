@@ -18,8 +18,8 @@ from typing import Any
 
 import cython
 
+from hasten.kernel import deques, sockio
 from hasten.kernel import link as links
-from hasten.kernel import sockio
 from hasten.kernel.link import Link
 from hasten.net.endpoint import Endpoint
 from hasten.poll import events as ev
@@ -104,47 +104,50 @@ class SocketTransport(Endpoint):
 
     # ---- starting -------------------------------------------------------------------------
 
-    def begin(self) -> int:
-        """The first callback: connection_made(), then reading, then who waits for the connection."""
-        if not self.started:
-            self.started = True
-            try:
-                self._protocol.connection_made(self)
-            except (SystemExit, KeyboardInterrupt):
-                self.begin_soon()  # reading, for who runs the loop again
-                raise
-            except BaseException as exc:
-                self._tell("Exception in callback protocol.connection_made()", exc)
-        waiter = self.waiter
-        self.waiter = None
+    def start(self) -> int:
+        """Reading, then who waits for the connection."""
+        poller = self.scheduler._poller
+        error = None
         try:
-            if not self.closing or self.buffered:
-                self.scheduler._poller.register(self, ev.READ)
-        except (OSError, ValueError) as exc:
-            if waiter is not None and not waiter.done():
-                waiter.set_exception(exc)
-            self._force_close(exc)
-            return 0
-        if self.buffered:
-            self.want_write()
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+            if not self.events and not self._conn_lost and (not self.closing or self.buffered):
+                poller.register(self, ev.READ)
+        except BaseException as exc:
+            self.let_pass(exc)
+            error = exc
+        waiter, self.waiter = self.waiter, None
+        waited_for = waiter is not None and not waiter.done()
+        if error is None:
+            if self.buffered:
+                self.want_write()
+            if waited_for:
+                waiter.set_result(None)
+        elif waited_for:
+            self._force_close(error)
+            waiter.set_exception(error)
+        else:
+            self.fatal(error, "Fatal error on transport")
         return 0
 
     def bind_protocol(self, protocol: Any) -> int:
-        self._protocol = protocol
+        # all is looked up before anything is changed: what a protocol's attributes run may raise
+        get_buffer = None
         if isinstance(protocol, _BufferedProtocol):
-            self.get_buffer = protocol.get_buffer
-            self.data_received = protocol.buffer_updated
+            get_buffer = protocol.get_buffer
+            received = protocol.buffer_updated
         else:
-            self.get_buffer = None
             # a protocol without it may still write, as in asyncio: the error comes with the first data
-            self.data_received = getattr(protocol, "data_received", None)
+            received = getattr(protocol, "data_received", None)
+        former = (self._protocol, self.data_received, self.get_buffer)  # dropped last: that may run anything
+        self._protocol = protocol
+        self.data_received = received
+        self.get_buffer = get_buffer
+        del former
         return 0
 
     # ---- what fired -----------------------------------------------------------------------
 
     def react(self) -> int:
+        sockio.let_others_run()
         fired = self.fired
         self.fired = 0
         if fired & ev.READ:
@@ -167,71 +170,63 @@ class SocketTransport(Endpoint):
         return self.read_buffer(hangup)
 
     def read_chunk(self, hangup: bool) -> int:
+        link = self.link
         try:
-            data = sockio.recv(self.link.made, self.fd, self.latest, not self.internet)
-        except OSError as exc:
+            data = sockio.recv(link, self.latest, not self.internet)
+        except BaseException as exc:
             return self.fatal(exc, "Fatal read error on socket transport")
         if data is None:
-            return self.scheduler._poller.drained(self, ev.READ)
+            return self.go_on(False, False)
+        full = link.full
+        lent = link.lent
         n = len(data)
         if n == 0:
             return self.reached_end()
         self.latest = n
-        full = n == sockio.capacity
-        lent = sockio.lent
         try:
             self.data_received(data)
-        except (SystemExit, KeyboardInterrupt):
-            self.again(ev.READ | ev.HANGUP if hangup else ev.READ)  # for who runs the loop again
-            raise
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.data_received() call failed.")
         if lent:
             sockio.give_back(data, lent)
-        if hangup or full:
-            return self.again(ev.READ | ev.HANGUP if hangup else ev.READ)
-        return self.scheduler._poller.drained(self, ev.READ)
+        return self.go_on(hangup, full)
 
     def read_buffer(self, hangup: bool) -> int:
+        link = self.link
+        updated = self.data_received  # of the same protocol, should get_buffer() set another one
         try:
             buf = self.get_buffer(-1)
-            if len(buf) == 0:
-                raise RuntimeError("get_buffer() returned an empty buffer")
-        except (SystemExit, KeyboardInterrupt):
-            self.again(ev.READ | ev.HANGUP if hangup else ev.READ)  # for who runs the loop again
-            raise
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.get_buffer() call failed.")
         try:
-            n = sockio.recv_into(self.link.made, self.fd, buf, not self.internet)
-            full = n == sockio.capacity
-        except (SystemExit, KeyboardInterrupt):
-            self.again(ev.READ | ev.HANGUP if hangup else ev.READ)  # for who runs the loop again
-            raise
+            n = sockio.recv_into(link, buf, not self.internet)
         except BaseException as exc:
             return self.fatal(exc, "Fatal read error on socket transport")
-        if n < 0:
-            return self.scheduler._poller.drained(self, ev.READ)
+        if n == -1:
+            return self.go_on(False, False)
+        full = link.full
         if n == 0:
             return self.reached_end()
+        if n == sockio.NO_ROOM:
+            empty = RuntimeError("get_buffer() returned an empty buffer")
+            return self.fatal(empty, "Fatal error: protocol.get_buffer() call failed.")
         try:
-            self.data_received(n)
-        except (SystemExit, KeyboardInterrupt):
-            self.again(ev.READ | ev.HANGUP if hangup else ev.READ)  # for who runs the loop again
-            raise
+            updated(n)
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.buffer_updated() call failed.")
+        return self.go_on(hangup, full)
+
+    def go_on(self, hangup: bool, full: bool) -> int:
+        """There is more to read; or the socket would block, and the poller tells of it next."""
         if hangup or full:
             return self.again(ev.READ | ev.HANGUP if hangup else ev.READ)
-        return self.scheduler._poller.drained(self, ev.READ)
+        poller = self.scheduler._poller
+        return poller.drained(self, ev.READ)
 
     def reached_end(self) -> int:
         """The peer ended its side."""
         try:
-            keep_open = self._protocol.eof_received()
-        except (SystemExit, KeyboardInterrupt):
-            self.again(ev.READ | ev.HANGUP)
-            raise
+            keep_open = bool(self._protocol.eof_received())
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.eof_received() call failed.")
         if keep_open:
@@ -268,33 +263,31 @@ class SocketTransport(Endpoint):
 
     def write(self, data: Any) -> None:
         """Sends bytes at once as far as the socket takes them; keeps the rest and sends it later."""
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+        piece = data
+        if type(data) is not bytes:
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+            piece = sockio.plain(data)  # looked at once, and before anything else is: that may run anything
+        sockio.let_others_run()
+        n = sockio.size(piece)
         if self.eof or self._conn_lost:
-            if len(data) or self.eof:
+            if n or self.eof:
                 self.cannot_write()
             return
-        if self.buffered:
-            if len(data):
-                self.keep(data)
-                self.pause_if_full()
+        if n == 0:
             return
-        if not len(data):
+        if self.buffered:
+            self.keep(sockio.exact(piece))
+            self.pause_if_full()
             return
         try:
-            n = sockio.send(self.link.made, self.fd, data)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except OSError as exc:
+            rest = sockio.send(self.link, piece)
+            if rest is None:
+                return
+            self.keep(rest)
+        except BaseException as exc:
             self.fatal(exc, "Fatal write error on socket transport")
             return
-        total = len(data) if type(data) is bytes else memoryview(data).nbytes
-        if n == total:
-            return
-        if n > 0:
-            # what is left of bytes could be kept as they are, but they may be much longer
-            data = bytes(memoryview(data).cast("B")[n:]) if type(data) is not bytes or n > 65536 else data[n:]
-        self.keep(data)
         self.want_write()
         self.pause_if_full()
 
@@ -304,15 +297,15 @@ class SocketTransport(Endpoint):
         for data in list_of_data:
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-            pieces.append(data)
+            pieces.append(sockio.exact(data))
         if self.eof or self._conn_lost:
             if pieces:
                 self.cannot_write()
             return
         idle = not self.buffered
-        for data in pieces:
-            if len(data):
-                self.keep(data)
+        for piece in pieces:
+            if piece:
+                self.keep(piece)
         if not self.buffered:
             return
         if idle:
@@ -330,63 +323,72 @@ class SocketTransport(Endpoint):
         self._conn_lost += 1
         return 0
 
-    def keep(self, data: Any) -> int:
-        """Puts data behind what waits. Mutable buffers are copied: their owner may change them."""
-        if type(data) is not bytes:
-            data = bytes(data)
+    def keep(self, data: bytes) -> int:
+        """Puts data behind what waits. Nothing runs meanwhile: it could write too, and come before these data."""
         if self.buffer is None:
-            self.buffer = deque()
-        self.buffer.append(data)
+            self.buffer = deques.new()
+        deques.push(self.buffer, data)
         self.buffered += len(data)
         return 0
 
     def want_write(self) -> int:
         """Asks the poller for room in the socket's buffer."""
-        if self.events and not self.events & ev.WRITE:
-            self.scheduler._poller.modify(self, ev.READ | ev.WRITE)
-        else:
-            self.scheduler._poller.drained(self, ev.WRITE)
+        poller = self.scheduler._poller
+        try:
+            if self.events and not self.events & ev.WRITE:
+                poller.modify(self, ev.READ | ev.WRITE)
+            else:
+                poller.drained(self, ev.WRITE)
+            if self.link.foreign and self.events:  # it may have taken less than there is room for
+                self.again(ev.WRITE)
+        except BaseException as exc:
+            self.fatal(exc, "Fatal write error on socket transport")
         return 0
 
     def flush(self) -> int:
-        """Sends what waits until it is gone or would block; -1 when the connection broke."""
-        buffer = self.buffer
+        """Sends what waits until it is gone or would block; -2 when the connection broke."""
+        link = self.link
         while self.buffered:
+            buffer = self.buffer
             try:
-                if len(buffer) == 1:  # type: ignore[arg-type]
-                    n = sockio.send_from(self.link.made, self.fd, buffer[0], self.sent)  # type: ignore[index]
+                if deques.size(buffer) == 1:  # type: ignore[arg-type]
+                    n = sockio.send_from(link, buffer[0], self.sent)  # type: ignore[index]
                 else:
-                    n = sockio.send_many(self.link.made, self.fd, buffer, self.sent)  # type: ignore[arg-type]
-            except OSError as exc:
+                    n = sockio.send_many(link, buffer, self.sent)  # type: ignore[arg-type]
+            except BaseException as exc:
                 self.fatal(exc, "Fatal write error on socket transport")
                 return -2
-            if n < 0:
+            if n <= 0:
                 break
             self.consume(n)
         return 0
 
     def consume(self, n: int) -> int:
         """Takes `n` bytes that were sent off the buffer's front."""
+        buffer = self.buffer
+        if buffer is None or n > self.buffered:
+            return 0  # it was discarded meanwhile
         self.buffered -= n
         while n > 0:
-            first = self.buffer[0]  # type: ignore[index]
+            first = buffer[0]
             left = len(first) - self.sent
             if n < left:
                 self.sent += n
                 return 0
             n -= left
             self.sent = 0
-            self.buffer.popleft()  # type: ignore[union-attr]
+            deques.shift(buffer)
         return 0
 
     def write_ready(self) -> int:
         if self._conn_lost or self.flush() < 0:
             return 0
+        poller = self.scheduler._poller
         if self.buffered:
-            self.scheduler._poller.drained(self, ev.WRITE)
+            self.want_write()
         elif not self.internet:
             # a unix socket tells of room after each message that the peer takes
-            self.scheduler._poller.modify(self, ev.READ)
+            poller.modify(self, ev.READ)
         self.resume_if_drained()
         if not self.buffered and not self._conn_lost:
             self.flushed()
@@ -397,10 +399,7 @@ class SocketTransport(Endpoint):
         if self.closing:
             self.finish(None)
         elif self.eof:
-            try:
-                self.link.shut_writing()
-            except OSError as exc:
-                self.fatal(exc, "Fatal write error on socket transport")
+            self.shut_writing()
         return 0
 
     def can_write_eof(self) -> bool:
@@ -413,10 +412,15 @@ class SocketTransport(Endpoint):
             return
         self.eof = True
         if not self.buffered:
-            try:
-                self.link.shut_writing()
-            except OSError as exc:
-                self.fatal(exc, "Fatal error on transport")
+            self.shut_writing()
+
+    def shut_writing(self) -> int:
+        link = self.link
+        try:
+            link.shut_writing()
+        except BaseException as exc:
+            self.fatal(exc, "Fatal error on transport")
+        return 0
 
     def get_write_buffer_size(self) -> int:
         """Bytes that wait to be sent."""
@@ -444,10 +448,8 @@ class SocketTransport(Endpoint):
         self.protocol_paused = True
         try:
             self._protocol.pause_writing()
-        except (SystemExit, KeyboardInterrupt):
-            raise
         except BaseException as exc:
-            self._tell("protocol.pause_writing() failed", exc)
+            self.tell("protocol.pause_writing() failed", exc, self._protocol)
         return 0
 
     def resume_if_drained(self) -> int:
@@ -456,10 +458,8 @@ class SocketTransport(Endpoint):
         self.protocol_paused = False
         try:
             self._protocol.resume_writing()
-        except (SystemExit, KeyboardInterrupt):
-            raise
         except BaseException as exc:
-            self._tell("protocol.resume_writing() failed", exc)
+            self.tell("protocol.resume_writing() failed", exc, self._protocol)
         return 0
 
     # ---- ending ---------------------------------------------------------------------------

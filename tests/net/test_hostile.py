@@ -1,0 +1,753 @@
+"""Transports against hostile protocols, buffers, sockets and pollers: none of them ends the loop, loses or invents data,
+or touches a descriptor that is somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import subprocess
+import sys
+import threading
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hasten
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """(the transport's end, the peer's end): nonblocking."""
+    one, other = socket.socketpair()
+    with one, other:
+        one.setblocking(False)
+        other.setblocking(False)
+        yield one, other
+
+
+class Peer(asyncio.Protocol):
+    """Collects, and calls what `on` has for an event."""
+
+    def __init__(self, **on: Callable[[Any], Any]) -> None:
+        self.on = on
+        self.data = bytearray()
+        self.log: list[str] = []
+        self.transport: Any = None
+        self.lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def note(self, what: str) -> Any:
+        self.log.append(what)
+        return self.on[what](self) if what in self.on else None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.note("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        self.note("data")
+
+    def eof_received(self) -> Any:
+        return self.note("eof")
+
+    def pause_writing(self) -> None:
+        self.note("pause")
+
+    def resume_writing(self) -> None:
+        self.note("resume")
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if not self.lost.done():
+            self.lost.set_result(exc)
+        self.note("lost")
+
+
+class Reports:
+    """What the exception handler hears."""
+
+    def __init__(self) -> None:
+        self.all: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: self.all.append(context))
+
+    @property
+    def kinds(self) -> list[str]:
+        return [type(context["exception"]).__name__ for context in self.all]
+
+
+def run(loop: asyncio.AbstractEventLoop, coro: Any) -> Any:
+    return loop.run_until_complete(asyncio.wait_for(coro, 30))
+
+
+async def connect(sock: socket.socket, **on: Callable[[Any], Any]) -> tuple[Any, Peer]:
+    return await asyncio.get_running_loop().create_connection(lambda: Peer(**on), sock=sock)
+
+
+async def drain(sock: socket.socket, n: int) -> bytes:
+    """n bytes from the peer's end."""
+    got = bytearray()
+    while len(got) < n:
+        data = await asyncio.get_running_loop().sock_recv(sock, 1 << 20)
+        if not data:
+            break
+        got += data
+    return bytes(got)
+
+
+# ---- data that lie -----------------------------------------------------------------------------
+
+
+class LyingLength(bytes):
+    def __len__(self) -> int:
+        return 1000
+
+
+class LyingBytes(bytes):
+    def __bytes__(self) -> bytes:
+        return LyingLength(b"something else")
+
+    def __len__(self) -> int:
+        return 0
+
+    def __getitem__(self, item: Any) -> Any:
+        return b"nothing of it"
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("not to be iterated")
+
+
+class LyingArray(bytearray):
+    def __len__(self) -> int:
+        return 3
+
+    def __bytes__(self) -> bytes:
+        return b"something else"
+
+    def __getitem__(self, item: Any) -> Any:
+        return b"nothing of it"
+
+
+def odd_data() -> list[tuple[Any, bytes]]:
+    return [
+        (LyingLength(b"length"), b"length"),
+        (LyingBytes(b"bytes"), b"bytes"),
+        (LyingArray(b"array"), b"array"),
+        (memoryview(LyingBytes(b"view")), b"view"),
+        (memoryview(array("I", [1, 2, 3])), array("I", [1, 2, 3]).tobytes()),
+        (memoryview(b"a.b.c.d.")[::2], b"abcd"),
+        (memoryview(bytes(range(12))).cast("B", (3, 4)), bytes(range(12))),
+        (bytearray(b"plain"), b"plain"),
+    ]
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["idle", "waiting"])
+def test_data_is_what_the_buffer_holds(loop: Any, pair: Pair, full: bool) -> None:
+    async def main() -> None:
+        transport, _ = await connect(pair[0])
+        before = b"y" * 1_000_000 if full else b""
+        transport.write(before)
+        assert bool(transport.get_write_buffer_size()) is full
+        waiting = transport.get_write_buffer_size()
+        expected = before
+        for data, truth in odd_data():
+            transport.write(data)
+            expected += truth
+        transport.writelines(data for data, _ in odd_data())
+        expected += b"".join(truth for _, truth in odd_data())
+        if full:
+            assert transport.get_write_buffer_size() == waiting + len(expected) - len(before)
+        assert await drain(pair[1], len(expected)) == expected
+        while transport.get_write_buffer_size():
+            await asyncio.sleep(0)
+        transport.abort()
+
+    run(loop, main())
+
+
+def test_mutable_data_may_change_afterwards(loop: Any, pair: Pair) -> None:
+    async def main() -> None:
+        transport, _ = await connect(pair[0])
+        data = bytearray(b"x" * 1_000_000)
+        transport.write(data)
+        transport.write(memoryview(data)[:10])
+        data[:] = b"z" * len(data)
+        data.clear()  # nobody holds a view of it
+        assert await drain(pair[1], 1_000_010) == b"x" * 1_000_010
+        transport.abort()
+
+    run(loop, main())
+
+
+@pytest.mark.parametrize("bad", ["text", None, 3, object()])
+def test_what_has_no_buffer_is_refused(loop: Any, pair: Pair, bad: Any) -> None:
+    async def main() -> None:
+        transport, _ = await connect(pair[0])
+        with pytest.raises(TypeError):
+            transport.write(bad)
+        with pytest.raises(TypeError):
+            transport.writelines([b"", bad])
+        gone = memoryview(b"released")
+        gone.release()
+        with pytest.raises(ValueError, match="released"):
+            transport.write(gone)
+        transport.write(b"good")
+        assert await drain(pair[1], 4) == b"good"
+        transport.abort()
+
+    run(loop, main())
+
+
+needs_python_buffers = pytest.mark.skipif(sys.version_info < (3, 12), reason="__buffer__ came with Python 3.12")
+
+
+@needs_python_buffers
+def test_a_buffer_that_writes_itself_comes_behind_what_it_wrote(loop: Any, pair: Pair) -> None:
+    class Writes(bytearray):
+        def __buffer__(self, flags: int) -> memoryview:
+            transport.write(b"1" * 1_000_000)  # more than the socket takes
+            return memoryview(b"2")
+
+    transport: Any = None
+
+    async def main() -> None:
+        nonlocal transport
+        transport, _ = await connect(pair[0])
+        transport.write(Writes())
+        assert await drain(pair[1], 1_000_001) == b"1" * 1_000_000 + b"2"
+        transport.abort()
+
+    run(loop, main())
+
+
+@needs_python_buffers
+@pytest.mark.parametrize("what", ["close", "abort", "write_eof"])
+def test_a_buffer_that_ends_the_connection(loop: Any, pair: Pair, what: str) -> None:
+    class Ends(bytearray):
+        def __buffer__(self, flags: int) -> memoryview:
+            getattr(transport, what)()
+            return memoryview(b"late")
+
+    transport: Any = None
+
+    async def main() -> None:
+        nonlocal transport
+        transport, peer = await connect(pair[0])
+        if what == "write_eof":
+            with pytest.raises(RuntimeError, match="write_eof"):
+                transport.write(Ends())
+            transport.close()
+        else:
+            transport.write(Ends())
+        assert await peer.lost is None
+        assert await drain(pair[1], 1) == b""
+
+    run(loop, main())
+
+
+@needs_python_buffers
+def test_a_buffer_that_fails(loop: Any, pair: Pair) -> None:
+    class Fails(bytearray):
+        def __buffer__(self, flags: int) -> memoryview:
+            raise ZeroDivisionError
+
+    async def main() -> None:
+        transport, _ = await connect(pair[0])
+        with pytest.raises(ZeroDivisionError):
+            transport.write(Fails())
+        with pytest.raises(ZeroDivisionError):
+            transport.writelines([b"not sent", Fails()])
+        transport.write(b"good")
+        assert await drain(pair[1], 4) == b"good"
+        transport.abort()
+
+    run(loop, main())
+
+
+# ---- buffers to receive into -------------------------------------------------------------------
+
+
+class Into(Peer, asyncio.BufferedProtocol):
+    def __init__(self, give: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.give = give
+
+    def get_buffer(self, hint: int) -> Any:
+        self.room = self.give(self)
+        return self.room
+
+    def buffer_updated(self, n: int) -> None:
+        self.log.append(str(n))
+        if self.log.count("raise"):
+            raise ZeroDivisionError
+
+
+@needs_python_buffers
+def test_what_a_receive_found_out_is_its_own(loop: Any, pair: Pair) -> None:
+    """A buffer that is released lets another transport receive: the rest of the data is read nevertheless."""
+
+    class Room:
+        def __init__(self, size: int) -> None:
+            self.room = bytearray(size)
+
+        def __buffer__(self, flags: int) -> memoryview:
+            return memoryview(self.room)
+
+        def __release_buffer__(self, view: memoryview) -> None:
+            view.release()
+            loop._run_once()  # reads what waits for the other transport
+
+    async def main() -> None:
+        one, other = socket.socketpair()
+        with one, other:
+            aside, _ = await connect(one)
+            protocol = Into(lambda self: Room(100))
+            transport, _ = await loop.create_connection(lambda: protocol, sock=pair[0])
+            other.send(b"x")
+            pair[1].send(b"y" * 1000)
+            while protocol.log.count("100") < 10:
+                await asyncio.sleep(0)
+            transport.abort()
+            aside.abort()
+            await protocol.lost
+
+    run(loop, main())
+
+
+@needs_python_buffers
+def test_the_error_of_a_receive_is_its_own(loop: Any) -> None:
+    """What runs when a buffer is released may set errno: the connection's own error counts."""
+
+    class Room:
+        def __buffer__(self, flags: int) -> memoryview:
+            return memoryview(bytearray(10))
+
+        def __release_buffer__(self, view: memoryview) -> None:
+            view.release()
+            with pytest.raises(FileNotFoundError):
+                os.stat("/there/is/no/such/file")
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            one = socket.create_connection(listener.getsockname())
+            other, _ = listener.accept()
+        protocol = Into(lambda self: Room())
+        await loop.create_connection(lambda: protocol, sock=one)
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        other.close()
+        assert isinstance(await protocol.lost, ConnectionResetError)
+
+    run(loop, main())
+
+
+@pytest.mark.parametrize(
+    ("give", "kind"),
+    [
+        (lambda self: bytearray(), "RuntimeError"),
+        (lambda self: b"read only", "BufferError"),
+        (lambda self: memoryview(bytearray(8))[::2], "BufferError"),
+        (lambda self: "text", "TypeError"),
+        (lambda self: 1 / 0, "ZeroDivisionError"),
+    ],
+    ids=["empty", "read only", "with gaps", "none at all", "raises"],
+)
+def test_wrong_buffers_end_the_connection(loop: Any, pair: Pair, give: Any, kind: str) -> None:
+    async def main() -> None:
+        reports = Reports()
+        protocol = Into(give)
+        await loop.create_connection(lambda: protocol, sock=pair[0])
+        pair[1].send(b"data")
+        exc = await protocol.lost
+        assert (type(exc).__name__, reports.kinds) == (kind, [kind]) or (kind, type(exc)) == ("BufferError", TypeError)
+        assert pair[0].fileno() == -1
+
+    run(loop, main())
+
+
+def test_a_protocol_set_while_the_buffer_is_asked_for(loop: Any, pair: Pair) -> None:
+    """The buffer and what is told that it was filled belong together."""
+
+    async def main() -> None:
+        later = Peer()
+
+        def give(self: Any) -> bytearray:
+            self.transport.set_protocol(later)
+            return bytearray(4)
+
+        protocol = Into(give)
+        await loop.create_connection(lambda: protocol, sock=pair[0])
+        pair[1].send(b"12345678")
+        while not later.data:
+            await asyncio.sleep(0)
+        assert (protocol.log, bytes(protocol.room), later.data) == (["made", "4"], b"1234", b"5678")
+        protocol.transport.abort()
+        await later.lost
+
+    run(loop, main())
+
+
+# ---- protocols ---------------------------------------------------------------------------------
+
+
+class HostileError(Exception):
+    """An exception that cannot be looked at."""
+
+    @property
+    def __class__(self) -> Any:
+        raise ZeroDivisionError
+
+    def __getattribute__(self, name: str) -> Any:
+        raise ZeroDivisionError
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+    __repr__ = __str__
+
+
+class HostileOSError(HostileError, OSError):
+    pass
+
+
+def fails(make: Callable[[], BaseException]) -> Callable[[Any], Any]:
+    def fail(protocol: Any) -> Any:
+        raise make()
+
+    return fail
+
+
+ERRORS = [ZeroDivisionError, HostileError, HostileOSError, asyncio.CancelledError, GeneratorExit, OSError]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+@pytest.mark.parametrize("handler", ["tells", "fails", "default"])
+@pytest.mark.parametrize("where", ["made", "data", "eof", "pause", "resume", "lost"])
+def test_what_a_protocol_raises_does_not_end_the_loop(loop: Any, pair: Pair, where: str, handler: str, error: Any) -> None:
+    async def main() -> None:
+        if handler != "default":
+            loop.set_exception_handler((lambda *args: 1 / 0) if handler == "fails" else (lambda *args: None))
+        transport, peer = await connect(pair[0], **{where: fails(error)})
+        pair[1].send(b"data")
+        if where == "eof":
+            pair[1].shutdown(socket.SHUT_WR)
+        if where in ("pause", "resume"):
+            transport.write(b"x" * 1_000_000)
+            assert len(await drain(pair[1], 1_000_000)) == 1_000_000
+            assert "pause" in peer.log
+        if where not in ("data", "eof"):
+            await asyncio.sleep(0)
+            assert not transport.is_closing()
+            transport.close()
+        await peer.lost
+        await asyncio.sleep(0)
+        assert pair[0].fileno() == -1
+
+    run(loop, main())
+
+
+@pytest.mark.parametrize("way", ["raises", "lies", "is not true"])
+def test_an_end_whose_answer_cannot_be_asked(loop: Any, pair: Pair, way: str) -> None:
+    class Answer:
+        def __bool__(self) -> Any:
+            if way == "raises":
+                raise ZeroDivisionError
+            return "yes" if way == "lies" else False
+
+    async def main() -> None:
+        reports = Reports()
+        _, peer = await connect(pair[0], eof=lambda self: Answer())
+        pair[1].close()
+        await peer.lost
+        assert reports.kinds == {"raises": ["ZeroDivisionError"], "lies": ["TypeError"], "is not true": []}[way]
+
+    run(loop, main())
+
+
+class Handler(hasten.Loop):
+    """A loop whose call_exception_handler() fails itself."""
+
+    def call_exception_handler(self, context: Any) -> None:
+        raise ZeroDivisionError
+
+
+def test_an_exception_handler_method_that_fails(pair: Pair) -> None:
+    loop = Handler()
+    try:
+
+        async def main() -> None:
+            _, peer = await connect(pair[0], data=fails(ValueError), made=fails(ValueError), lost=fails(ValueError))
+            pair[1].send(b"data")
+            assert isinstance(await peer.lost, ValueError)
+
+        run(loop, main())
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("where", ["made", "data", "eof", "resume", "lost"])
+def test_what_ends_the_loop_loses_nothing(loop: Any, pair: Pair, where: str, error: Any) -> None:
+    """It can be run again, and the connection goes on where it was."""
+    once = [error]
+
+    def stop(protocol: Any) -> None:
+        if once:
+            raise once.pop()
+
+    async def main() -> bytes:
+        transport, peer = await connect(pair[0], **{where: stop})
+        pair[1].send(b"data")
+        transport.write(b"x" * 1_000_000)
+        got = await drain(pair[1], 1_000_000)
+        pair[1].send(b" and more")
+        pair[1].shutdown(socket.SHUT_WR)
+        await peer.lost
+        assert (len(got), peer.data) == (1_000_000, b"data and more")
+        return b"done"
+
+    task = loop.create_task(main())
+    with pytest.raises(error):
+        loop.run_until_complete(task)
+    assert run(loop, task) == b"done"
+
+
+class HostileProtocol(asyncio.Protocol):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getattribute__(self, name: str) -> Any:
+        if name != "name" and name == self.name:
+            raise ZeroDivisionError
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("name", ["connection_made", "data_received", "eof_received", "connection_lost", "__class__"])
+def test_a_protocol_whose_attributes_raise(loop: Any, pair: Pair, name: str) -> None:
+    async def main() -> None:
+        reports = Reports()
+        try:
+            transport, _ = await loop.create_connection(lambda: HostileProtocol(name), sock=pair[0])
+        except ZeroDivisionError:
+            assert name in ("connection_made", "data_received", "__class__")
+            assert pair[0].fileno() == -1  # in the same turn
+            return
+        pair[1].shutdown(socket.SHUT_WR)
+        while pair[0].fileno() != -1:
+            await asyncio.sleep(0)
+        assert reports.kinds == ["ZeroDivisionError"]
+        assert transport.is_closing()
+
+    run(loop, main())
+
+
+@pytest.mark.parametrize("name", ["data_received", "__class__"])
+def test_a_protocol_that_cannot_be_set_changes_nothing(loop: Any, pair: Pair, name: str) -> None:
+    async def main() -> None:
+        transport, peer = await connect(pair[0])
+        with pytest.raises(ZeroDivisionError):
+            transport.set_protocol(HostileProtocol(name))
+        assert transport.get_protocol() is peer
+        pair[1].send(b"data")
+        while not peer.data:
+            await asyncio.sleep(0)
+        transport.abort()
+        await peer.lost
+
+    run(loop, main())
+
+
+# ---- from within callbacks ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["close", "abort", "pause_reading", "write_eof", "write", "tick", "drop"])
+@pytest.mark.parametrize("where", ["made", "data", "eof", "pause", "resume", "lost"])
+def test_calls_from_within_callbacks(loop: Any, pair: Pair, where: str, what: str) -> None:
+    def act(protocol: Any) -> None:
+        if what == "tick":
+            loop._run_once()
+        elif what == "drop":
+            protocol.transport.set_protocol(Peer())
+            protocol.transport.set_protocol(protocol)
+        elif what == "write":
+            protocol.transport.write(b"w")
+        else:
+            getattr(protocol.transport, what)()
+
+    async def main() -> None:
+        reports = Reports()
+        transport, peer = await connect(pair[0], **{where: act})
+        pair[1].send(b"data")
+        if not transport.is_closing() and what != "write_eof":
+            transport.write(b"x" * 1_000_000)
+        await asyncio.sleep(0)
+        reader = asyncio.ensure_future(drain(pair[1], 1_000_000))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        if not reader.done() and transport.is_closing():
+            await reader
+        pair[1].shutdown(socket.SHUT_WR)
+        transport.resume_reading()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        transport.close()
+        await reader
+        await peer.lost
+        assert reports.kinds == []
+
+    run(loop, main())
+
+
+def test_the_protocol_runs_the_loop_and_more_arrives(loop: Any, pair: Pair) -> None:
+    """The transport is dispatched inside its own callback, whose context is entered already."""
+
+    async def main() -> None:
+        reports = Reports()
+
+        def more(protocol: Any) -> None:
+            if len(protocol.data) < 30:
+                pair[1].send(b"x" * 10)
+                loop._run_once()
+                loop._run_once()
+
+        transport, peer = await connect(pair[0], data=more)
+        pair[1].send(b"x" * 10)
+        while len(peer.data) < 30:
+            await asyncio.sleep(0)
+        assert reports.kinds == []
+        transport.abort()
+        await peer.lost
+
+    run(loop, main())
+
+
+def test_a_destructor_that_writes_comes_in_turn(loop: Any, pair: Pair) -> None:
+    """Up to Python 3.11 the collector runs at any allocation, and with it destructors, also between the two halves of a
+    write."""
+
+    class Writes:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            if not transport.is_closing():
+                written.append(b"%08d" % len(written))
+                transport.write(written[-1])
+
+    transport: Any = None
+    written: list[bytes] = []
+
+    async def main() -> None:
+        nonlocal transport
+        transport, peer = await connect(pair[0])
+        received = bytearray()
+        before = gc.get_threshold()
+        gc.set_threshold(1, 1, 1)
+        try:
+            for _ in range(200):
+                Writes()
+                piece = b"a" * 100_000
+                written.append(piece)
+                transport.write(piece)
+                while transport.get_write_buffer_size():
+                    received += await loop.sock_recv(pair[1], 1 << 20)
+        finally:
+            gc.set_threshold(*before)
+        gc.collect()
+        expected = b"".join(written)
+        received += await drain(pair[1], len(expected) - len(received))
+        # a destructor runs before or behind the write beside it, never inside
+        assert len(received) == len(expected)
+        position = 0
+        while position < len(received):
+            step = 100_000 if received[position : position + 1] == b"a" else 8
+            assert received[position : position + step] in (b"a" * 100_000, bytes(received[position : position + 8]))
+            position += step
+        transport.abort()
+        await peer.lost
+
+    run(loop, main())
+
+
+# ---- pollers that fail -------------------------------------------------------------------------
+
+
+PROGRAM = Path(__file__).with_name("hostile_poller.py")
+
+
+@pytest.mark.parametrize("poller", ["epoll", "selectors"])
+@pytest.mark.parametrize("what", ["register", "modify", "unregister"])
+def test_a_poller_that_fails(poller: str, what: str) -> None:
+    """The descriptor goes behind our back, so the system calls of the poller fail."""
+    if poller == "epoll" and sys.platform != "linux":
+        pytest.skip("epoll is Linux's")
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), poller, what],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(hasten.__file__).parents[1])},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "lost\n", "")
+
+
+# ---- other threads -----------------------------------------------------------------------------
+
+
+def test_other_threads_have_their_turn_where_all_callbacks_are_c_functions(loop: Any) -> None:
+    """Between two large reads of one tick, though no Python code runs there."""
+    log: list[Any] = []
+    over = threading.Event()
+
+    class Collects(asyncio.Protocol):
+        data_received = staticmethod(log.append)
+
+    def other() -> None:
+        while not over.is_set():
+            log.append(None)
+
+    async def main(pairs: list[Pair]) -> bool:
+        for one, _ in pairs:
+            await loop.create_connection(Collects, sock=one)
+        for _ in range(500):
+            for _, peer in pairs:
+                peer.setblocking(False)
+                peer.send(b"x" * 150_000)
+            log.clear()
+            while sum(type(item) is bytes for item in log) < len(pairs):
+                before = len(log)
+                await asyncio.sleep(0)
+                batch = log[before:]
+                reads = [i for i, item in enumerate(batch) if item is not None]
+                if reads and None in batch[reads[0] : reads[-1]]:
+                    return True
+        return False
+
+    pairs = [socket.socketpair() for _ in range(40)]
+    for one, peer in pairs:
+        for sock in (one, peer):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
+    before = sys.getswitchinterval()
+    thread = threading.Thread(target=other)
+    thread.start()
+    sys.setswitchinterval(1e-6)
+    try:
+        assert run(loop, main(pairs))
+    finally:
+        over.set()
+        thread.join()
+        sys.setswitchinterval(before)
+        for one, peer in pairs:
+            peer.close()
+        run(loop, asyncio.sleep(0))
+        run(loop, asyncio.sleep(0))
+        run(loop, asyncio.sleep(0))
+        for one, _ in pairs:
+            one.close()
