@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+from typing import Any
 
 import pytest
+
+import hasten
 
 
 def reader_with(world, data, eof=True, limit=2**16):
@@ -169,3 +173,68 @@ def test_handler_that_is_cancelled_closes_its_connection(world):
         assert reports == []
 
     world.run(main())
+
+
+class ForeignTransport:
+    """A transport as another loop may have it: with the methods, but no instance of asyncio's classes."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return default
+
+
+@pytest.mark.parametrize("kind", ["function", "coroutine function"])
+def test_a_handler_is_called_for_transports_of_any_kind(kind: str) -> None:
+    async def main() -> None:
+        called = asyncio.Event()
+
+        def plain(reader: Any, writer: Any) -> None:
+            writer.write(b"hello")
+            called.set()
+
+        async def native(reader: Any, writer: Any) -> None:
+            plain(reader, writer)
+
+        loop = asyncio.get_running_loop()
+        handler = plain if kind == "function" else native
+        protocol = hasten.StreamReaderProtocol(hasten.StreamReader(loop=loop), handler, loop=loop)
+        transport: Any = ForeignTransport()
+        protocol.connection_made(transport)
+        await asyncio.wait_for(called.wait(), 30)
+        assert transport.written == b"hello"
+        protocol.connection_lost(None)
+
+    hasten.run(main())
+
+
+@pytest.mark.leaks("uvloop keeps a pipe for forks")
+@pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="uvloop is not installed")
+def test_a_server_on_uvloop_calls_its_handler() -> None:
+    import uvloop
+
+    async def main() -> None:
+        async def handler(reader: Any, writer: Any) -> None:
+            writer.write(await reader.readline())
+            writer.close()
+
+        server = await hasten.start_server(handler, "127.0.0.1", 0)
+        reader, writer = await hasten.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"hello\n")
+        assert await asyncio.wait_for(reader.read(), 30) == b"hello\n"
+        writer.close()
+        server.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -1,5 +1,5 @@
-"""A transport whose descriptor is closed behind its back, so that the poller's calls for it fail. Arguments: the poller,
-and which of its calls fails. Prints "lost" when the protocol has heard of the end and the loop went on."""
+"""A transport whose descriptor is closed behind its back, so that the poller's calls for it fail. Arguments: the
+poller, and which of its calls fails. Prints "lost" when the protocol has heard of the end and the loop went on."""
 
 from __future__ import annotations
 

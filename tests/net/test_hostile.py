@@ -1,16 +1,14 @@
-"""Transports against hostile protocols, buffers, sockets and pollers: none of them ends the loop, loses or invents data,
-or touches a descriptor that is somebody else's."""
+"""Transports against hostile protocols, buffers and pollers: none of them ends the loop, or loses or invents data."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import socket
 import subprocess
 import sys
-import threading
-from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -100,176 +98,7 @@ async def drain(sock: socket.socket, n: int) -> bytes:
     return bytes(got)
 
 
-# ---- data that lie -----------------------------------------------------------------------------
-
-
-class LyingLength(bytes):
-    def __len__(self) -> int:
-        return 1000
-
-
-class LyingBytes(bytes):
-    def __bytes__(self) -> bytes:
-        return LyingLength(b"something else")
-
-    def __len__(self) -> int:
-        return 0
-
-    def __getitem__(self, item: Any) -> Any:
-        return b"nothing of it"
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __iter__(self) -> Any:
-        raise RuntimeError("not to be iterated")
-
-
-class LyingArray(bytearray):
-    def __len__(self) -> int:
-        return 3
-
-    def __bytes__(self) -> bytes:
-        return b"something else"
-
-    def __getitem__(self, item: Any) -> Any:
-        return b"nothing of it"
-
-
-def odd_data() -> list[tuple[Any, bytes]]:
-    return [
-        (LyingLength(b"length"), b"length"),
-        (LyingBytes(b"bytes"), b"bytes"),
-        (LyingArray(b"array"), b"array"),
-        (memoryview(LyingBytes(b"view")), b"view"),
-        (memoryview(array("I", [1, 2, 3])), array("I", [1, 2, 3]).tobytes()),
-        (memoryview(b"a.b.c.d.")[::2], b"abcd"),
-        (memoryview(bytes(range(12))).cast("B", (3, 4)), bytes(range(12))),
-        (bytearray(b"plain"), b"plain"),
-    ]
-
-
-@pytest.mark.parametrize("full", [False, True], ids=["idle", "waiting"])
-def test_data_is_what_the_buffer_holds(loop: Any, pair: Pair, full: bool) -> None:
-    async def main() -> None:
-        transport, _ = await connect(pair[0])
-        before = b"y" * 1_000_000 if full else b""
-        transport.write(before)
-        assert bool(transport.get_write_buffer_size()) is full
-        waiting = transport.get_write_buffer_size()
-        expected = before
-        for data, truth in odd_data():
-            transport.write(data)
-            expected += truth
-        transport.writelines(data for data, _ in odd_data())
-        expected += b"".join(truth for _, truth in odd_data())
-        if full:
-            assert transport.get_write_buffer_size() == waiting + len(expected) - len(before)
-        assert await drain(pair[1], len(expected)) == expected
-        while transport.get_write_buffer_size():
-            await asyncio.sleep(0)
-        transport.abort()
-
-    run(loop, main())
-
-
-def test_mutable_data_may_change_afterwards(loop: Any, pair: Pair) -> None:
-    async def main() -> None:
-        transport, _ = await connect(pair[0])
-        data = bytearray(b"x" * 1_000_000)
-        transport.write(data)
-        transport.write(memoryview(data)[:10])
-        data[:] = b"z" * len(data)
-        data.clear()  # nobody holds a view of it
-        assert await drain(pair[1], 1_000_010) == b"x" * 1_000_010
-        transport.abort()
-
-    run(loop, main())
-
-
-@pytest.mark.parametrize("bad", ["text", None, 3, object()])
-def test_what_has_no_buffer_is_refused(loop: Any, pair: Pair, bad: Any) -> None:
-    async def main() -> None:
-        transport, _ = await connect(pair[0])
-        with pytest.raises(TypeError):
-            transport.write(bad)
-        with pytest.raises(TypeError):
-            transport.writelines([b"", bad])
-        gone = memoryview(b"released")
-        gone.release()
-        with pytest.raises(ValueError, match="released"):
-            transport.write(gone)
-        transport.write(b"good")
-        assert await drain(pair[1], 4) == b"good"
-        transport.abort()
-
-    run(loop, main())
-
-
 needs_python_buffers = pytest.mark.skipif(sys.version_info < (3, 12), reason="__buffer__ came with Python 3.12")
-
-
-@needs_python_buffers
-def test_a_buffer_that_writes_itself_comes_behind_what_it_wrote(loop: Any, pair: Pair) -> None:
-    class Writes(bytearray):
-        def __buffer__(self, flags: int) -> memoryview:
-            transport.write(b"1" * 1_000_000)  # more than the socket takes
-            return memoryview(b"2")
-
-    transport: Any = None
-
-    async def main() -> None:
-        nonlocal transport
-        transport, _ = await connect(pair[0])
-        transport.write(Writes())
-        assert await drain(pair[1], 1_000_001) == b"1" * 1_000_000 + b"2"
-        transport.abort()
-
-    run(loop, main())
-
-
-@needs_python_buffers
-@pytest.mark.parametrize("what", ["close", "abort", "write_eof"])
-def test_a_buffer_that_ends_the_connection(loop: Any, pair: Pair, what: str) -> None:
-    class Ends(bytearray):
-        def __buffer__(self, flags: int) -> memoryview:
-            getattr(transport, what)()
-            return memoryview(b"late")
-
-    transport: Any = None
-
-    async def main() -> None:
-        nonlocal transport
-        transport, peer = await connect(pair[0])
-        if what == "write_eof":
-            with pytest.raises(RuntimeError, match="write_eof"):
-                transport.write(Ends())
-            transport.close()
-        else:
-            transport.write(Ends())
-        assert await peer.lost is None
-        assert await drain(pair[1], 1) == b""
-
-    run(loop, main())
-
-
-@needs_python_buffers
-def test_a_buffer_that_fails(loop: Any, pair: Pair) -> None:
-    class Fails(bytearray):
-        def __buffer__(self, flags: int) -> memoryview:
-            raise ZeroDivisionError
-
-    async def main() -> None:
-        transport, _ = await connect(pair[0])
-        with pytest.raises(ZeroDivisionError):
-            transport.write(Fails())
-        with pytest.raises(ZeroDivisionError):
-            transport.writelines([b"not sent", Fails()])
-        transport.write(b"good")
-        assert await drain(pair[1], 4) == b"good"
-        transport.abort()
-
-    run(loop, main())
 
 
 # ---- buffers to receive into -------------------------------------------------------------------
@@ -430,7 +259,9 @@ ERRORS = [ZeroDivisionError, HostileError, HostileOSError, asyncio.CancelledErro
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
 @pytest.mark.parametrize("handler", ["tells", "fails", "default"])
 @pytest.mark.parametrize("where", ["made", "data", "eof", "pause", "resume", "lost"])
-def test_what_a_protocol_raises_does_not_end_the_loop(loop: Any, pair: Pair, where: str, handler: str, error: Any) -> None:
+def test_what_a_protocol_raises_does_not_end_the_loop(
+    loop: Any, pair: Pair, where: str, handler: str, error: Any
+) -> None:
     async def main() -> None:
         if handler != "default":
             loop.set_exception_handler((lambda *args: 1 / 0) if handler == "fails" else (lambda *args: None))
@@ -572,6 +403,7 @@ def test_a_protocol_that_cannot_be_set_changes_nothing(loop: Any, pair: Pair, na
 def test_calls_from_within_callbacks(loop: Any, pair: Pair, where: str, what: str) -> None:
     def act(protocol: Any) -> None:
         if what == "tick":
+            loop.call_soon(bool)  # or it would wait
             loop._run_once()
         elif what == "drop":
             protocol.transport.set_protocol(Peer())
@@ -581,14 +413,19 @@ def test_calls_from_within_callbacks(loop: Any, pair: Pair, where: str, what: st
         else:
             getattr(protocol.transport, what)()
 
+    async def read() -> None:
+        with contextlib.suppress(ConnectionResetError):
+            await drain(pair[1], 1_000_000)
+
     async def main() -> None:
         reports = Reports()
         transport, peer = await connect(pair[0], **{where: act})
-        pair[1].send(b"data")
+        with contextlib.suppress(BrokenPipeError):
+            pair[1].send(b"data")
         if not transport.is_closing() and what != "write_eof":
             transport.write(b"x" * 1_000_000)
         await asyncio.sleep(0)
-        reader = asyncio.ensure_future(drain(pair[1], 1_000_000))
+        reader = asyncio.ensure_future(read())
         for _ in range(50):
             await asyncio.sleep(0)
         if not reader.done() and transport.is_closing():
@@ -696,58 +533,3 @@ def test_a_poller_that_fails(poller: str, what: str) -> None:
         env={**os.environ, "PYTHONPATH": str(Path(hasten.__file__).parents[1])},
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "lost\n", "")
-
-
-# ---- other threads -----------------------------------------------------------------------------
-
-
-def test_other_threads_have_their_turn_where_all_callbacks_are_c_functions(loop: Any) -> None:
-    """Between two large reads of one tick, though no Python code runs there."""
-    log: list[Any] = []
-    over = threading.Event()
-
-    class Collects(asyncio.Protocol):
-        data_received = staticmethod(log.append)
-
-    def other() -> None:
-        while not over.is_set():
-            log.append(None)
-
-    async def main(pairs: list[Pair]) -> bool:
-        for one, _ in pairs:
-            await loop.create_connection(Collects, sock=one)
-        for _ in range(500):
-            for _, peer in pairs:
-                peer.setblocking(False)
-                peer.send(b"x" * 150_000)
-            log.clear()
-            while sum(type(item) is bytes for item in log) < len(pairs):
-                before = len(log)
-                await asyncio.sleep(0)
-                batch = log[before:]
-                reads = [i for i, item in enumerate(batch) if item is not None]
-                if reads and None in batch[reads[0] : reads[-1]]:
-                    return True
-        return False
-
-    pairs = [socket.socketpair() for _ in range(40)]
-    for one, peer in pairs:
-        for sock in (one, peer):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
-    before = sys.getswitchinterval()
-    thread = threading.Thread(target=other)
-    thread.start()
-    sys.setswitchinterval(1e-6)
-    try:
-        assert run(loop, main(pairs))
-    finally:
-        over.set()
-        thread.join()
-        sys.setswitchinterval(before)
-        for one, peer in pairs:
-            peer.close()
-        run(loop, asyncio.sleep(0))
-        run(loop, asyncio.sleep(0))
-        run(loop, asyncio.sleep(0))
-        for one, _ in pairs:
-            one.close()

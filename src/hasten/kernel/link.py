@@ -88,7 +88,7 @@ def _has_own_methods(sock: Any) -> bool:
 
 def descriptor(link: Link) -> int:
     """The number for a system call; -1 once closed, by whomever."""
-    return -1 if link.made is None else int(link.made.fileno())
+    return link.fd if link.fd < 0 else int(link.made.fileno())
 
 
 def hold(sock: Any) -> Link:
@@ -106,11 +106,11 @@ def hold(sock: Any) -> Link:
 
 
 def acceptor(sock: Any) -> Any:
-    """The socket.socket whose accept() that of `sock` is: itself, or what a wrapper holds; None: it has one of its own."""
+    """The socket.socket whose accept() that of `sock` is: itself, or what a wrapper holds; None: its own."""
     if type(sock) is _socket:
         return sock
     method = sock.accept
-    inner = getattr(method, "__self__", None)
+    inner: Any = getattr(method, "__self__", None)
     if getattr(method, "__func__", None) is not _true_accept or not _is_true_socket(inner):
         return None
     return inner if inner is sock or inner.fileno() == sock.fileno() else None

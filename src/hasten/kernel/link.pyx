@@ -234,7 +234,7 @@ cpdef Link hold(object sock):
 
 
 cpdef object acceptor(object sock):
-    """The socket.socket whose accept() that of `sock` is: itself, or what a wrapper holds; None: it has one of its own."""
+    """The socket.socket whose accept() that of `sock` is: itself, or what a wrapper holds; None: its own."""
     if type(sock) is _socket:
         return sock
     method = sock.accept

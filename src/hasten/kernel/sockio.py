@@ -73,8 +73,8 @@ def recv_into(link: Link, buf: Any, local: bool) -> int:
 
 
 def plain(data: Any) -> Any:
-    """What can be looked at without running anything: bytes, a bytearray or a memoryview themselves, a view of what else
-    has a buffer, a copy of what does not lie in one piece."""
+    """What can be looked at without running anything: bytes, a bytearray or a memoryview themselves, a view of what
+    else has a buffer, a copy of what does not lie in one piece."""
     if type(data) is bytes or type(data) is bytearray:
         return data
     view = memoryview(data)

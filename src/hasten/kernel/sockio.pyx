@@ -261,8 +261,8 @@ cdef Py_ssize_t recv_into_foreign(Link link, object buf) except -2:
 
 
 cdef object plain(object data):
-    """What can be looked at without running anything: bytes, a bytearray or a memoryview themselves, a view of what else
-    has a buffer, a copy of what does not lie in one piece."""
+    """What can be looked at without running anything: bytes, a bytearray or a memoryview themselves, a view of what
+    else has a buffer, a copy of what does not lie in one piece."""
     if PyBytes_CheckExact(data) or PyByteArray_CheckExact(data):
         return data
     view = PyMemoryView_FromObject(data)

@@ -17,7 +17,7 @@ from hasten.core.scheduler import Scheduler
 from hasten.kernel import step
 from hasten.kernel.link import Link
 from hasten.poll import events as ev
-from hasten.poll.contract import Poller, Watch
+from hasten.poll.contract import Watch
 
 logger = logging.getLogger("asyncio")
 
@@ -283,13 +283,11 @@ class Endpoint(Watch):
         return 0
 
     def tell(self, message: str, exc: BaseException, protocol: Any) -> int:
-        """Hands an error to the loop's exception handler, whose own errors do no more harm; what ends the loop passes."""
+        """Hands an error to the loop's exception handler, whose own errors are logged; what ends the loop passes."""
         self.let_pass(exc)
         loop: Any = self.scheduler  # stays, when _loop is gone
         try:
-            loop.call_exception_handler(
-                {"message": message, "exception": exc, "transport": self, "protocol": protocol}
-            )
+            loop.call_exception_handler({"message": message, "exception": exc, "transport": self, "protocol": protocol})
         except BaseException as error:
             self.let_pass(error)
             report.log_failure("Exception in call_exception_handler()")

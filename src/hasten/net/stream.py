@@ -130,7 +130,7 @@ class SocketTransport(Endpoint):
 
     def bind_protocol(self, protocol: Any) -> int:
         # all is looked up before anything is changed: what a protocol's attributes run may raise
-        get_buffer = None
+        get_buffer = received = None
         if isinstance(protocol, _BufferedProtocol):
             get_buffer = protocol.get_buffer
             received = protocol.buffer_updated
