@@ -19,6 +19,7 @@ LEAVES = [
     "kernel/step",
     "kernel/sockio",
     "kernel/link",
+    "kernel/interpreter",
     "core/ready",
     "core/roster",
     "core/timers",

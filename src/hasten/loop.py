@@ -37,10 +37,6 @@ _Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 _ssl = ssl_module.SSLContext | None
 
 
-def _debug_by_default() -> bool:
-    return bool(sys.flags.dev_mode or (not sys.flags.ignore_environment and os.environ.get("PYTHONASYNCIODEBUG")))
-
-
 class Loop(Scheduler, asyncio.AbstractEventLoop):
     """hasten's event loop, with the interface of asyncio's.
 
@@ -67,13 +63,21 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         self._resolver = dns.Resolver()
         self._sock_waits = sockets.SocketWaits()
         self._origin_depth: int | None = None
-        self.set_debug(_debug_by_default())
+        self.set_debug(report.debug_by_default())
 
     def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__} running={self.is_running()} closed={self.is_closed()} "
-            f"debug={self.get_debug()} poller={self._poller.name}>"
-        )
+        states = f"running={self.is_running()} closed={self.is_closed()} debug={self.get_debug()}"
+        return f"<{type(self).__name__} {states} poller={self._poller.name}>"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "time":
+            self._look_at_clock()
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        if name == "time":
+            self._look_at_clock()
 
     # ---- running --------------------------------------------------------------------------
 

@@ -67,7 +67,6 @@ def test_the_loop_and_its_servers_are_abstract_ones_of_asyncios(loop):
     assert isinstance(loop, asyncio.AbstractEventLoop)
     assert not isinstance(loop, asyncio.BaseEventLoop)
     assert not hasattr(loop, "_selector")
-    assert not hasattr(loop, "_scheduled")
     loop.run_until_complete(main())
 
 

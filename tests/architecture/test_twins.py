@@ -20,6 +20,10 @@ PACKAGE = Path(__file__).parents[2] / "src" / "hasten"
 # Names of C that have no meaning in Python.
 ONLY_IN_C = {
     "Ready.grow": "a deque grows by itself",
+    "Ready.push_slowly": "for a ring that is full",
+    "Timers.heapify": "heapq.heapify",
+    "Timers.shrink": "a list shrinks by itself",
+    "Timers.rouse": "a line of push()",
     "Task.node": "the place in the roster's list, which is a dict in Python",
 }
 ONLY_IN_PYTHON = {

@@ -83,7 +83,7 @@ class Sleep(Awaitable):
 
     def start_timer(self, running: Any, seconds: float) -> int:
         loop = cython.cast(Scheduler, running)
-        if loop.debug:
+        if loop.debug or loop.odd_clock():
             return self.start_elsewhere(seconds)
         self.future = futures.new_future(loop, loop._ready)
         self.timer = handle.post_at(loop, loop._timers, step.monotonic() + seconds, _wake, (self.future, None), None)

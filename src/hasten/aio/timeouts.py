@@ -153,7 +153,7 @@ class Timeout:
         timer._when = when
         timer.owner = self
         self._handle = timer
-        if when <= step.monotonic():
+        if when <= loop.now():
             loop._ready.push(timer, ready.HANDLE)
         else:
             timer._scheduled = True
@@ -267,7 +267,7 @@ def deadline(delay: Any) -> Any:
     """`delay` seconds from now on the running loop's clock."""
     running = step.running_loop()
     if isinstance(running, Scheduler):
-        return step.monotonic() + delay
+        return cython.cast(Scheduler, running).now() + delay
     return asyncio.get_running_loop().time() + delay
 
 

@@ -37,3 +37,6 @@ cdef TimerHandle post_at(object loop, Timers timers, double when, object callbac
 
 @cython.locals(i=size_t, n=size_t)
 cdef int sweep(Timers timers) except -1
+
+@cython.locals(number=double)
+cdef double seconds(object value, str method, str what) except? -2.0

@@ -136,7 +136,8 @@ class Handle:
         if self._cancelled:
             info.append("cancelled")
         if self._callback is not None:
-            info.append(describe.callback_source(self._callback, self._args, self._loop.get_debug()))
+            debug = self._loop is not None and self._loop.get_debug()
+            info.append(describe.callback_source(self._callback, self._args, debug))
         if self._source_traceback:
             frame = self._source_traceback[-1]
             info.append(f"created at {frame[0]}:{frame[1]}")
@@ -269,15 +270,26 @@ def post_at(
 
 def sweep(timers: Timers) -> int:
     """Takes the cancelled timers out of the heap."""
-    # Made before the heap is looked at, and dropped after all is in order: either may run anything, also a timer's
-    # destructor that sets the next one.
-    dead: list[Any] = []
     n = timers.count()
     for i in range(n):
         if not cython.cast(TimerHandle, timers.at(i))._cancelled:
             timers.retain(i)
-    timers.end_sweep(dead)
-    return 0
+    return timers.end_sweep()
+
+
+def seconds(value: Any, method: str, what: str) -> float:
+    """A number of seconds given by a caller."""
+    if value is None:
+        raise TypeError(f"{what} must not be None: {method}() takes a number of seconds")
+    if isinstance(value, (str, bytes, bytearray)):
+        raise TypeError(f"{what} of {method}() must be a number of seconds, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} of {method}() must be a number of seconds, got {value!r}") from None
+    if number != number:
+        raise ValueError(f"Invalid {what}: NaN (not a number)")
+    return number
 
 
 step.pool(Handle, 256)

@@ -1,5 +1,6 @@
 cimport cython
 from libc.stdint cimport uintptr_t
+from hasten.poll.contract cimport Poller
 
 cdef extern from "hasten.h":
     uintptr_t hasten_tag(object o, uintptr_t tag) noexcept    # takes a reference
@@ -17,23 +18,45 @@ cdef class Ready:
     cdef uintptr_t *slots
     cdef size_t mask            # size - 1
     cdef size_t head, tail      # ever growing; slot = number & mask
+    cdef size_t room            # as many fit in without a further look: the size, or 0 while the loop dozes
     cdef int tag                # of the item taken last
     cdef bint debug             # the loop's debug mode, for who has only the queue
     cdef bint guarded           # who puts something in has to ask the loop first: debug mode, or it is closed
-    cdef object keep            # unused: gives the type a place in the garbage collector
+    cdef Poller poller          # the loop's: woken by what comes while the loop dozes
 
     cdef inline int push(self, object item, uintptr_t tag) except -1:
-        if self.tail - self.head > self.mask:
-            self.grow()
+        if self.tail - self.head >= self.room:
+            return self.push_slowly(item, tag)
         self.slots[self.tail & self.mask] = hasten_tag(item, tag)
         self.tail += 1
         return 0
     cdef inline object take(self):
+        # Only for who holds no earlier item any more: to drop one may run anything, and change `tag`.
         cdef uintptr_t word = self.slots[self.head & self.mask]
         self.head += 1
         self.tag = word & 7
         return hasten_untag(word)
     cdef inline size_t count(self) noexcept:
         return self.tail - self.head
+    cdef inline size_t end(self) noexcept:
+        """The number of the item that will come next: for reached()."""
+        return self.tail
+    cdef inline bint reached(self, size_t end) noexcept:
+        """Has everything been taken that came before this number was given, or all there is?"""
+        return self.head == self.tail or <Py_ssize_t>(self.head - end) >= 0
+    cdef inline int doze(self) noexcept:
+        """From now on what is pushed wakes the poller, once."""
+        self.room = 0
+        return 0
+    cdef inline int rouse(self) noexcept:
+        """Ends doze()."""
+        self.room = self.mask + 1
+        return 0
+    cdef inline int reserve(self, size_t n) except -1:
+        """Makes the next `n` calls of push() succeed. MemoryError"""
+        while self.tail - self.head + n > self.mask + 1:
+            self.grow()
+        return 0
+    cdef int push_slowly(self, object item, uintptr_t tag) except -1
     cdef int grow(self) except -1
     cdef void drop(self) noexcept

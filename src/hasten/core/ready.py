@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 HANDLE, TASK, WATCH, CHILD = 0, 1, 2, 3
+
+_show: Callable[[Any, int], Any] | None = None
+
+
+def show_by(function: Callable[[Any, int], Any]) -> None:
+    """Has iteration over a queue give function(item, tag) for each item: what stands in asyncio's queue, handles."""
+    global _show
+    _show = function
 
 
 class Ready:
@@ -13,27 +22,59 @@ class Ready:
 
     def __init__(self) -> None:
         self._items: deque[tuple[Any, int]] = deque()
+        self._taken = 0
+        self._dozing = False
         self.tag = HANDLE  # of the item taken last
         self.debug = False  # the loop's debug mode, for who has only the queue
         self.guarded = False  # who puts something in has to ask the loop first: debug mode, or it is closed
+        self.poller: Any = None  # the loop's: woken by what comes while the loop dozes
 
     def push(self, item: Any, tag: int) -> None:
         self._items.append((item, tag))
+        if self._dozing:
+            self._dozing = False
+            self.poller.wake()
 
     def take(self) -> Any:
         item, self.tag = self._items.popleft()
+        self._taken += 1
         return item
 
     def count(self) -> int:
         return len(self._items)
 
+    def end(self) -> int:
+        """The number of the item that will come next: for reached()."""
+        return self._taken + len(self._items)
+
+    def reached(self, end: int) -> bool:
+        """Has everything been taken that came before this number was given, or all there is?"""
+        return not self._items or self._taken >= end
+
+    def doze(self) -> None:
+        """From now on what is pushed wakes the poller, once."""
+        self._dozing = True
+
+    def rouse(self) -> None:
+        """Ends doze()."""
+        self._dozing = False
+
+    def reserve(self, n: int) -> int:
+        """Makes the next `n` calls of push() succeed."""
+        return 0
+
     def drop(self) -> None:
         """Lets go of all items; what their destructors push goes too."""
         while self._items:
             self._items.popleft()
+            self._taken += 1
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def __iter__(self) -> Iterator[Any]:
+        assert _show is not None
+        return iter([_show(item, tag) for item, tag in self.items()])
 
     def items(self) -> list[tuple[Any, int]]:
         """[(item, tag)], oldest first: for tests and diagnosis."""

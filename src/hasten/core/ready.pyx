@@ -8,6 +8,13 @@ cdef extern from "hasten.h":
                          int (*clear)(PyObject *) noexcept) noexcept
 
 cdef size_t FIRST_SIZE = 256
+cdef object _show = None
+
+
+def show_by(function):
+    """Has iteration over a queue give function(item, tag) for each item: what stands in asyncio's queue, handles."""
+    global _show
+    _show = function
 
 
 cdef class Ready:
@@ -16,19 +23,33 @@ cdef class Ready:
         if self.slots == NULL:
             raise MemoryError()
         self.mask = FIRST_SIZE - 1
+        self.room = FIRST_SIZE
+
+    cdef int push_slowly(self, object item, uintptr_t tag) except -1:
+        """push() while the ring is full, or the loop dozes."""
+        cdef Poller poller
+        self.reserve(1)
+        self.slots[self.tail & self.mask] = hasten_tag(item, tag)
+        self.tail += 1
+        if self.room == 0:
+            self.rouse()
+            poller = self.poller
+            if poller is not None:
+                poller.wake()
+        return 0
 
     cdef int grow(self) except -1:
-        cdef size_t i, n = self.tail - self.head
-        cdef uintptr_t *new = <uintptr_t *>PyMem_RawMalloc(2 * (self.mask + 1) * sizeof(uintptr_t))
+        cdef size_t i, mask = 2 * self.mask + 1
+        cdef uintptr_t *new = <uintptr_t *>PyMem_RawMalloc((mask + 1) * sizeof(uintptr_t))
         if new == NULL:
             raise MemoryError()
-        for i in range(n):
-            new[i] = self.slots[(self.head + i) & self.mask]
+        for i in range(self.head, self.tail):
+            new[i & mask] = self.slots[i & self.mask]
         PyMem_RawFree(self.slots)
         self.slots = new
-        self.mask = 2 * self.mask + 1
-        self.head = 0
-        self.tail = n
+        self.mask = mask
+        if self.room != 0:
+            self.room = mask + 1
         return 0
 
     cdef void drop(self) noexcept:
@@ -39,15 +60,25 @@ cdef class Ready:
     def __len__(self):
         return self.tail - self.head
 
+    def __iter__(self):
+        shown = [_show(item, tag) for item, tag in self.items()]
+        return iter(shown)
+
     def items(self):
         """[(item, tag)], oldest first: for tests and diagnosis."""
-        cdef size_t i
+        cdef size_t i, n
         cdef uintptr_t word
-        out = []
-        for i in range(self.head, self.tail):
-            word = self.slots[i & self.mask]
-            out.append((<object>(<PyObject *>(word & ~<uintptr_t>7)), word & 7))
-        return out
+        # To allocate may run anything, and change what is in here: so first all the room, then all the references.
+        while True:
+            n = self.count()
+            items, tags = [None] * n, [0] * n
+            if n == self.count():
+                break
+        for i in range(n):
+            word = self.slots[(self.head + i) & self.mask]
+            items[i] = <object>(<PyObject *>(word & ~<uintptr_t>7))
+            tags[i] = <int>(word & 7)       # a small number: not allocated
+        return list(zip(items, tags))
 
     def __dealloc__(self):
         if self.slots != NULL:
@@ -60,6 +91,10 @@ cdef int _traverse(PyObject *me, visitproc visit, void *arg) noexcept:
     cdef Ready r = <Ready>me
     cdef size_t i
     cdef int res
+    if r.poller is not None:
+        res = hasten_visit(<PyObject *>r.poller, visit, arg)
+        if res != 0:
+            return res
     for i in range(r.head, r.tail):
         res = hasten_visit(<PyObject *>(r.slots[i & r.mask] & ~<uintptr_t>7), visit, arg)
         if res != 0:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +12,11 @@ from typing import Any
 logger = logging.getLogger("asyncio")
 
 Handler = Callable[[Any, dict[str, Any]], object]
+
+
+def debug_by_default() -> bool:
+    """Do the interpreter's options or its environment ask for debug mode?"""
+    return bool(sys.flags.dev_mode or (not sys.flags.ignore_environment and os.environ.get("PYTHONASYNCIODEBUG")))
 
 
 def log(context: dict[str, Any]) -> None:

@@ -10,6 +10,8 @@ from hasten.core.roster cimport Roster
 from hasten.core.task cimport Task
 from hasten.core.timers cimport Timers
 from hasten.poll.contract cimport Poller, Watch
+cimport hasten.kernel.clock as clock
+cimport hasten.kernel.interpreter as interpreter
 cimport hasten.kernel.step as step
 from hasten.kernel.step cimport Step
 
@@ -27,26 +29,39 @@ cdef class Scheduler:
     cdef public double slow_callback_duration       # seconds; debug mode tells of longer ones
     cdef object task_factory
     cdef bint eager                 # that is one of tasks.eager_factories
-    cdef double polled                  # when the poller was asked last
-    cdef unsigned int quiet             # ticks since then
+    cdef unsigned long long due         # by clock.count(): when the poller is to be asked again
+    cdef unsigned long long share_due   # and when other threads are to have the interpreter's lock
+    cdef bint in_batch                  # what is raised comes from an entry of the batch
+    cdef bint own_clock                 # time() was replaced, on the class or on the object
+    cdef unsigned int clock_version     # of the class, when that was last looked at
     cdef readonly unsigned long long _ticks, _polls
 
     cdef int assemble(self) except -1
     cdef int _fire(self, Watch watch, int events) except -1
-    @cython.locals(timeout=double)
     cdef int tick(self) except -1
-    @cython.locals(now=double)
-    cdef int look(self) except -1
     @cython.locals(poller=Poller)
-    cdef int poll(self, double timeout) except -1
+    cdef int look(self) except -1
+    @cython.locals(poller=Poller, queue=Ready, timers=Timers, now=double)
+    cdef int sleep(self) except -1
     @cython.locals(h=TimerHandle, timers=Timers)
+    cdef int settle(self) except -1
+    @cython.locals(poller=Poller, now=double)
+    cdef int reap(self) except -1
+    @cython.locals(h=TimerHandle, timers=Timers, queue=Ready)
     cdef int expire(self, double now) except -1
-    @cython.locals(h=TimerHandle, left=double)
-    cdef double until_timer(self) except? -2.0
-    @cython.locals(left=size_t, queue=Ready, st=Step)
+    @cython.locals(left=double, timers=Timers)
+    cdef double patience(self, double now) noexcept
+    cdef inline bint odd_clock(self) noexcept:
+        """Is time() replaced, or has nobody looked since its class was changed?"""
+        return self.own_clock or interpreter.class_version(self) != self.clock_version or self.clock_version == 0
+    cdef inline double now(self) except? -1.0:
+        return self.ask_clock() if self.odd_clock() else step.monotonic()
+    cdef double ask_clock(self) except? -1.0
+    @cython.locals(end=size_t, tag=cython.int, queue=Ready, st=Step)
     cdef int run_batch(self) except -1
-    @cython.locals(left=size_t, queue=Ready, start=double, took=double)
+    @cython.locals(end=size_t, tag=cython.int, queue=Ready, start=double, took=double)
     cdef int run_batch_slowly(self) except -1
+    cdef int run_ticks(self, bint once) except -1
     @cython.locals(h=TimerHandle)
     cdef TimerHandle _call_at(self, double when, object callback, tuple args, object context, str method)
     cdef int run_item(self, object item, int tag) except -1
@@ -56,6 +71,3 @@ cdef class Scheduler:
 
 @cython.locals(item=Watch)
 cdef int enqueue(Ready queue, list harvest) except -1
-
-@cython.locals(number=double)
-cdef double seconds(object value, str method, str what) except? -2.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -12,7 +13,7 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 import cython
 
-from hasten.core import describe, handle, ready, registry
+from hasten.core import describe, handle, listing, ready, registry, report
 from hasten.core import future as futures
 from hasten.core import task as tasks
 from hasten.core.future import Future
@@ -21,7 +22,7 @@ from hasten.core.ready import Ready
 from hasten.core.roster import Roster
 from hasten.core.task import Task
 from hasten.core.timers import Timers
-from hasten.kernel import step
+from hasten.kernel import clock, interpreter, step
 from hasten.kernel.step import Step
 from hasten.poll.contract import Poller, Watch
 
@@ -29,8 +30,7 @@ logger = logging.getLogger("asyncio")
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")  # Unpack[_Ts] below: Cython warns of *_Ts
 
-# Since 3.13.3 a task factory gets every keyword argument that the caller gave, `name` among them.
-FACTORY_TAKES_NAME = sys.version_info >= (3, 13, 3)
+FACTORY_TAKES_NAME = sys.version_info >= (3, 13, 3)  # and every other keyword argument that the caller gave
 
 
 @cython.cclass
@@ -53,16 +53,25 @@ class Scheduler:
     slow_callback_duration: float
     task_factory: Any
     eager: bool
-    polled: float
-    quiet: int
+    due: int
+    share_due: int
+    in_batch: bool
+    own_clock: bool
+    clock_version: int
     _ticks: int
     _polls: int
     if not cython.compiled:
-        _stopping = _closed = debug = False
-        _thread_id = quiet = _ticks = _polls = 0
-        polled = 0.0
+        _stopping = _closed = debug = in_batch = own_clock = False
+        _thread_id = due = share_due = clock_version = _ticks = _polls = 0
         task_factory = None
         eager = False
+
+        def odd_clock(self) -> bool:
+            self._look_at_clock()
+            return self.own_clock
+
+        def now(self) -> float:
+            return self.ask_clock()
 
     def __cinit__(self) -> None:
         # a loop whose __init__() was not called (yet) has all parts, or its methods would follow null pointers
@@ -81,7 +90,7 @@ class Scheduler:
             raise TypeError(f"a poller is needed, not {poller!r}: see poll/choice.py")
         if not cython.compiled:
             self.assemble()
-        self._poller = poller
+        self._poller = self._ready.poller = self._timers.poller = poller
         self.slow_callback_duration = 0.1
         self.plain = type(self).create_task is Scheduler.create_task
         registry.add(self._roster)
@@ -108,10 +117,8 @@ class Scheduler:
         context: Context | None = None,
     ) -> Handle:
         """call_soon() from another thread or from a signal handler: also wakes the loop."""
-        if self._closed or not step.is_callable(callback):
+        if self.debug or self._closed or not step.is_callable(callback):
             self._check_closed()
-            self._check_callback(callback, "call_soon_threadsafe")
-        if self.debug:
             self._check_callback(callback, "call_soon_threadsafe")
             h = self.post_traced(callback, args, context)
         else:
@@ -127,7 +134,7 @@ class Scheduler:
         context: Context | None = None,
     ) -> TimerHandle:
         """Runs callback(*args) `delay` seconds from now, never earlier."""
-        when = step.monotonic() + seconds(delay, "call_later", "delay")
+        when = self.now() + handle.seconds(delay, "call_later", "delay")
         return self._call_at(when, callback, args, context, "call_later")
 
     def call_at(
@@ -138,11 +145,9 @@ class Scheduler:
         context: Context | None = None,
     ) -> TimerHandle:
         """Runs callback(*args) when the clock of time() shows `when` seconds, never earlier."""
-        h = cython.cast(
-            TimerHandle, self._call_at(seconds(when, "call_at", "when"), callback, args, context, "call_at")
-        )
-        if type(when) is int:
-            h.whole = True  # when() gives what was given: aiohttp rounds up to whole seconds, and its tests look
+        number = handle.seconds(when, "call_at", "when")
+        h = cython.cast(TimerHandle, self._call_at(number, callback, args, context, "call_at"))
+        h.whole = type(when) is int  # when() gives what was given: aiohttp rounds up, and its tests look
         return h
 
     def _call_at(
@@ -156,8 +161,24 @@ class Scheduler:
         return h
 
     def time(self) -> float:
-        """The loop's clock: time.monotonic(), in seconds."""
+        """The loop's clock: time.monotonic(), in seconds. Replaced, it is the clock of the loop's timers."""
         return step.monotonic()
+
+    def ask_clock(self) -> float:
+        """The time by time(), wherever that comes from."""
+        self._look_at_clock()
+        return float(self.time()) if self.own_clock else step.monotonic()
+
+    def _look_at_clock(self) -> None:
+        """Has a program replaced time(), in a subclass, on a class or on this object?"""
+        found = type(self).time
+        self.clock_version = interpreter.class_version(self)
+        self.own_clock = found is not _time or "time" in getattr(self, "__dict__", ())
+
+    @property
+    def _scheduled(self) -> list[TimerHandle]:
+        """The timers that are set, also cancelled ones, in no order, for who looks through asyncio's."""
+        return [h for _, h in self._timers.items()]
 
     def create_future(self) -> Future[Any]:
         """A Future of this loop."""
@@ -223,6 +244,9 @@ class Scheduler:
     def stop(self) -> None:
         """Ends run_forever() after the batch that runs now."""
         self._stopping = True
+        poller = self._poller
+        if poller.sleeping:  # a destructor or a handler calls it while the loop goes to sleep
+            poller.wake()
 
     def is_running(self) -> bool:
         """True while run_forever() or run_until_complete() runs."""
@@ -275,10 +299,7 @@ class Scheduler:
         self._thread_id = ident
 
     def _shut(self) -> None:
-        """Closes: nothing is run any more, the poller's fds are given back, and nothing of the loop's refers to it.
-
-        So it goes, and its pending tasks go, when nobody else refers to them, without the garbage collector.
-        """
+        """Nothing is run any more. Nothing of the loop refers to it: it goes, with its tasks, without the collector."""
         self._closed = self._ready.guarded = True
         self._step.detach()
         self._ready.drop()
@@ -300,85 +321,136 @@ class Scheduler:
             self._ready.push(watch, ready.WATCH)
         return 0
 
+    def _stir(self) -> None:
+        """Something was sent past the transports, perhaps to a peer on this very loop: the next ticks look for it."""
+        self._poller.stirred = True
+
     # ---- running --------------------------------------------------------------------------
 
     def _run_ticks(self) -> None:
         """Ticks until stop(). The caller has set up everything that running needs."""
-        self.polled = 0.0
+        self.due = self.share_due = 0
         try:
-            while True:
-                self.tick()
-                if self._stopping:
-                    break
+            self.run_ticks(False)
         finally:
             self._step.leave()
             self._step.forget_contexts()
 
     def _run_once(self) -> None:
-        """One tick."""
-        self.polled = 0.0
+        """One tick, also inside another one."""
+        outer = self.in_batch
+        self.due = 0
         try:
-            self.tick()
+            self.run_ticks(True)
         finally:
+            self.in_batch = outer
             self._step.leave()
             self._step.forget_contexts()
 
+    def run_ticks(self, once: bool) -> int:
+        while True:
+            try:
+                while True:
+                    self.tick()
+                    if once or self._stopping:
+                        return 0
+            except BaseException as exc:
+                # Each kind of entry sees to its own. If one does not, the rest of the batch runs in the next tick.
+                if not self.in_batch or step.is_instance(exc, SystemExit) or step.is_instance(exc, KeyboardInterrupt):
+                    raise
+                report.call(self, None, {"message": "Exception in the event loop", "exception": exc})
+            if once or self._stopping:
+                return 0
+
     def tick(self) -> int:
         self._ticks += 1
+        self.in_batch = False
         if self._ready.count() or self._stopping:
             self.look()
         else:
-            timeout = self.until_timer()
-            # to drop a cancelled timer may run anything, which may make work, or let another thread make some
-            self.poll(0.0 if self._ready.count() else timeout)
+            self.sleep()
+        self.in_batch = True
         return self.run_batch_slowly() if self.debug else self.run_batch()
 
     def look(self) -> int:
-        """There is work: I/O and timers are looked at only so often."""
-        self.quiet += 1
-        if self.quiet & 7 and self._timers.count() == 0 and not self._stopping:
-            return 0
-        now = step.monotonic()
-        # A poll costs half a microsecond: this often it is one percent of the time, whatever the ticks are like.
-        if now - self.polled >= 50e-6 or self._stopping:
-            return self.poll(0.0)
-        return self.expire(now)
+        """There is work: I/O is asked for only so often, and timers."""
+        poller = self._poller
+        if not poller.stirred and not clock.reached(self.due) and not self._stopping:
+            return self.expire(self.now()) if self._timers.count() else 0
+        self.settle()
+        poller.wait(0.0)
+        return self.reap()
 
-    def until_timer(self) -> float:
-        """Seconds until the first timer; -1: there is none."""
-        while self._timers.count():
-            h = cython.cast(TimerHandle, self._timers.at(0))
-            if h._cancelled:
-                self._timers.cancelled -= 1
-                self._timers.pop()
-                continue
-            left = h.due - step.monotonic()
-            return left if left > 0.0 else 0.0
-        return -1.0
+    def sleep(self) -> int:
+        """There is no work: waits for I/O, for the first timer, or until somebody wakes the loop.
 
-    def poll(self, timeout: float) -> int:
-        """Asks the poller, then the timers."""
+        Everything that can run Python comes first, then the flags are set, and only then it looks for how long it may
+        sleep. Whoever schedules something after that look wakes the poller.
+        """
+        self.settle()
+        timers, queue, poller = self._timers, self._ready, self._poller
+        now = self.now() if timers.count() else math.inf  # so a timer that comes meanwhile does not let it sleep
+        poller.sleeping = timers.dozing = True
+        queue.doze()
+        try:
+            poller.wait(self.patience(now))
+        finally:
+            poller.sleeping = timers.dozing = False
+            queue.rouse()
+        return self.reap()
+
+    def settle(self) -> int:
+        """What may run any Python between two batches: destructors, signal handlers, other threads."""
         self._step.leave()  # who looks on from a signal handler or another thread finds no current task
         self._step.forget_contexts()
-        self._polls += 1
-        self.quiet = 0
+        interpreter.check_signals()
+        if clock.reached(self.share_due):
+            interpreter.share_lock()
+            self.share_due = clock.due(step.monotonic())
+        timers = self._timers
+        while timers.count():
+            h = cython.cast(TimerHandle, timers.at(0))
+            if not h._cancelled:
+                break
+            timers.cancelled -= 1
+            timers.pop()
+            h = None  # type: ignore[assignment] # dropped before the heap is looked at again: that may run anything
+        return 0
+
+    def patience(self, now: float) -> float:
+        """How many seconds the loop may sleep; -1: without limit. Nothing here runs Python."""
+        timers = self._timers
+        if self._ready.count() or self._stopping:
+            return 0.0
+        if timers.count() == 0:
+            return -1.0
+        left = timers.first() - now
+        return left if left > 0.0 else 0.0
+
+    def reap(self) -> int:
+        """After a poll: what has fired, and the timers that are due, become ready."""
         poller = self._poller
-        poller.wait(timeout)
+        self._polls += 1
         if poller.harvest:
             enqueue(self._ready, poller.harvest)
-        self.polled = step.monotonic()
-        return self.expire(self.polled)
+        else:
+            poller.stirred = False
+        now = self.now()
+        self.due = clock.due(step.monotonic() if self.own_clock else now)
+        return self.expire(now)
 
     def expire(self, now: float) -> int:
         """Moves the timers that are due into the ready queue, the earliest first."""
-        timers = self._timers
+        timers, queue = self._timers, self._ready
         while timers.count() and timers.first() <= now:
+            queue.reserve(1)
             h = cython.cast(TimerHandle, timers.pop())
             if h._cancelled:
                 timers.cancelled -= 1
-                continue
-            h._scheduled = False
-            self._ready.push(h, ready.HANDLE)
+            else:
+                h._scheduled = False
+                queue.push(h, ready.HANDLE)
+            h = None  # type: ignore[assignment] # dropped before the heap is looked at again: that may run anything
         return 0
 
     def run_batch(self) -> int:
@@ -388,34 +460,34 @@ class Scheduler:
         """
         queue = self._ready
         st = self._step
-        left = queue.count()
-        while left > 0 and queue.count() > 0:  # a callback may run the queue itself, by _run_once()
-            left -= 1
+        end = queue.end()
+        while not queue.reached(end):  # a callback may run the queue itself, by _run_once()
             item = queue.take()
-            if queue.tag == ready.TASK:
+            tag = queue.tag
+            if tag == ready.TASK:
                 cython.cast(Task, item).run()
             else:
                 st.leave()
-                if queue.tag == ready.HANDLE:
+                if tag == ready.HANDLE:
                     cython.cast(Handle, item).run(st)
                 else:
-                    self.run_item(item, queue.tag)
-            if not cython.compiled:
-                item = None  # this frame may outlive the batch in an exception's traceback
+                    self.run_item(item, tag)
+            item = None  # dropped before the next is taken: that may run anything, also another tick
         return 0
 
     def run_batch_slowly(self) -> int:
         """run_batch() in debug mode: tells what took long."""
         queue = self._ready
-        left = queue.count()
-        while left > 0 and queue.count() > 0:
-            left -= 1
+        end = queue.end()
+        while not queue.reached(end):
             item = queue.take()
+            tag = queue.tag
             start = step.monotonic()
-            self.run_item(item, queue.tag)
+            self.run_item(item, tag)
             took = step.monotonic() - start
             if took >= self.slow_callback_duration:
                 logger.warning("Executing %s took %.3f seconds", describe.item(item), took)
+            item = None
         return 0
 
     def run_item(self, item: Any, tag: int) -> int:
@@ -434,7 +506,8 @@ class Scheduler:
 
 
 def enqueue(queue: Ready, harvest: list[Watch]) -> int:
-    """Moves what a poll harvested into the ready queue."""
+    """Moves what a poll harvested into the ready queue. MemoryError before anything has changed."""
+    queue.reserve(len(harvest))
     for item in harvest:
         item.queued = False
         queue.push(item, ready.WATCH)
@@ -442,16 +515,5 @@ def enqueue(queue: Ready, harvest: list[Watch]) -> int:
     return 0
 
 
-def seconds(value: Any, method: str, what: str) -> float:
-    """A number of seconds given by a caller."""
-    if value is None:
-        raise TypeError(f"{what} must not be None: {method}() takes a number of seconds")
-    if isinstance(value, (str, bytes, bytearray)):
-        raise TypeError(f"{what} of {method}() must be a number of seconds, got {value!r}")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{what} of {method}() must be a number of seconds, got {value!r}") from None
-    if number != number:
-        raise ValueError(f"Invalid {what}: NaN (not a number)")
-    return number
+_time = Scheduler.time  # nobody has replaced it yet
+ready.show_by(listing.shown)

@@ -1,5 +1,6 @@
 cimport cython
 from cpython.ref cimport PyObject
+from hasten.poll.contract cimport Poller
 
 cdef struct Entry:
     double when                 # the loop's clock, seconds
@@ -14,11 +15,12 @@ cdef class Timers:
     cdef size_t used, room
     cdef unsigned long long order
     cdef size_t cancelled       # entries whose handle is cancelled
-    cdef object keep            # unused: gives the type a place in the garbage collector
+    cdef size_t kept            # of a sweep: entries that stay
+    cdef bint dozing            # what is pushed wakes the poller, once
+    cdef Poller poller          # the loop's
 
     cdef int push(self, object handle, double when) except -1
     cdef object pop(self)
-    cdef size_t kept            # of a sweep: entries that stay
     cdef inline bint crowded(self) noexcept:
         return self.cancelled > 64 and 2 * self.cancelled > self.used
     cdef inline object at(self, size_t i):
@@ -29,7 +31,10 @@ cdef class Timers:
         self.entries[i] = entry
         self.kept += 1
         return 0
-    cdef int end_sweep(self, list dead) except -1
+    cdef int end_sweep(self) except -1
+    cdef int heapify(self) noexcept
+    cdef int shrink(self) noexcept
+    cdef int rouse(self) except -1
     cdef inline size_t count(self) noexcept:
         return self.used
     cdef inline double first(self) noexcept:

@@ -11,13 +11,17 @@ class Timers:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Any]] = []
-        self._kept: list[tuple[float, int, Any]] = []
         self._order = 0
         self.cancelled = 0  # entries whose handle is cancelled
+        self.dozing = False  # what is pushed wakes the poller, once
+        self.poller: Any = None  # the loop's
 
     def push(self, handle: Any, when: float) -> None:
         heapq.heappush(self._heap, (when, self._order, handle))
         self._order += 1
+        if self.dozing:
+            self.dozing = False
+            self.poller.wake()
 
     def pop(self) -> Any:
         """The earliest handle, taken out."""
@@ -30,15 +34,17 @@ class Timers:
         return self._heap[i][2]
 
     def retain(self, i: int) -> None:
-        self._kept.append(self._heap[i])
+        """For end_sweep(), which sees here by itself what is cancelled."""
 
-    def end_sweep(self, dead: list[Any]) -> None:
-        """Moves the entries that retain() was not called for since the last sweep to `dead`."""
-        kept = {id(entry) for entry in self._kept}
-        dead.extend(entry[2] for entry in self._heap if id(entry) not in kept)
-        self._heap, self._kept = self._kept, []
-        heapq.heapify(self._heap)
+    def end_sweep(self) -> int:
+        """Lets go of the cancelled entries."""
+        # what is set meanwhile, by a destructor say, goes into the new heap
+        before, self._heap = self._heap, []
         self.cancelled = 0
+        for entry in before:
+            if not entry[2]._cancelled:
+                heapq.heappush(self._heap, entry)
+        return 0
 
     def count(self) -> int:
         return len(self._heap)

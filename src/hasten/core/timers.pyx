@@ -2,7 +2,7 @@
 
 Four children a node: half the depth of a binary heap, and the children share a cache line or two.
 """
-from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from cpython.object cimport visitproc
 
 cdef extern from "hasten.h":
@@ -70,6 +70,16 @@ cdef class Timers:
         self.order += 1
         self.used += 1
         sift_up(self.entries, self.used - 1)
+        if self.dozing:
+            self.rouse()
+        return 0
+
+    cdef int rouse(self) except -1:
+        """A timer was set while the loop goes to sleep: it has to look again how long it may."""
+        cdef Poller poller = self.poller
+        self.dozing = False
+        if poller is not None:
+            poller.wake()
         return 0
 
     cdef object pop(self):
@@ -81,21 +91,38 @@ cdef class Timers:
             sift_down(self.entries, self.used, 0)
         return steal(top)
 
-    cdef int end_sweep(self, list dead) except -1:
-        """Moves the entries that retain() was not called for since the last sweep to `dead`."""
-        cdef size_t i, kept = self.kept, n = self.used
-        cdef Entry *e = self.entries
+    cdef int end_sweep(self) except -1:
+        """Lets go of the entries that retain() was not called for since the last sweep."""
+        cdef size_t i, kept = self.kept, gone = self.used - kept
+        # To drop one may run anything, also set the next timer: first they are out of the heap, and that is in order.
+        cdef PyObject **dead = <PyObject **>PyMem_RawMalloc((gone if gone else 1) * sizeof(PyObject *))
         self.kept = 0
+        if dead == NULL:        # nothing is lost: they go when they surface
+            self.heapify()
+            return 0
+        for i in range(gone):
+            dead[i] = self.entries[kept + i].handle
         self.used = kept
-        for i in range(kept, n):
-            dead.append(steal(e[i].handle))
         self.cancelled = 0
-        if kept > 1:
-            i = ((kept - 2) >> 2) + 1
+        self.heapify()
+        self.shrink()
+        for i in range(gone):
+            steal(dead[i])
+        PyMem_RawFree(dead)
+        return 0
+
+    cdef int heapify(self) noexcept:
+        cdef size_t i
+        if self.used > 1:
+            i = ((self.used - 2) >> 2) + 1
             while i > 0:
                 i -= 1
-                sift_down(e, kept, i)
-        if self.room > 256 and kept < self.room // 8:
+                sift_down(self.entries, self.used, i)
+        return 0
+
+    cdef int shrink(self) noexcept:
+        cdef Entry *e
+        if self.room > 256 and self.used < self.room // 8:
             e = <Entry *>PyMem_RawRealloc(self.entries, (self.room // 4) * sizeof(Entry))
             if e != NULL:
                 self.entries = e
@@ -113,8 +140,27 @@ cdef class Timers:
 
     def items(self):
         """[(when, handle)] in heap order: for tests and diagnosis."""
-        cdef size_t i
-        return [(self.entries[i].when, <object>self.entries[i].handle) for i in range(self.used)]
+        cdef size_t i, n
+        cdef double *times
+        # To allocate may run anything, and change what is in here: so first all the room, then all that is read.
+        while True:
+            n = self.used
+            handles = [None] * n
+            times = <double *>PyMem_RawMalloc((n if n else 1) * sizeof(double))
+            if times == NULL:
+                raise MemoryError()
+            if n == self.used:
+                break
+            PyMem_RawFree(times)
+        for i in range(n):
+            times[i] = self.entries[i].when
+            handles[i] = <object>self.entries[i].handle
+        try:
+            for i in range(n):
+                handles[i] = (times[i], handles[i])
+        finally:
+            PyMem_RawFree(times)
+        return handles
 
     def __dealloc__(self):
         self.drop()
@@ -126,6 +172,10 @@ cdef int _traverse(PyObject *me, visitproc visit, void *arg) noexcept:
     cdef Timers t = <Timers>me
     cdef size_t i
     cdef int res
+    if t.poller is not None:
+        res = hasten_visit(<PyObject *>t.poller, visit, arg)
+        if res != 0:
+            return res
     for i in range(t.used):
         res = hasten_visit(t.entries[i].handle, visit, arg)
         if res != 0:

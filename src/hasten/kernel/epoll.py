@@ -65,16 +65,21 @@ class Epoll:
             if exc.errno not in (errno.ENOENT, errno.EBADF, errno.EPERM):
                 raise
 
-    def wait(self, timeout: float) -> int:
-        """How many events there are; load() gives them one by one."""
+    def wait(self, timeout: float) -> None:
+        """Waits for events: load() and drop() give them one by one, as long as there are more()."""
         self.check_process()
         found = self._epoll.poll(None if timeout < 0 else min(timeout, 86400.0))
-        self._ready = [(fd, mask) for fd, mask in found if fd != self._wake]
-        return len(self._ready)
+        self._ready = [(fd, mask) for fd, mask in reversed(found) if fd != self._wake]
 
-    def load(self, i: int) -> None:
-        """Makes event number i the loaded one."""
-        self.fd, mask = self._ready[i]
+    def more(self) -> bool:
+        return bool(self._ready)
+
+    def drop(self) -> None:
+        self._ready.pop()
+
+    def load(self) -> None:
+        """Makes the next event the loaded one."""
+        self.fd, mask = self._ready[-1]
         self.generation = self._generations.get(self.fd, -1)
         self.events = 0
         if mask & (select.EPOLLIN | select.EPOLLPRI | select.EPOLLRDHUP):

@@ -149,18 +149,17 @@ cdef class Epoll:
         return 0
 
     cdef int wait(self, double timeout) except -1:
-        """How many events there are; load() gives them one by one."""
+        """Waits for events: load() and drop() give them one by one, as long as there are more()."""
         cdef int n, ep = self.epfd, room = self.size
         cdef epoll_event *ev = self.room
         self.check_process()
+        self.seen = self.found = 0
         if timeout == 0.0:      # returns at once: the interpreter's lock need not be given away
             n = epoll_wait(ep, ev, room, 0)
         elif timeout < 0.0:
-            PyErr_CheckSignals()
             with nogil:
                 n = epoll_wait(ep, ev, room, -1)
         else:
-            PyErr_CheckSignals()
             n = -1
             if not self.coarse:
                 with nogil:
@@ -171,17 +170,18 @@ cdef class Epoll:
                 with nogil:
                     n = epoll_wait(ep, ev, room, hasten_millis(timeout))
         if n >= 0:
-            return n
+            self.found = n
+            return 0
         if errno != EINTR:
             PyErr_SetFromErrno(OSError)
             return -1
         PyErr_CheckSignals()
         return 0
 
-    cdef int load(self, int i) except -1:
-        """Makes event number i the loaded one."""
-        cdef unsigned int mask = self.room[i].events
-        cdef unsigned long long data = self.room[i].data.u64
+    cdef int load(self) except -1:
+        """Makes the next event the loaded one."""
+        cdef unsigned int mask = self.room[self.seen].events
+        cdef unsigned long long data = self.room[self.seen].data.u64
         cdef int events = 0
         if mask & (EPOLLIN | EPOLLPRI | EPOLLRDHUP):
             events |= READ

@@ -34,6 +34,7 @@ cdef class Endpoint(Watch):
     cdef int end(self) except -1
     cdef int react(self) except -1
     cdef int again(self, int events) except -1
+    cdef int stir(self) noexcept
     @cython.locals(poller=Poller)
     cdef int unwatch(self) except -1
     cdef int let_go(self, Link link) except -1

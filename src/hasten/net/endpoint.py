@@ -255,10 +255,17 @@ class Endpoint(Watch):
         finally:
             if server is not None:
                 server._detach(self)
+            self.stir()  # a peer on this loop sees the end
         return 0
 
     def release(self) -> int:
         """For subclasses: what was bound of the protocol is let go."""
+        return 0
+
+    def stir(self) -> int:
+        """Something was sent, or an end: a peer on this very loop is to see it in the next tick."""
+        if self.scheduler is not None:
+            self.scheduler._poller.stirred = True
         return 0
 
     def unwatch(self) -> int:

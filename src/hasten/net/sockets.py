@@ -101,6 +101,7 @@ async def sock_sendall(loop: NetLoop, sock: socket.socket, data: Any) -> None:
         sent = sock.send(data)
     except _AGAIN:
         sent = 0
+    loop._stir()
     with memoryview(data) as whole:
         if sent == whole.nbytes:
             return
@@ -109,6 +110,7 @@ async def sock_sendall(loop: NetLoop, sock: socket.socket, data: Any) -> None:
                 await _wait(loop, sock, writing=True)
                 with contextlib.suppress(*_AGAIN):
                     sent += sock.send(view[sent:])
+                    loop._stir()
 
 
 async def sock_sendto(loop: NetLoop, sock: socket.socket, data: Any, address: Any) -> int:
@@ -116,9 +118,12 @@ async def sock_sendto(loop: NetLoop, sock: socket.socket, data: Any, address: An
     check_socket(loop, sock)
     while True:
         try:
-            return sock.sendto(data, address)
+            sent = sock.sendto(data, address)
         except _AGAIN:
             pass
+        else:
+            loop._stir()
+            return sent
         await _wait(loop, sock, writing=True)
 
 
@@ -149,6 +154,7 @@ async def sock_connect(loop: NetLoop, sock: socket.socket, address: Any) -> None
         except _AGAIN as exc:
             queue_full = exc.errno == errno.EAGAIN and sock.family not in _INET
         else:
+            loop._stir()
             return
         if not queue_full:
             break

@@ -3,6 +3,7 @@ cimport hasten.kernel.deques as deques
 cimport hasten.kernel.link as links
 cimport hasten.kernel.sockio as sockio
 cimport hasten.poll.events as ev
+from hasten.poll.contract cimport Poller
 from hasten.kernel.link cimport Link
 from hasten.net.endpoint cimport Endpoint
 from hasten.poll.contract cimport Poller

@@ -281,6 +281,7 @@ class SocketTransport(Endpoint):
             self.pause_if_full()
             return
         try:
+            self.stir()
             rest = sockio.send(self.link, piece)
             if rest is None:
                 return
@@ -360,6 +361,7 @@ class SocketTransport(Endpoint):
                 return -2
             if n <= 0:
                 break
+            self.stir()
             self.consume(n)
         return 0
 
@@ -417,6 +419,7 @@ class SocketTransport(Endpoint):
     def shut_writing(self) -> int:
         link = self.link
         try:
+            self.stir()
             link.shut_writing()
         except BaseException as exc:
             self.fatal(exc, "Fatal error on transport")

@@ -12,7 +12,8 @@ cdef class Watch:
 
 cdef class Poller:
     cdef list harvest          # watches that fired in the latest wait(), each once
-    cdef bint sleeping                  # in wait() with a timeout, wake() must act
+    cdef bint sleeping                  # it waits, or is about to: wake() must act
+    cdef bint stirred                   # something was registered or sent since a poll has shown nothing
     cdef int register(self, Watch watch, int events) except -1
     cdef int modify(self, Watch watch, int events) except -1
     cdef int unregister(self, Watch watch) except -1

@@ -17,9 +17,12 @@ a transport that is paused, and does not read what fired, costs nothing on eithe
 what is ready to each watch's `fired`, and leaves each fired watch once in `harvest`. A wait that a signal
 interrupts runs the signal's Python handler (its exception propagates) and may come back early with nothing.
 
-*Wake-up.* wake() may be called from any thread and from signal handlers: a wait() that blocks comes back at once.
-Called while nobody waits it does nothing: who queues work for the loop before it sleeps is seen anyway, as both
-happen under the interpreter's lock.
+*Wake-up.* wake() may be called from any thread and from signal handlers: while `sleeping` is set, the wait() that goes
+on or comes next returns at once. The scheduler sets `sleeping`, then looks whether there is work, then calls wait():
+what is scheduled after the look wakes the poller, whatever runs in between. While it is not set, wake() does nothing.
+
+*Stirred.* register() and modify() set `stirred`, and so does who sends something: what came of it may be there at
+once, in a peer that runs on this very loop. The scheduler then asks in each tick, until a poll shows nothing.
 
 *Ownership.* The poller holds a watch from register() to unregister(). unregister() comes before the fd is closed;
 afterwards the watch does not fire, even if its event was harvested already. An fd that somebody closed behind the
@@ -64,9 +67,10 @@ class Poller:
 
     harvest: list[Watch]
     sleeping: bool
+    stirred: bool
     name = "none"
     if not cython.compiled:
-        sleeping = False
+        sleeping = stirred = False
 
     def __cinit__(self) -> None:
         self.harvest = []
@@ -111,9 +115,9 @@ class Poller:
         raise NotImplementedError
 
     def note(self, watch: Watch, events: int) -> int:
-        """For subclasses: the watch fired."""
-        watch.fired |= events
+        """For subclasses: the watch fired. MemoryError before anything has changed."""
         if not watch.queued:
-            watch.queued = True
             self.harvest.append(watch)
+            watch.queued = True
+        watch.fired |= events
         return 0

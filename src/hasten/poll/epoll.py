@@ -49,11 +49,13 @@ class EpollPoller(Poller):
         watch.events = events
         watch.fired = 0
         self.table[fd] = watch
+        self.stirred = True
         return 0
 
     def modify(self, watch: Watch, events: int) -> int:
         self.queue.change(watch.fd, events, watch.generation)
         watch.events = events
+        self.stirred = True
         return 0
 
     def unregister(self, watch: Watch) -> int:
@@ -73,14 +75,13 @@ class EpollPoller(Poller):
         return [watch for watch in self.table if watch is not None]
 
     def wait(self, timeout: float) -> int:
-        self.sleeping = timeout != 0.0
-        try:
-            n = self.queue.wait(timeout)
-        finally:
-            self.sleeping = False
-        for i in range(n):
-            self.queue.load(i)
-            self.harvest_one(self.queue.fd, self.queue.generation, self.queue.events)
+        queue = self.queue
+        if not queue.more():  # else a MemoryError cut the last harvest short
+            queue.wait(timeout)
+        while queue.more():
+            queue.load()
+            self.harvest_one(queue.fd, queue.generation, queue.events)
+            queue.drop()
         return 0
 
     def harvest_one(self, fd: int, generation: int, events: int) -> int:

@@ -92,6 +92,7 @@ class SelectorsPoller(Poller):
         watch.events = events
         watch.fired = 0
         self.watches[fd] = watch
+        self.stirred = True
         return 0
 
     def modify(self, watch: Watch, events: int) -> int:
@@ -99,6 +100,7 @@ class SelectorsPoller(Poller):
             self.arm(watch.fd, 0)
         self.arm(watch.fd, events)
         watch.events = events
+        self.stirred = True
         return 0
 
     def unregister(self, watch: Watch) -> int:
@@ -122,11 +124,7 @@ class SelectorsPoller(Poller):
     def wait(self, timeout: float) -> int:
         if self.pid != os.getpid():
             self.refuse_child(ev.READ)
-        self.sleeping = timeout != 0.0
-        try:
-            found = self.selector.select(None if timeout < 0 else min(timeout, 86400.0))
-        finally:
-            self.sleeping = False
+        found = self.selector.select(None if timeout < 0 else min(timeout, 86400.0))
         for key, events in found:
             if key.fileobj is self.woken:
                 self.empty()

@@ -1,0 +1,68 @@
+/* The interpreter's lock (GIL), for the one leaf that includes this file. The layouts belong to a minor version; an
+ * extension module is built for one minor version.
+ *
+ * A thread that waits for the lock sleeps on a condition variable, and looks again when the lock is let go of. If it is
+ * taken back within a few microseconds, the waiting thread finds it taken when it has woken up, and goes to sleep again. So
+ * who lets go of it for the sake of others has to stay away until one of them has it.
+ *
+ * Sources: Python/ceval_gil.c (take_gil, drop_gil); glibc's nptl/pthread_cond_wait.c (__wrefs counts waiters, from bit 3). */
+#ifndef HASTEN_INTERPRETER_H
+#define HASTEN_INTERPRETER_H
+#ifndef Py_BUILD_CORE
+#  define Py_BUILD_CORE 1
+#endif
+#include <Python.h>
+#undef _PyGC_FINALIZED /* see internals.h */
+#if PY_VERSION_HEX < 0x030C0000
+#  include "internal/pycore_runtime.h"
+#else
+#  include "internal/pycore_interp.h"
+#endif
+#include "hasten.h"
+#ifndef _WIN32
+#  include <sched.h>
+#endif
+
+#if defined(_POSIX_THREADS) && defined(__GNUC__)
+static inline struct _gil_runtime_state *hasten_lock(PyThreadState *ts) {
+#if PY_VERSION_HEX < 0x030C0000
+    (void)ts;
+    return &_PyRuntime.ceval.gil;
+#else
+    return ts->interp->ceval.gil;
+#endif
+}
+
+/* Does another thread wait for the lock? Where the C library does not tell: could one? */
+static inline int hasten_lock_is_wanted(PyThreadState *ts, struct _gil_runtime_state *lock) {
+#if defined(__GLIBC__)
+    (void)ts;
+    return (__atomic_load_n(&lock->cond.__data.__wrefs, __ATOMIC_RELAXED) >> 3) != 0;
+#else
+    (void)lock;
+    return PyThreadState_Next(PyInterpreterState_ThreadHead(PyThreadState_GetInterpreter(ts))) != NULL;
+#endif
+}
+
+/* Lets another thread have the lock if one waits for it. */
+static void hasten_share_lock(void) {
+    PyThreadState *ts = PyThreadState_Get();
+    struct _gil_runtime_state *lock = hasten_lock(ts);
+    double patience;
+#ifdef Py_GIL_DISABLED
+    if (!lock->enabled) return;
+#endif
+    if (!hasten_lock_is_wanted(ts, lock)) return;
+    PyEval_SaveThread();
+    /* a sleeping core takes some 50 us to wake up */
+    patience = hasten_monotonic() + 200e-6;
+    while (!__atomic_load_n((int *)&lock->locked, __ATOMIC_RELAXED) && hasten_monotonic() < patience) sched_yield();
+    PyEval_RestoreThread(ts);
+}
+#else
+static void hasten_share_lock(void) {
+    Py_BEGIN_ALLOW_THREADS
+    Py_END_ALLOW_THREADS
+}
+#endif
+#endif
