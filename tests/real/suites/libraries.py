@@ -81,8 +81,10 @@ LIBRARIES = {
             tests_in="sdist",
             runner="pytest",
             arguments=(*PYTEST, "--timeout=60"),
-            # But for those of speed, and those that import one module after the other, each in a process of its own.
+            # But for those of speed, those that import one module after the other, each in a process of its own, and
+            # those that are meant for `python -X dev`.
             everything=(
+                *("-m", "not dev_mode"),
                 *("--ignore-glob=tests/test_benchmarks_*", "--ignore=tests/autobahn"),
                 *("--ignore=tests/test_circular_imports.py", "tests"),
             ),
