@@ -150,7 +150,7 @@ class Timeout:
         """On a loop of ours the timer needs no callback, arguments and context."""
         timer = Deadline.__new__(Deadline)
         timer._loop = loop
-        timer._when = when
+        timer.due = when
         timer.owner = self
         self._handle = timer
         if when <= loop.now():
