@@ -29,6 +29,7 @@ LINUX_LEAVES = ["kernel/epoll"]
 # Ordinary typed Python, compiled with the `.pxd` beside it.
 MODULES = [
     "core/handle",
+    "core/waiters",
     "core/future",
     "core/task",
     "core/scheduler",

@@ -17,27 +17,27 @@ cdef extern from "hasten.h":
 
 cdef class Driver(NativeCoroutine):
     cdef int drive(self) except -2:
-        cdef int kind = step.RAISED
+        cdef step.Outcome out
         # without a frame of Python's nobody else counts how deep we are
         if enter_call(b" while a coroutine was run"):
             self.value = fetch_exception()
-            return kind
-        inner = self.inner
-        value = step._send(inner, None, &kind)
+            return step.RAISED
+        inner = self.inner  # held: what runs may end us
+        out = step._send(inner, None)
         leave_call()
-        self.value = value
-        return kind
+        self.value = step.take_value(out)
+        return out.kind
 
     cdef int drive_throw(self, object exc) except -2:
-        cdef int kind = step.RAISED
+        cdef step.Outcome out
         if enter_call(b" while an exception was thrown into a coroutine"):
             self.value = fetch_exception()
-            return kind
+            return step.RAISED
         inner = self.inner
-        value = step._throw(inner, None, exc, step._name_throw, &kind)
+        out = step._throw(inner, None, exc, step._name_throw)
         leave_call()
-        self.value = value
-        return kind
+        self.value = step.take_value(out)
+        return out.kind
 
     @property
     def cr_await(self):

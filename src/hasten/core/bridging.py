@@ -39,19 +39,28 @@ def _hand_in(loop: Any, wrapper: Any, source: Any) -> None:
     """The concurrent future is done, in any thread."""
     if asyncio._get_running_loop() is loop:
         _copy(source, wrapper)
-    elif not loop.is_closed():
-        loop.call_soon_threadsafe(_copy, source, wrapper)
+    else:
+        _call_unless_closed(loop, _copy, source, wrapper)
+
+
+def _call_unless_closed(loop: Any, fn: Any, *args: Any) -> None:
+    try:
+        loop.call_soon_threadsafe(fn, *args)
+    except RuntimeError:
+        if not loop.is_closed():  # asked afterwards: its thread may close it at any time
+            raise
 
 
 def _copy(source: Any, wrapper: Any) -> None:
-    if wrapper.cancelled():
+    cancelled = source.cancelled()
+    exc = None if cancelled else source.exception()
+    result = source.result() if not cancelled and exc is None else None
+    if wrapper.done():  # looked at last: all of the above may be anybody's code
         return
-    if source.cancelled():
+    if cancelled:
         wrapper.cancel()
-        return
-    exc = source.exception()
-    if exc is None:
-        wrapper.set_result(source.result())
+    elif exc is None:
+        wrapper.set_result(result)
     else:
         wrapper.set_exception(_translated(exc))
 
@@ -78,7 +87,7 @@ def _cancel_task(task: Any, future: Any) -> None:
         if asyncio._get_running_loop() is loop:
             task.cancel()
         else:
-            loop.call_soon_threadsafe(task.cancel)
+            _call_unless_closed(loop, task.cancel)
 
 
 def _report(future: Any, task: Any) -> None:

@@ -23,6 +23,7 @@ WRONG_THREAD = (
     "from another thread use loop.call_soon_threadsafe() or asyncio.run_coroutine_threadsafe()"
 )
 _nesting = threading.local()
+_traceback: Any = BaseException.__dict__["__traceback__"]  # what a class makes of this name may be anything
 
 
 def extract_stack(frame: FrameType | None = None, limit: int = STACK_DEPTH) -> traceback.StackSummary:
@@ -77,6 +78,26 @@ def callback_source(func: Any, args: tuple[Any, ...] | None, debug: bool = False
     return f"{text} at {source[0]}:{source[1]}" if source else text
 
 
+def safe(obj: object) -> str:
+    """repr(obj), or what can be said of an object whose __repr__() fails."""
+    try:
+        return repr(obj)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as exc:
+        return f"<{type(obj).__name__} object at {id(obj):#x}, whose __repr__() raised {type(exc).__name__}>"
+
+
+def safe_callback(func: Any, args: tuple[Any, ...] | None, loop: Any) -> str:
+    """callback_source() as the loop's mode wants it, or what can be said of a callback whose attributes fail."""
+    try:
+        return callback_source(func, args, bool(loop.get_debug()))
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException:
+        return f"{safe(func)}()"
+
+
 def _callbacks(entries: list[Any]) -> str:
     shown = [callback_source(entry[0], ()) for entry in (entries if len(entries) < 3 else (entries[0], entries[-1]))]
     if len(entries) > 2:
@@ -92,17 +113,17 @@ def future(fut: Any) -> str:
 
 def future_info(fut: Any) -> list[str]:
     """State, result or exception, callbacks, place of creation."""
-    info = [type(fut).__name__, fut._state.lower()]
-    if fut._state == "FINISHED":
-        if fut._exception is not None:
-            info.append(f"exception={fut._exception!r}")
-        else:
-            info.append(f"result={reprlib.repr(fut._result)}")
-    if fut._callbacks:
-        info.append(_callbacks(fut._callbacks))
-    if fut._source_traceback:
-        frame = fut._source_traceback[-1]
-        info.append(f"created at {frame[0]}:{frame[1]}")
+    state = fut._state
+    info = [type(fut).__name__, state.lower()]
+    if state == "FINISHED":
+        exc = fut._exception
+        info.append(f"exception={exc!r}" if exc is not None else f"result={reprlib.repr(fut._result)}")
+    waiting = fut._callbacks  # once: a repr may run anything, which may complete it
+    if waiting:
+        info.append(_callbacks(waiting))
+    made = fut._source_traceback
+    if made:
+        info.append(f"created at {made[-1][0]}:{made[-1][1]}")
     return info
 
 
@@ -132,8 +153,9 @@ def _task(t: Any) -> str:
     if coro is not None:
         info.insert(3, f"coro=<{coroutine(coro)}>")
         at = 4
-    if t._fut_waiter is not None:
-        info.insert(at, f"wait_for={t._fut_waiter!r}")
+    waiter = t._fut_waiter
+    if waiter is not None:
+        info.insert(at, f"wait_for={waiter!r}")
     return f"<{' '.join(info)}>"
 
 
@@ -152,6 +174,22 @@ def coroutine(coro: Any) -> str:
     return f"{name} done, defined at {filename}:{code.co_firstlineno}"
 
 
+def bad_yield(t: Any, y: Any) -> RuntimeError:
+    """What a task's coroutine is told that yielded what is no future."""
+    if hasattr(y, "gi_frame"):
+        return RuntimeError(f"yield was used instead of yield from for generator in task {safe(t)} with {safe(y)}")
+    return RuntimeError(f"Task got bad yield: {safe(y)}")
+
+
+def bad_await(t: Any, y: Any, loop: Any, blocking: Any) -> RuntimeError:
+    """What it is told when it yielded a future that it cannot wait for."""
+    if loop is not t._loop:
+        return RuntimeError(f"Task {safe(t)} got Future {safe(y)} attached to a different loop")
+    if not blocking:
+        return RuntimeError(f"yield was used instead of yield from in task {safe(t)} with {safe(y)}")
+    return RuntimeError(f"Task cannot await on itself: {safe(t)}")
+
+
 def stack_of(t: Any, limit: int | None) -> list[FrameType]:
     """The frames of a task: where it is suspended, or the traceback of its exception."""
     frames: list[FrameType] = []
@@ -167,7 +205,7 @@ def stack_of(t: Any, limit: int | None) -> list[FrameType]:
             frame = frame.f_back
         frames.reverse()
     elif t._exception is not None:
-        tb = t._exception.__traceback__
+        tb = _traceback.__get__(t._exception)
         while tb is not None and (limit is None or limit > 0):
             if limit is not None:
                 limit -= 1

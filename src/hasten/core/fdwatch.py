@@ -12,6 +12,7 @@ import cython
 
 from hasten.core.handle import Handle
 from hasten.core.scheduler import Scheduler
+from hasten.kernel.step import Step
 from hasten.poll import events as ev
 from hasten.poll.contract import Watch
 
@@ -35,13 +36,16 @@ class FdWatch(Watch):
         fired = self.fired
         self.fired = 0
         self.queued = False
-        reader = self.reader  # held: its callback may remove it
-        if fired & ev.READ and reader is not None:
-            reader.run(self.loop._step)
-        writer = self.writer
-        if fired & ev.WRITE and writer is not None:
-            writer.run(self.loop._step)
-        return 0
+        return run_both(fired, self.reader, self.writer, self.loop._step)
+
+
+def run_both(fired: int, reader: Handle | None, writer: Handle | None, st: Step) -> int:
+    """Arguments, so that they are held: a callback may take itself or the other one away."""
+    if fired & ev.READ and reader is not None:
+        reader.run(st)
+    if fired & ev.WRITE and writer is not None:
+        writer.run(st)
+    return 0
 
 
 def fileno(fd: Any) -> int:
@@ -121,26 +125,41 @@ def add(
     """
     loop._check_closed()
     loop._check_callback(callback, "add_reader" if event == ev.READ else "add_writer")
-    found = obtain(loop, fd)
-    watch = FdWatch(loop, fd) if found is None else found
-    watch.owner = owner
+    # all that may run anybody's code comes first, and what is replaced is dropped last
     new = Handle(callback, args, loop, None)
-    before = watch.reader if event == ev.READ else watch.writer
-    if event == ev.READ:
-        watch.reader = new
-    else:
-        watch.writer = new
-    try:
-        settle(watch)
-    except BaseException:
-        if event == ev.READ:
-            watch.reader = before
-        else:
-            watch.writer = before
-        raise
+    watch = obtain(loop, fd)
+    if watch is None:
+        made = FdWatch(loop, fd)
+        watch = obtain(loop, fd)
+        if watch is None:
+            watch = made
+    before = replace(watch, event, new, owner)
     if before is not None:
         before.cancel()
     return new
+
+
+def replace(watch: FdWatch, event: int, new: Handle, owner: object) -> Handle | None:
+    """Has a watch call `new`, if the poller takes it; gives what it called before."""
+    before_owner = watch.owner
+    before = watch.reader if event == ev.READ else watch.writer
+    watch.owner = owner
+    put(watch, event, new)
+    try:
+        settle(watch)
+    except BaseException:
+        put(watch, event, before)
+        watch.owner = before_owner
+        raise
+    return before
+
+
+def put(watch: FdWatch, event: int, callback: Handle | None) -> int:
+    if event == ev.READ:
+        watch.reader = callback
+    else:
+        watch.writer = callback
+    return 0
 
 
 def remove(loop: Scheduler, fd: int, event: int) -> bool:
@@ -150,16 +169,14 @@ def remove(loop: Scheduler, fd: int, event: int) -> bool:
     watch = obtain(loop, fd)
     if watch is None:
         return False
-    if event == ev.READ:
-        before = watch.reader
-        watch.reader = None
-    else:
-        before = watch.writer
-        watch.writer = None
+    before = watch.reader if event == ev.READ else watch.writer
     if before is None:
         return False
-    settle(watch)
-    before.cancel()
+    put(watch, event, None)
+    try:
+        settle(watch)
+    finally:
+        before.cancel()  # it is not called any more, even if the poller refuses: the fd was closed, say
     return True
 
 

@@ -3,6 +3,7 @@ from cpython.object cimport PyObject
 cimport hasten.core.handle as handle
 cimport hasten.core.ready as ready
 cimport hasten.core.state as state
+cimport hasten.core.waiters as waiters
 from hasten.core.handle cimport Handle
 from hasten.core.ready cimport Ready
 cimport hasten.kernel.step as step
@@ -38,15 +39,15 @@ cdef class Future:
     cdef int schedule(self) except -1
     @cython.locals(h=Handle)
     cdef int wake(self, object entry) except -1
-    cdef int schedule_rest(self) except -1
-    cdef int schedule_foreign(self) except -1
+    cdef int schedule_all(self) except -1
     cdef int call_back(self, object fn, object context) except -1
-    cdef int park(self, object task) except -1
+    cdef bint park(self, object entry) except -1
+    cdef Py_ssize_t remove_all(self, set gone) except -1
+    cdef list everybody(self)
     cdef int tell_collector(self) except -1
     @cython.locals(f=Future)
     cdef int collect(self, object child) except -1
     cdef int child_done(self, object child) except -1
-    cdef list entries(self)
 
 @cython.final
 cdef class FutureIter(Awaitable):
@@ -62,5 +63,3 @@ cdef Future new_future(object loop, Ready queue)
 
 @cython.locals(f=Future)
 cdef int set_unless_done(object fut, object result) except -1
-
-cdef object callback_of(object entry)

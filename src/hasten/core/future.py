@@ -12,7 +12,7 @@ from typing import Any
 
 import cython
 
-from hasten.core import describe, handle, ready, state
+from hasten.core import describe, handle, ready, report, state, waiters
 from hasten.core.handle import Handle
 from hasten.core.ready import Ready
 from hasten.kernel import step
@@ -108,7 +108,7 @@ class Future:
 
     @property
     def _callbacks(self) -> list[Any] | None:
-        return self.entries() or None
+        return [(waiters.callback_of(entry), entry.get_context()) for entry in self.everybody()] or None
 
     @property
     def _log_traceback(self) -> bool:
@@ -135,13 +135,6 @@ class Future:
     @_cancel_message.deleter
     def _cancel_message(self) -> None:
         raise AttributeError("cannot delete attribute")
-
-    def entries(self) -> list[Any]:
-        """Who waits, as asyncio lists it: (callback, context)."""
-        waiting = [] if self.waiter is None else [self.waiter]
-        if self.callbacks is not None:
-            waiting += self.callbacks
-        return [(callback_of(entry), entry.get_context()) for entry in waiting]
 
     # ---- asking ---------------------------------------------------------------------------
 
@@ -181,8 +174,10 @@ class Future:
         if self.status == state.PENDING or self.error is None:
             return InvalidStateError("Result is not set.")
         self.log_tb = False
-        # each raise starts from the traceback that it came with, or it would grow with every waiter
-        return self.error.with_traceback(self.error_tb)
+        # Each raise starts from the traceback that it came with, or it would grow with every waiter.
+        exc = self.error
+        step.set_traceback(exc, self.error_tb)
+        return exc
 
     def make_cancelled(self) -> BaseException:
         """The CancelledError to raise: the very one that ended a task, the first time."""
@@ -202,10 +197,10 @@ class Future:
         self.finish(result)
 
     def finish(self, result: Any) -> int:
-        if self.status != state.PENDING:
-            raise InvalidStateError(f"invalid state: {self!r} is done already")
-        if self.guarded():
+        if self.status == state.PENDING and self.guarded():
             self.check_use()
+        if self.status != state.PENDING:
+            raise waiters.done_already(self)
         self.outcome = result
         self.status = state.FINISHED
         self.schedule()
@@ -214,23 +209,19 @@ class Future:
     def set_exception(self, exception: Any, /) -> None:
         """Marks it done with an exception (an instance or a class); InvalidStateError if it is done already."""
         if self.status != state.PENDING:
-            raise InvalidStateError(f"invalid state: {self!r} is done already")
-        if isinstance(exception, type):
-            exception = exception()
-        if not isinstance(exception, BaseException):
-            raise TypeError(f"invalid exception object: an exception was expected, got {exception!r}")
-        if isinstance(exception, StopIteration):
-            # it would end the generator that awaits instead of reaching it
-            wrapped = RuntimeError("StopIteration interacts badly with generators and cannot be raised into a Future")
-            wrapped.__cause__ = wrapped.__context__ = exception
-            exception = wrapped
+            raise waiters.done_already(self)
+        # what can run anybody's code comes first: a class's __init__() may be what completes this future
+        exception = waiters.as_exception(exception)
+        tb = step.traceback_of(exception)
         if self.guarded():
             self.check_use()
+        if self.status != state.PENDING:
+            raise waiters.done_already(self)
         self.error = exception
-        self.error_tb = exception.__traceback__
+        self.error_tb = tb
         self.status = state.FINISHED
-        self.schedule()
         self.log_tb = True
+        self.schedule()
 
     def cancel(self, msg: Any = None) -> bool:
         """Cancels it and schedules its callbacks; False if it is done already."""
@@ -238,26 +229,22 @@ class Future:
 
     def do_cancel(self, msg: Any) -> bool:
         self.log_tb = False
+        if self.status == state.PENDING and self.guarded():
+            self.check_use()
         if self.status != state.PENDING:
             return False
-        if self.guarded():
-            self.check_use()
         self.status = state.CANCELLED
         self.cancel_message = msg
         self.schedule()
         return True
 
     def check_use(self) -> int:
-        """Can those who wait be woken, from this thread? RuntimeError, before anything has changed, if not."""
+        """RuntimeError, before anything has changed, if those who wait cannot be woken (from this thread)."""
         loop = self.get_loop()
         if self.queue is not None and self.queue.debug:
             loop._check_thread()
-        if self.waiter is None and self.callbacks is None:
-            return 0
-        if loop.is_closed():
-            raise RuntimeError("Event loop is closed")
-        if self.queue is None and loop.get_debug() and loop.is_running() and asyncio._get_running_loop() is not loop:
-            raise RuntimeError(describe.WRONG_THREAD)
+        if self.waiter is not None or self.callbacks is not None:
+            waiters.check_loop(loop, self.queue is not None)
         return 0
 
     def abandoned(self) -> bool:
@@ -266,15 +253,22 @@ class Future:
 
     # ---- waiting --------------------------------------------------------------------------
 
-    def park(self, task: Any) -> int:
-        """Wakes a task (or calls, by a Handle without its arguments) when done, in the order in which they came."""
+    def park(self, entry: Any) -> bool:
+        """Wakes a task (or calls, by a Handle without its arguments) when done, in the order in which they came.
+
+        False: it is done by now, so that nobody will.
+        """
+        more = [entry] if self.callbacks is None and self.waiter is not None else None
+        # To make the list may have run anything. Nothing below does.
+        if self.status != state.PENDING:
+            return False
         if self.callbacks is not None:
-            self.callbacks.append(task)
+            self.callbacks.append(entry)
         elif self.waiter is None:
-            self.waiter = task
+            self.waiter = entry
         else:
-            self.callbacks = [task]
-        return 0
+            self.callbacks = more
+        return True
 
     def collect(self, child: Any) -> int:
         """Has child_done(child) called on this future, in its turn among the child's callbacks."""
@@ -290,10 +284,13 @@ class Future:
     def tell_collector(self) -> int:
         """The ready queue's turn for a child that is done."""
         collector = self.waiter
-        if collector is not None:
+        if collector is not None and self.collected:
             self.waiter = None
             self.collected = False
-            cython.cast(Future, collector).child_done(self)
+            try:
+                cython.cast(Future, collector).child_done(self)
+            except BaseException as exc:
+                report.escaped(self._loop, exc, f"Exception while {describe.safe(collector)} was told of a result")
         return 0
 
     def child_done(self, child: Any) -> int:
@@ -309,48 +306,51 @@ class Future:
         return step.copy_context()
 
     def schedule(self) -> int:
-        """Wakes who waits."""
+        """Wakes who waits. Raises what refused to be called, once all the others are woken."""
         task = self.waiter
-        if task is not None and self.queue is not None:
-            if self.collected:
-                self.queue.push(self, ready.CHILD)
-            else:
-                self.waiter = None
-                self.wake(task)
-        if self.callbacks is not None or self.queue is None:
-            self.schedule_rest()
+        if self.callbacks is not None or self.queue is None or self.queue.debug:
+            return self.schedule_all()
+        if task is None:
+            return 0
+        if self.collected:
+            self.queue.push(self, ready.CHILD)
+            return 0
+        self.waiter = None
+        return self.wake(task)
+
+    def schedule_all(self) -> int:
+        """What schedule() does for several, in debug mode, and on a loop that is not ours."""
+        refused = None
+        waiting = self.everybody()
+        self.callbacks = None
+        if self.collected and self.queue is not None:
+            waiting[0] = self  # it is told by an entry of its own kind, and stays where it is until then
+        else:
+            self.waiter = None
+            self.collected = False
+        for entry in waiting:
+            try:
+                self.wake(entry)
+            except BaseException as exc:
+                refused = report.graver(refused, exc)
+        if refused is not None:
+            raise refused
         return 0
 
     def wake(self, entry: Any) -> int:
-        """A callback's call or a task's step, in the next batch."""
-        if type(entry) is not Handle:
-            self.queue.push(entry, ready.TASK)  # type: ignore[union-attr]
-            return 0
-        h = cython.cast(Handle, entry)
-        if self.queue.debug:  # type: ignore[union-attr]
-            return self.call_back(h._callback, h.own_context())
-        h._args = (self,)
-        self.queue.push(h, ready.HANDLE)  # type: ignore[union-attr]
-        return 0
-
-    def schedule_rest(self) -> int:
-        if self.queue is None:
-            return self.schedule_foreign()
-        waiting = self.callbacks
-        self.callbacks = None
-        if waiting is not None:
-            for entry in waiting:
-                self.wake(entry)
-        return 0
-
-    def schedule_foreign(self) -> int:
-        """On a loop that is not ours everything goes through its call_soon()."""
-        loop = self.get_loop()
-        waiting = self.entries()
-        self.waiter = self.callbacks = None
-        self.collected = False
-        for fn, context in waiting:
-            loop.call_soon(fn, self, context=context)
+        """A callback's call, a task's step, or a collector's turn in the next batch."""
+        if self.queue is None:  # on a loop that is not ours everything goes through its call_soon()
+            self._loop.call_soon(waiters.callback_of(entry), self, context=entry.get_context())
+        elif entry is self:
+            self.queue.push(self, ready.CHILD)
+        elif type(entry) is not Handle:
+            self.queue.push(entry, ready.TASK)
+        else:
+            h = cython.cast(Handle, entry)
+            if self.queue.debug:
+                return self.call_back(h._callback, h.own_context())
+            h._args = (self,)
+            self.queue.push(h, ready.HANDLE)
         return 0
 
     def call_back(self, fn: Any, context: Context | None) -> int:
@@ -364,35 +364,51 @@ class Future:
         """Calls fn(future) soon after it is done, in `context` (None: a copy of the current one)."""
         if self.status != state.PENDING:
             self.call_back(fn, context)
-            return
-        if self.queue is None:
-            self.get_loop()
-        self.park(handle.prepare(self._loop, fn, context))
+        else:
+            h = handle.prepare(self._loop if self.queue is not None else self.get_loop(), fn, context)
+            if not self.park(h):
+                self.call_back(fn, h.own_context())
 
     def remove_done_callback(self, fn: Callable[[Any], object], /) -> int:
         """Removes all instances of a callback; returns how many there were."""
         if self.queue is None:
             self.get_loop()
-        waiter = self.waiter
-        if self.callbacks is None:
-            # __eq__ may be anything and do anything
-            if waiter is not None and callback_of(waiter) == fn and self.waiter is waiter:
-                self.waiter = None
-                self.collected = False
-                return 1
-            return 0
-        # compare over a copy, then remove by identity
-        matching = [entry for entry in [waiter, *self.callbacks] if entry is not None and callback_of(entry) == fn]
-        if not matching:
-            return 0
-        gone = {id(entry) for entry in matching}
-        if self.waiter is not None and id(self.waiter) in gone:
-            self.waiter = None
+        entries = self.everybody()
+        at = waiters.find(entries, fn)  # runs nothing: the entries are still those
+        if at < 0:
+            return self.remove_all(waiters.equal(entries, fn)) if at == waiters.UNKNOWN else 0
+        if self.waiter is not None:
+            at -= 1
+        if at < 0:
             self.collected = False
+            self.waiter = None
+        else:
+            del self.callbacks[at]  # type: ignore[union-attr]
+        return 1
+
+    def remove_all(self, gone: set[int]) -> int:
+        """Removes entries by their identities; returns how many there were."""
+        kept: list[Any] = []  # to make the list may run anything; nothing does until it has its place
+        removed = 0
+        if self.waiter is not None and id(self.waiter) in gone:
+            self.collected = False  # first: to drop who waits may run anything
+            self.waiter = None
+            removed = 1
         if self.callbacks is not None:
-            kept = [entry for entry in self.callbacks if id(entry) not in gone]
+            for entry in self.callbacks:
+                if id(entry) in gone:
+                    removed += 1
+                else:
+                    kept.append(entry)
             self.callbacks = kept or None
-        return len(matching)
+        return removed
+
+    def everybody(self) -> list[Any]:
+        """Who waits: tasks and handles, and who collects."""
+        waiting = [] if self.waiter is None else [self.waiter]
+        if self.callbacks is not None:
+            waiting += self.callbacks
+        return waiting
 
     def __await__(self) -> Generator[Any, None, Any]:
         it = new_iter()
@@ -400,9 +416,7 @@ class Future:
         return it  # type: ignore[return-value]
 
     def __iter__(self) -> Generator[Any, None, Any]:
-        it = new_iter()
-        it.future = self
-        return it  # type: ignore[return-value]
+        return self.__await__()
 
     # ---- showing --------------------------------------------------------------------------
 
@@ -412,21 +426,10 @@ class Future:
     def __del__(self) -> None:
         if self.log_tb and self.status == state.FINISHED and self._loop is not None:
             self.log_tb = False
-            self.report_lost(f"{type(self).__name__} exception was never retrieved")
+            report.unseen(self, type(self).__name__, self.error, None)
 
     def __dealloc__(self) -> None:
         step.drop_attributes(self)
-
-    def report_lost(self, message: str) -> None:
-        context = {"message": message, "exception": self.error, "future": self}
-        if self._source_traceback:
-            context["source_traceback"] = self._source_traceback
-        self._loop.call_exception_handler(context)
-
-
-def callback_of(entry: Any) -> Any:
-    """What somebody who waits has given, or would have, to add_done_callback()."""
-    return cython.cast(Handle, entry)._callback if type(entry) is Handle else entry._wakeup
 
 
 step.lazy_attributes(Future)

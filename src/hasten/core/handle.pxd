@@ -2,7 +2,7 @@ cimport cython
 cimport hasten.core.ready as ready
 from hasten.core.ready cimport Ready
 cimport hasten.kernel.step as step
-from hasten.kernel.step cimport Step
+from hasten.kernel.step cimport Outcome, Step
 from hasten.core.timers cimport Timers
 
 cdef class Handle:
@@ -15,6 +15,7 @@ cdef class Handle:
     cdef readonly bint _cancelled
     cdef object __weakref__
 
+    @cython.locals(out=Outcome, args=tuple)
     cdef int run(self, Step st) except -1
     cdef object own_context(self)
     cdef int drop(self) except -1
@@ -40,3 +41,5 @@ cdef int sweep(Timers timers) except -1
 
 @cython.locals(number=double)
 cdef double seconds(object value, str method, str what) except? -2.0
+
+cdef bint ends_loop(object exc) noexcept

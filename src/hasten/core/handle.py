@@ -10,7 +10,7 @@ from typing import Any
 
 import cython
 
-from hasten.core import describe, ready
+from hasten.core import describe, ready, report
 from hasten.core.ready import Ready
 from hasten.core.timers import Timers
 from hasten.kernel import step
@@ -64,8 +64,11 @@ class Handle:
             self._cancelled = True
             if self._source_traceback is not None:  # debug mode: what it was can still be told
                 self._source_traceback.description = f"<{' '.join(self._repr_info())}>"
+            # both are gone before what they held runs anything
+            held = (self._callback, self._args)
             self._callback = None
             self._args = None
+            del held
         return 0
 
     def cancelled(self) -> bool:
@@ -82,48 +85,58 @@ class Handle:
 
     def own_context(self) -> Context:
         """The context, for somebody who may keep it."""
-        if self.context is None:  # it runs
+        context = self.context
+        if context is None:  # it runs
             return step.copy_context()
         if self.shared:
-            self.context = self.context.copy()
+            copy = context.copy()
+            if not self.shared:  # to make the copy has run somebody who asked the same
+                return self.own_context()
+            self.context = context = copy
             self.shared = False
-        return self.context
+        return context
 
     def run(self, st: Step) -> int:
-        """Calls the callback, unless cancelled; its exception goes to the loop's handler."""
-        if self._cancelled:
+        """Calls the callback, unless cancelled; its exception goes to the loop's handler.
+
+        All that is called with is held here: the callback may cancel its own handle, and what is dropped then must not
+        run anything before it is known how the call ended.
+        """
+        callback = self._callback
+        args = self._args
+        context = self.context
+        if self._cancelled or args is None:
             return 0
-        if self.shared:
-            context = self.context
+        if self.shared and context is not None:  # None: it runs
             self.context = None  # so that the count of its references tells who shares it
-            value = st.call_shared(context, self._callback, self._args)  # type: ignore[arg-type]
-            self.context = context
-            if st.ran_apart():
-                self.context = st.take_context()
+            out = st.call_shared(context, callback, args)  # type: ignore[arg-type]
+            if step.ran_apart(out):
                 self.shared = False
+                self.context = step.take_context(out)
+            else:
+                self.context = context
         else:
-            value = st.call(self.context, self._callback, self._args)  # type: ignore[arg-type]
-        if st.kind == step.RAISED:
+            out = st.call(context if context is not None else step.copy_context(), callback, args)  # type: ignore[arg-type]
+        value = step.take_value(out)
+        if out.kind == step.RAISED:
             self.failed(value)
         return 0
 
     def _run(self) -> None:
         """run() for loops that are not ours."""
-        if self._cancelled or self._callback is None or self._args is None:
+        callback = self._callback
+        args = self._args
+        if self._cancelled or callback is None or args is None:
             return
         try:
-            self.own_context().run(self._callback, *self._args)
+            self.own_context().run(callback, *args)
         except BaseException as exc:
             self.failed(exc)
 
     def failed(self, exc: BaseException) -> int:
-        if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+        if ends_loop(exc):
             raise exc
-        source = describe.callback_source(self._callback, self._args, self._loop.get_debug())
-        context = {"message": f"Exception in callback {source}", "exception": exc, "handle": self}
-        if self._source_traceback:
-            context["source_traceback"] = self._source_traceback
-        self._loop.call_exception_handler(context)
+        report.callback_failed(self, exc)
         return 0
 
     def __repr__(self) -> str:
@@ -136,8 +149,7 @@ class Handle:
         if self._cancelled:
             info.append("cancelled")
         if self._callback is not None:
-            debug = self._loop is not None and self._loop.get_debug()
-            info.append(describe.callback_source(self._callback, self._args, debug))
+            info.append(describe.safe_callback(self._callback, self._args, self._loop))
         if self._source_traceback:
             frame = self._source_traceback[-1]
             info.append(f"created at {frame[0]}:{frame[1]}")
@@ -181,14 +193,16 @@ class TimerHandle(Handle):
         """Keeps the callback from running. Cancelling again does nothing."""
         if self._cancelled:
             return
-        self.drop()
-        if self._scheduled:
-            if self.timers is not None:
-                self.timers.cancelled += 1
-                if self.timers.crowded():
-                    sweep(self.timers)
-            else:
+        if not self._scheduled or self.timers is None:
+            self.drop()
+            if self._scheduled:
                 self._loop._timer_handle_cancelled(self)
+            return
+        timers = cython.cast(Timers, self.timers)
+        timers.cancelled += 1  # before anything is dropped: what that runs may take this one out of the heap
+        self.drop()
+        if timers.crowded():
+            sweep(timers)
 
     def _repr_info(self) -> list[str]:
         info = Handle._repr_info(self)
@@ -223,6 +237,11 @@ class TimerHandle(Handle):
             and self._args == other._args
             and self._cancelled == other._cancelled
         )
+
+
+def ends_loop(exc: BaseException) -> bool:
+    """Is it one of the two that leave run_forever()? By its type alone: `__class__` may be anything."""
+    return step.is_instance(exc, KeyboardInterrupt) or step.is_instance(exc, SystemExit)
 
 
 def prepare(loop: Any, callback: Callable[..., Any], context: Context | None) -> Handle:

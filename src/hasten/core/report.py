@@ -1,7 +1,12 @@
-"""Errors that nobody awaits: the loop's exception handler."""
+"""Errors that nobody awaits: the loop's exception handler.
+
+What is told here may be hostile: exceptions whose attributes raise, objects whose repr() does, a handler or a loop's
+method that fails. A report is never lost for that, and only KeyboardInterrupt and SystemExit pass through.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -9,9 +14,76 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from hasten.core import describe
+
 logger = logging.getLogger("asyncio")
 
 Handler = Callable[[Any, dict[str, Any]], object]
+_traceback: Any = BaseException.__dict__["__traceback__"]
+_FROM: Any = (BaseException.__dict__["__cause__"], BaseException.__dict__["__context__"])
+_mro: Any = type.__dict__["__mro__"].__get__
+_flags: Any = type.__dict__["__flags__"].__get__
+_namespace: Any = type.__dict__["__dict__"].__get__
+
+
+def ends_loop(exc: BaseException) -> bool:
+    """Is it one of the two that leave run_forever()? By its type alone: `__class__` may be anything."""
+    return issubclass(type(exc), (SystemExit, KeyboardInterrupt))
+
+
+def graver(first: BaseException | None, second: BaseException) -> BaseException:
+    """Of several exceptions, the one to raise: the first, unless only the second ends the loop."""
+    return second if first is None or (ends_loop(second) and not ends_loop(first)) else first
+
+
+def escaped(loop: Any, exc: BaseException, message: str, **more: Any) -> None:
+    """What came out of something that the loop runs: is told, or raised if it ends the loop."""
+    if ends_loop(exc):
+        raise exc
+    tell(loop, {"message": message, "exception": exc, **more})
+
+
+def callback_failed(handle: Any, exc: BaseException) -> None:
+    """Tells of the exception of a Handle's callback."""
+    source = describe.safe_callback(handle._callback, handle._args, handle._loop)
+    context = {"message": f"Exception in callback {source}", "exception": exc, "handle": handle}
+    if handle._source_traceback:
+        context["source_traceback"] = handle._source_traceback
+    tell(handle._loop, context)
+
+
+def lost(fut: Any, message: str, **more: Any) -> None:
+    """Tells of a future that went although something was still to be done with it."""
+    context = {"message": message, **more}
+    if fut._source_traceback:
+        context["source_traceback"] = fut._source_traceback
+    tell(fut._loop, context)
+
+
+def unseen(fut: Any, kind: str, exc: BaseException | None, place: tuple[str, int, str] | None) -> None:
+    """Tells of an exception that nobody has looked at, and of the place where the task was made, if that is known."""
+    more: dict[str, Any] = {"exception": exc, "future": fut}
+    if place is not None and not fut._source_traceback:
+        more["created_at"] = f'File "{place[0]}", line {place[1]}, in {place[2]}'
+    lost(fut, f"{kind} exception was never retrieved", **more)
+
+
+def ended_already(task: Any) -> None:
+    """Tells that a task's coroutine goes on although somebody has ended the task."""
+    text = describe.safe(task)
+    exc = asyncio.InvalidStateError(f"step(): already done: {text}")
+    tell(task._loop, {"message": f"Exception in callback of {text}", "exception": exc, "task": task})
+
+
+def tell(loop: Any, context: dict[str, Any]) -> None:
+    """loop.call_exception_handler(), which a subclass may have replaced by something that fails."""
+    try:
+        loop.call_exception_handler(context)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as exc:
+        _last_resort(_log, "Exception in call_exception_handler()", exc)
+        _last_resort(log, context)
 
 
 def debug_by_default() -> bool:
@@ -22,43 +94,137 @@ def debug_by_default() -> bool:
 def log(context: dict[str, Any]) -> None:
     """What the default exception handler does: logs the context as an error."""
     message = context.get("message") or "Unhandled exception in event loop"
-    exception = context.get("exception")
-    exc_info: Any = False
-    if exception is not None:
-        exc_info = (type(exception), exception, exception.__traceback__)
-    lines = [str(message)]
-    for key in sorted(context):
+    lines = [message if type(message) is str else _text(message)]
+    for key in sorted(context, key=_text):
         if key in ("message", "exception"):
             continue
         value = context[key]
         if key == "source_traceback":
-            stack = "".join(traceback.format_list(value)).rstrip()
-            value = f"Object created at (most recent call last):\n{stack}"
+            value = f"Object created at (most recent call last):\n{_stack(value)}"
         elif key == "handle_traceback":
-            stack = "".join(traceback.format_list(value)).rstrip()
-            value = f"Handle created at (most recent call last):\n{stack}"
+            value = f"Handle created at (most recent call last):\n{_stack(value)}"
         elif key != "created_at":
-            value = repr(value)
-        lines.append(f"{key}: {value}")
-    logger.error("\n".join(lines), exc_info=exc_info)
+            value = describe.safe(value)
+        lines.append(f"{_text(key)}: {value}")
+    _log("\n".join(lines), context.get("exception"))
 
 
-def log_failure(message: str) -> None:
-    """Logs the exception that is being handled where nothing else is left to tell of it.
+def _log(text: str, exc: Any) -> None:
+    """Logs an exception as well as it lets itself be shown."""
+    info: Any = False
+    if issubclass(type(exc), BaseException):
+        info = (type(exc), exc, _traceback.__get__(exc))
+        hidden = _hides(info)
+        if hidden is not None:
+            text, info = f"{text}\n{hidden}", False
+    elif exc is not None:
+        text = f"{text}\nexception: {describe.safe(exc)}"
+    logger.error(text, exc_info=info)
 
-    One that cannot be shown, or a logging handler that raises, must not end the loop.
-    """
+
+# What a traceback is made of: a class that has its own may fail there, and the log would show nothing.
+_SHOWN = frozenset(
+    ("__getattribute__", "__class__", "__str__", "__traceback__", "__cause__", "__context__", "__suppress_context__")
+)
+
+
+def _hides(info: tuple[type[BaseException], BaseException, Any]) -> str | None:
+    """For an exception that cannot be shown as a traceback: what can be said of it."""
+    if not any(_is_odd(exc) for exc in _chain(info[1])):
+        return None
     try:
-        logger.error(message, exc_info=True)
+        traceback.format_exception(*info)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as failure:
+        stack = "".join(traceback.format_tb(info[2]))
+        failed = type(failure).__name__
+        return f"Traceback (most recent call last):\n{stack}{info[0].__name__}: it cannot be shown, it raised {failed}"
+    return None
+
+
+def _chain(exc: BaseException) -> list[BaseException]:
+    """An exception with its causes and contexts, the first hundred."""
+    chain = [exc]
+    for each in chain:
+        for kind in _FROM:
+            before = kind.__get__(each)
+            if before is not None and len(chain) < 100 and not any(before is known for known in chain):
+                chain.append(before)
+    return chain
+
+
+def _is_odd(exc: BaseException) -> bool:
+    """Does a class written in Python say for itself what a traceback shows?"""
+    heap_type = 1 << 9
+    return any(_flags(cls) & heap_type and not _SHOWN.isdisjoint(_namespace(cls)) for cls in _mro(type(exc)))
+
+
+def _text(obj: object) -> str:
+    try:
+        return str(obj)
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException:
+        return describe.safe(obj)
+
+
+def _stack(summary: Any) -> str:
+    try:
+        return "".join(traceback.format_list(summary)).rstrip()
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException:
+        return describe.safe(summary)
+
+
+def _last_resort(fn: Callable[..., object], *args: Any) -> None:
+    """Calls a function that logs; what not even that can tell goes to stderr."""
+    try:
+        fn(*args)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as exc:
         try:
-            logger.error("%s (which cannot be shown)", message)
-        except (SystemExit, KeyboardInterrupt):
+            sys.stderr.write(f"{type(exc).__name__} while an error was logged: {' '.join(map(describe.safe, args))}\n")
+        except Exception:
+            pass  # no stderr, or a closed one
+
+
+def _handle(loop: Any, handler: Handler, context: dict[str, Any]) -> None:
+    """Calls the handler in the context of what failed."""
+    run = _run_of(context)
+    if run is None:
+        handler(loop, context)
+        return
+    begun = False
+
+    def inside() -> None:
+        nonlocal begun
+        begun = True
+        handler(loop, context)
+
+    try:
+        run(inside)
+        return
+    except BaseException:
+        if begun:
             raise
-        except BaseException:
-            pass
+    handler(loop, context)  # it cannot be entered: mostly since we are inside of it
+
+
+def _run_of(context: dict[str, Any]) -> Any:
+    """context.run() of the task, future or handle that failed, or None."""
+    thing: Any = None
+    for key in ("task", "future", "handle"):
+        if thing is None:
+            thing = context.get(key)
+    try:
+        return getattr(thing.get_context(), "run", None) if hasattr(thing, "get_context") else None
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException:
+        return None
 
 
 def call(loop: Any, handler: Handler | None, context: dict[str, Any]) -> None:
@@ -71,18 +237,13 @@ def call(loop: Any, handler: Handler | None, context: dict[str, Any]) -> None:
             loop.default_exception_handler(context)
         except (SystemExit, KeyboardInterrupt):
             raise
-        except BaseException:
-            log_failure("Exception in default exception handler")
+        except BaseException as exc:
+            # nothing is left to tell it but the log
+            _last_resort(_log, "Exception in default exception handler", exc)
+            _last_resort(log, context)
         return
     try:
-        run_in = None
-        thing = context.get("task") or context.get("future") or context.get("handle")
-        if thing is not None and hasattr(thing, "get_context"):
-            run_in = thing.get_context()
-        if run_in is not None and hasattr(run_in, "run"):
-            run_in.run(handler, loop, context)
-        else:
-            handler(loop, context)
+        _handle(loop, handler, context)
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as exc:
@@ -92,7 +253,10 @@ def call(loop: Any, handler: Handler | None, context: dict[str, Any]) -> None:
             )
         except (SystemExit, KeyboardInterrupt):
             raise
-        except BaseException:
-            log_failure(
-                "Exception in default exception handler while handling an unexpected error in custom exception handler"
+        except BaseException as failure:
+            _last_resort(
+                _log,
+                "Exception in default exception handler while handling an unexpected error in custom exception handler",
+                failure,
             )
+            _last_resort(log, context)

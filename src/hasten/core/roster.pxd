@@ -17,6 +17,7 @@ cdef class Roster:
     cdef object keep            # unused: gives the type a place in the garbage collector
     cdef object __weakref__
 
+    cdef Py_ssize_t count(self) noexcept
     cdef inline int add(self, Node *node, object owner) noexcept:
         node.owner = <PyObject *>owner
         hasten_incref(node.owner)

@@ -25,3 +25,6 @@ class Roster:
     def let_go(self) -> None:
         """Holds none of them any more."""
         self._all.clear()
+
+    def count(self) -> int:
+        return len(self._all)

@@ -10,17 +10,34 @@ cdef extern from "hasten.h":
 cdef class Roster:
     def members(self):
         """The tasks, oldest first."""
-        cdef Node *n = self.first
-        out = []
-        while n != NULL:
-            out.append(<object>n.owner)
-            n = n.next
-        out.reverse()
+        cdef Py_ssize_t i, n = self.count()
+        cdef Node *node
+        cdef list out
+        while True:
+            # to make the list may run anything, and others' threads: only after it is the list looked at
+            out = [None] * n
+            i = n
+            n = self.count()
+            if n == i:
+                break
+        node = self.first
+        while node != NULL:
+            i -= 1
+            out[i] = <object>node.owner
+            node = node.next
         return out
 
     def let_go(self):
         """Holds none of them any more."""
         _clear(<PyObject *>self)
+
+    cdef Py_ssize_t count(self) noexcept:
+        cdef Py_ssize_t n = 0
+        cdef Node *node = self.first
+        while node != NULL:
+            n += 1
+            node = node.next
+        return n
 
     def __dealloc__(self):
         _clear(<PyObject *>self)

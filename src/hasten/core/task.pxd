@@ -1,11 +1,13 @@
 cimport cython
+cimport hasten.core.handle as handle
 cimport hasten.core.ready as ready
 cimport hasten.core.state as state
+cimport hasten.core.waiters as waiters
 from hasten.core.future cimport Future
 from hasten.core.ready cimport Ready
 from hasten.core.roster cimport Node, Roster
 cimport hasten.kernel.step as step
-from hasten.kernel.step cimport Step
+from hasten.kernel.step cimport Outcome, Step
 
 cdef class Task(Future):
     cdef readonly object _coro      # None once it completed eagerly
@@ -29,7 +31,7 @@ cdef class Task(Future):
     @cython.locals(t=Task, seen=Task, steps=Py_ssize_t, limit=Py_ssize_t)
     cdef Task last_in_line(self)
     cdef int run(self) except -1
-    @cython.locals(st=Step)
+    @cython.locals(st=Step, out=Outcome)
     cdef int step_once(self, object context) except -1
     cdef int start(self, object name, object context) except -1
     @cython.locals(stepper=Step)
@@ -53,6 +55,8 @@ cdef class Task(Future):
     cdef int cancel_waiter(self) except -1
     cdef int step_again(self, object error) except -1
     cdef int end(self, int kind, object value) except -1
+    cdef int end_by(self, object exc) except -1
+    cdef int schedule_guarded(self) except -1
     cdef int restep(self) except -1
     cdef int stepped_too_late(self) except -1
     cdef inline int enlist(self) noexcept:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from asyncio import CancelledError, InvalidStateError
+from asyncio import CancelledError
 from collections.abc import Coroutine
 from contextvars import Context
 from types import FrameType
@@ -12,7 +12,7 @@ from typing import Any
 
 import cython
 
-from hasten.core import describe, ready, registry, state
+from hasten.core import describe, handle, ready, registry, report, state, waiters
 from hasten.core.future import Future
 from hasten.core.ready import Ready
 from hasten.core.roster import Roster
@@ -97,6 +97,7 @@ class Task(Future):
         self._num_cancels_requested = 0
         self._fut_waiter = self.pending_error = None
         self.start(name, context)
+        self.enlist()
         if eager_start and self._loop.is_running():
             self.start_eagerly()
             return
@@ -109,7 +110,7 @@ class Task(Future):
             raise
 
     def start(self, name: object, context: Context | None) -> int:
-        """What every new task needs but its first step."""
+        """What every new task needs but its first step and its place in the roster."""
         if context is not None and type(context) is not Context:
             raise TypeError(f"a contextvars.Context was expected as context, got {context!r}")
         global _numbers
@@ -120,18 +121,19 @@ class Task(Future):
         self._context = step.copy_context() if context is None else context
         self.log_destroy_pending = True
         self.note_origin()
-        self.enlist()
         return 0
 
     def start_eagerly(self) -> int:
         """The first step, inside the caller's."""
-        stepper = self.stepper
         try:
+            if step.running_loop() is not self._loop and asyncio._get_running_loop() is not self._loop:
+                raise RuntimeError(f"loop {describe.safe(self._loop)} is not the running loop")
             step.context_enter(self._context)
-        except RuntimeError:  # entered already: it will never run
+        except RuntimeError:  # also: the context is entered already. It will never run
             self.delist()
             self.log_destroy_pending = False
             raise
+        stepper = self.stepper
         ours = stepper.busy()
         before = stepper.swap(self)
         error = None
@@ -308,10 +310,7 @@ class Task(Future):
     def stepped_too_late(self) -> int:
         """Somebody ended the task behind its back, by Future.set_result(task, ...)."""
         self.delist()
-        exc = InvalidStateError(f"step(): already done: {self!r}")
-        self._loop.call_exception_handler(
-            {"message": f"Exception in callback of {self!r}", "exception": exc, "task": self}
-        )
+        report.ended_already(self)
         return 0
 
     def step_once(self, context: Context | None) -> int:
@@ -326,11 +325,12 @@ class Task(Future):
         if self.must_cancel:
             error = self.cancelled_error(error)
         if error is None:
-            value = st.send(self._coro, context)
+            out = st.send(self._coro, context)
         else:
-            value = st.throw(self._coro, context, error)
-        if st.kind != step.YIELDED:
-            return self.end(st.kind, value)
+            out = st.throw(self._coro, context, error)
+        value = step.take_value(out)
+        if out.kind != step.YIELDED:
+            return self.end(out.kind, value)
         if value is None:
             return self.restep()
         return self.wait_for(value)
@@ -353,7 +353,7 @@ class Task(Future):
     def cancelled_error(self, error: BaseException | None) -> BaseException | None:
         """The CancelledError to throw, unless one is on its way already."""
         self.must_cancel = False
-        if isinstance(error, CancelledError):
+        if step.is_instance(error, CancelledError):
             return error
         return self.make_cancelled()
 
@@ -365,11 +365,9 @@ class Task(Future):
                 return self.wait_for_other(y)
             f.blocking = False
             self._fut_waiter = y
-            if f.status != state.PENDING:
+            if not f.park(self):
                 f.call_back(self._wakeup, self._context) if self.foreign else self.restep()
-                return 0
-            f.park(self)
-            if self.must_cancel:
+            elif self.must_cancel:
                 self.cancel_waiter()
             return 0
         return self.wait_for_other(y)
@@ -378,27 +376,28 @@ class Task(Future):
         """A future that is not quite ours, or a mistake, which the coroutine is told of."""
         try:
             error = self.park_on(y)
-        except Exception as exc:  # its methods may be anybody's code
+        except BaseException as exc:  # its methods may be anybody's code
+            if handle.ends_loop(exc):
+                raise
             error = exc
         return 0 if error is None else self.step_again(error)
 
     def park_on(self, y: Any) -> BaseException | None:
         blocking = getattr(y, "_asyncio_future_blocking", None)
         if blocking is None:
-            if hasattr(y, "gi_frame"):
-                return RuntimeError(f"yield was used instead of yield from for generator in task {self!r} with {y!r}")
-            return RuntimeError(f"Task got bad yield: {y!r}")
+            return describe.bad_yield(self, y)
         loop = y.get_loop() if hasattr(y, "get_loop") else y._loop
-        if loop is not self._loop:
-            return RuntimeError(f"Task {self!r} got Future {y!r} attached to a different loop")
-        if not blocking:
-            return RuntimeError(f"yield was used instead of yield from in task {self!r} with {y!r}")
-        if y is self:
-            return RuntimeError(f"Task cannot await on itself: {self!r}")
+        if loop is not self._loop or not blocking or y is self:
+            return describe.bad_await(self, y, loop, blocking)
         y._asyncio_future_blocking = False
-        y.add_done_callback(self._wakeup, context=self._context)
-        self._fut_waiter = y
-        if self.must_cancel:
+        self._fut_waiter = y  # first: what follows may be anybody's code, and has to find the task parked
+        try:
+            y.add_done_callback(self._wakeup, context=self._context)
+        except BaseException:
+            if self._fut_waiter is y:
+                self._fut_waiter = None
+            raise
+        if self.must_cancel and self._fut_waiter is y:
             self.cancel_waiter()
         return None
 
@@ -407,10 +406,8 @@ class Task(Future):
         try:
             if self._fut_waiter.cancel(msg=self.cancel_message):
                 self.must_cancel = False
-        except Exception as exc:
-            message = f"cancel() failed of what {self!r} waits for"
-            # not as "task": the handler would have to run in its context, where we may be
-            self._loop.call_exception_handler({"message": message, "exception": exc})
+        except BaseException as exc:
+            report.escaped(self._loop, exc, f"cancel() failed of what {describe.safe(self)} waits for")
         return 0
 
     def step_again(self, error: BaseException) -> int:
@@ -421,28 +418,48 @@ class Task(Future):
     def end(self, kind: int, value: Any) -> int:
         """The coroutine returned or raised."""
         self.delist()
-        if kind == step.RETURNED:
-            if self.must_cancel:  # cancelled right before it returned
-                self.must_cancel = False
-                self.status = state.CANCELLED
-            else:
-                self.outcome = value
-                self.status = state.FINISHED
-            return self.schedule()
-        self.error = value
-        if isinstance(value, CancelledError):
+        if kind != step.RETURNED:
+            return self.end_by(value)
+        if self.status != state.PENDING:
+            return self.stepped_too_late()
+        if self.must_cancel:  # cancelled right before it returned
+            self.must_cancel = False
             self.status = state.CANCELLED
-            self.cancel_message = None  # this error has it; who asks after the first gets a CancelledError without
-            return self.schedule()
-        if isinstance(value, StopIteration):
-            self.error = RuntimeError("coroutine raised StopIteration")
-            self.error.__cause__ = value
-        self.error_tb = value.__traceback__
-        self.status = state.FINISHED
-        self.schedule()
-        self.log_tb = True
-        if isinstance(value, (KeyboardInterrupt, SystemExit)):
-            raise value
+        else:
+            self.outcome = value
+            self.status = state.FINISHED
+        return self.schedule() if not self.guarded() else self.schedule_guarded()
+
+    def end_by(self, exc: Any) -> int:
+        """The coroutine raised. Whatever the exception's own class does, the task is done afterwards."""
+        cancelled = step.is_instance(exc, CancelledError)
+        error = exc
+        if step.is_instance(exc, StopIteration):
+            error = waiters.not_stopping(exc, "coroutine raised StopIteration")
+        tb = step.traceback_of(exc)
+        if self.status != state.PENDING:
+            if not cancelled and not handle.ends_loop(exc):
+                self.stepped_too_late()
+        else:
+            self.error = error
+            if cancelled:
+                self.status = state.CANCELLED
+                self.cancel_message = None  # this error has it; who asks after the first gets one without
+            else:
+                self.error_tb = tb
+                self.status = state.FINISHED
+                self.log_tb = True
+            self.schedule_guarded()
+        if handle.ends_loop(exc):
+            raise exc
+        return 0
+
+    def schedule_guarded(self) -> int:
+        """schedule(), where the loop may refuse somebody who waits: nobody who called us could hear of it."""
+        try:
+            self.schedule()
+        except BaseException as exc:
+            report.escaped(self._loop, exc, f"Exception in callback of {describe.safe(self)}", task=self)
         return 0
 
     # ---- showing --------------------------------------------------------------------------
@@ -455,22 +472,10 @@ class Task(Future):
             return
         if self.status == state.PENDING:
             if self.log_destroy_pending:
-                context = {"task": self, "message": "Task was destroyed but it is pending!"}
-                if self._source_traceback:
-                    context["source_traceback"] = self._source_traceback
-                self._loop.call_exception_handler(context)
+                report.lost(self, "Task was destroyed but it is pending!", task=self)
         elif self.log_tb and self.status == state.FINISHED:
             self.log_tb = False
-            self.report_lost("Task exception was never retrieved")
-
-    def report_lost(self, message: str) -> None:
-        context: dict[str, Any] = {"message": message, "exception": self.error, "future": self}
-        place = self.created_at()
-        if self._source_traceback:
-            context["source_traceback"] = self._source_traceback
-        elif place is not None:
-            context["created_at"] = f'File "{place[0]}", line {place[1]}, in {place[2]}'
-        self._loop.call_exception_handler(context)
+            report.unseen(self, "Task", self.error, self.created_at())
 
 
 def spawn(
@@ -494,9 +499,11 @@ def spawn(
     t._coro = coro
     t.start(name, context)
     if eager:
+        t.enlist()
         t.start_eagerly()
     else:
-        queue.push(t, ready.TASK)
+        queue.push(t, ready.TASK)  # may find no memory
+        t.enlist()
     return t
 
 

@@ -58,25 +58,22 @@ static inline PyObject *hasten_step_in(hasten_contexts *c, PyObject *snapshot) {
     return own;
 }
 
-/* Calls `cb(*args)` as in a copy of `snapshot`, to which only the caller may refer besides other sharers. new: as
- * hasten_call. ran_in becomes the copy when that has to be told from the snapshot afterwards. */
-static inline PyObject *hasten_call_shared(hasten_contexts *c, PyObject *snapshot, PyObject *cb, PyObject *args, int *kind) {
-    PyObject *res, *old, *own = hasten_step_in(c, snapshot);
-    if (own == NULL) { *kind = HASTEN_RAISED; return hasten_fetch_exc(); }
-    res = hasten_apply(cb, args, kind);
-    if (*kind == HASTEN_RETURNED && own != snapshot && hasten_vars(own) == hasten_vars(snapshot) && Py_REFCNT(own) == 2
+/* Calls `cb(*args)` as in a copy of `snapshot`, to which only the caller may refer besides other sharers. The outcome's
+ * context is the copy when that has to be told from the snapshot afterwards. */
+static inline hasten_outcome hasten_call_shared(hasten_contexts *c, PyObject *snapshot, PyObject *cb, PyObject *args) {
+    PyObject *own = hasten_step_in(c, snapshot);
+    hasten_outcome out;
+    if (own == NULL) return hasten_failed(snapshot);
+    out = hasten_apply(cb, args);
+    if (out.kind == HASTEN_RETURNED && own != snapshot && hasten_vars(own) == hasten_vars(snapshot) && Py_REFCNT(own) == 2
             && ((PyContext *)own)->ctx_weakreflist == NULL && c->inside == NULL && hasten_this_thread()->context == own) {
         c->inside = own;
-        return res;
+        return out;
     }
     if (PyContext_Exit(own) < 0) PyErr_Clear();
-    if (*kind == HASTEN_RAISED || hasten_vars(own) != hasten_vars(snapshot)) {
-        old = c->ran_in;
-        c->ran_in = own;
-        Py_XDECREF(old);
-    }
+    if (out.kind == HASTEN_RAISED || hasten_vars(own) != hasten_vars(snapshot)) out.context = own;
     else Py_DECREF(own);
-    return res;
+    return out;
 }
 
 static inline int hasten_holds_values(PyObject *context) {
@@ -93,6 +90,5 @@ static inline void hasten_forget_contexts(hasten_contexts *c) {
 static inline void hasten_drop_contexts(hasten_contexts *c) {
     hasten_step_out(c);
     Py_CLEAR(c->scratch);
-    Py_CLEAR(c->ran_in);
 }
 #endif

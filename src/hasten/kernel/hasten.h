@@ -120,41 +120,63 @@ static inline void hasten_rejoin(hasten_isolation *own) {
 
 enum { HASTEN_RAISED = -1, HASTEN_RETURNED = 0, HASTEN_YIELDED = 1 };
 
-/* After a throw() that gave `res`: tells a value returned from an exception. new */
-static inline PyObject *hasten_settle(PyObject *res, int *kind) {
+/* How it ended, in the caller's hands: whatever runs next (a destructor of an argument, say) may call and step others. */
+typedef struct {
+    PyObject *value;        /* new: what was yielded, returned or raised; never NULL */
+    PyObject *context;      /* new, or NULL: what it ran in, where that has to be told (contexts.h) */
+    int kind;
+} hasten_outcome;
+
+static inline hasten_outcome hasten_ended(int kind, PyObject *value) {
+    hasten_outcome out = {value, NULL, kind};
+    return out;
+}
+/* The current exception as the outcome. A callee may have failed without one: a mistake of extension modules. */
+static inline hasten_outcome hasten_failed(PyObject *culprit) {
+    PyObject *exc = hasten_fetch_exc();
+    if (exc == NULL) {
+        PyErr_Format(PyExc_SystemError, "%.200s returned NULL without setting an exception", Py_TYPE(culprit)->tp_name);
+        exc = hasten_fetch_exc();
+    }
+    return hasten_ended(HASTEN_RAISED, exc);
+}
+static inline PyObject *hasten_outcome_value(hasten_outcome out) { return out.value; }         /* hands it over */
+static inline PyObject *hasten_outcome_context(hasten_outcome out) { return out.context; }     /* hands it over */
+
+/* Sends None into `coro` inside `ctx` (None: we are inside already). */
+static inline hasten_outcome hasten_send(PyObject *coro, PyObject *ctx) {
+    hasten_outcome out = {NULL, NULL, HASTEN_RAISED};
+    if (ctx != Py_None && PyContext_Enter(ctx) < 0) return hasten_failed(ctx);
+    out.kind = (int)PyIter_Send(coro, Py_None, &out.value);
+    if (out.kind == HASTEN_RAISED) out = hasten_failed(coro);
+    if (ctx != Py_None && PyContext_Exit(ctx) < 0) PyErr_Clear();
+    return out;
+}
+
+/* After a throw() that gave `res`: tells a value returned from an exception. */
+static inline hasten_outcome hasten_settle(PyObject *res) {
     PyObject *exc, *val;
-    if (res != NULL) { *kind = HASTEN_YIELDED; return res; }
+    if (res != NULL) return hasten_ended(HASTEN_YIELDED, res);
     exc = hasten_fetch_exc();
-    if (exc == NULL) { *kind = HASTEN_RETURNED; return Py_NewRef(Py_None); }
-    if (!PyErr_GivenExceptionMatches(exc, PyExc_StopIteration)) { *kind = HASTEN_RAISED; return exc; }
+    if (exc == NULL) return hasten_ended(HASTEN_RETURNED, Py_NewRef(Py_None));
+    if (!PyErr_GivenExceptionMatches(exc, PyExc_StopIteration)) return hasten_ended(HASTEN_RAISED, exc);
     val = ((PyStopIterationObject *)exc)->value;
     val = Py_NewRef(val == NULL ? Py_None : val);
     Py_DECREF(exc);
-    *kind = HASTEN_RETURNED;
-    return val;
+    return hasten_ended(HASTEN_RETURNED, val);
 }
 
-/* Sends None into `coro` inside `ctx` (None: we are inside already). new: what was yielded, returned or raised; *kind says which. */
-static inline PyObject *hasten_send(PyObject *coro, PyObject *ctx, int *kind) {
-    PyObject *res = NULL;
-    if (ctx != Py_None && PyContext_Enter(ctx) < 0) { *kind = HASTEN_RAISED; return hasten_fetch_exc(); }
-    *kind = (int)PyIter_Send(coro, Py_None, &res);
-    if (*kind == HASTEN_RAISED) res = hasten_fetch_exc();
+/* Throws `exc` into `coro` inside `ctx`. */
+static inline hasten_outcome hasten_throw(PyObject *coro, PyObject *ctx, PyObject *exc, PyObject *name) {
+    hasten_outcome out;
+    if (ctx != Py_None && PyContext_Enter(ctx) < 0) return hasten_failed(ctx);
+    out = hasten_settle(PyObject_CallMethodOneArg(coro, name, exc));
     if (ctx != Py_None && PyContext_Exit(ctx) < 0) PyErr_Clear();
-    return res;
+    return out;
 }
 
-/* Throws `exc` into `coro` inside `ctx`. new, as hasten_send. */
-static inline PyObject *hasten_throw(PyObject *coro, PyObject *ctx, PyObject *exc, PyObject *name, int *kind) {
-    PyObject *res;
-    if (ctx != Py_None && PyContext_Enter(ctx) < 0) { *kind = HASTEN_RAISED; return hasten_fetch_exc(); }
-    res = hasten_settle(PyObject_CallMethodOneArg(coro, name, exc), kind);
-    if (ctx != Py_None && PyContext_Exit(ctx) < 0) PyErr_Clear();
-    return res;
-}
-
-/* Calls `cb(*args)`. new: the result, or the exception with *kind RAISED. */
-static inline PyObject *hasten_apply(PyObject *cb, PyObject *args, int *kind) {
+/* Calls `cb(*args)`. */
+static inline hasten_outcome hasten_apply(PyObject *cb, PyObject *args) {
     PyObject *res;
     Py_ssize_t n = PyTuple_GET_SIZE(args);
     PyTypeObject *t = Py_TYPE(cb);
@@ -162,32 +184,50 @@ static inline PyObject *hasten_apply(PyObject *cb, PyObject *args, int *kind) {
     if (t->tp_flags & Py_TPFLAGS_HAVE_VECTORCALL) memcpy(&f, (char *)cb + t->tp_vectorcall_offset, sizeof f);
     if (f != NULL) res = f(cb, &PyTuple_GET_ITEM(args, 0), (size_t)n, NULL);
     else res = PyObject_Call(cb, args, NULL);
-    *kind = HASTEN_RETURNED;
-    if (res != NULL) return res;
-    *kind = HASTEN_RAISED;
-    res = hasten_fetch_exc();
-    if (res != NULL) return res;
-    PyErr_Format(PyExc_SystemError, "%R returned NULL without setting an exception", cb);
-    return hasten_fetch_exc();
+    return res != NULL ? hasten_ended(HASTEN_RETURNED, res) : hasten_failed(cb);
 }
 
-/* Calls `cb(*args)` inside `ctx`. new, as hasten_apply. */
-static inline PyObject *hasten_call(PyObject *ctx, PyObject *cb, PyObject *args, int *kind) {
-    PyObject *res;
-    if (PyContext_Enter(ctx) < 0) { *kind = HASTEN_RAISED; return hasten_fetch_exc(); }
-    res = hasten_apply(cb, args, kind);
+/* Calls `cb(*args)` inside `ctx`. */
+static inline hasten_outcome hasten_call(PyObject *ctx, PyObject *cb, PyObject *args) {
+    hasten_outcome out;
+    if (PyContext_Enter(ctx) < 0) return hasten_failed(ctx);
+    out = hasten_apply(cb, args);
     if (PyContext_Exit(ctx) < 0) PyErr_Clear();
-    return res;
+    return out;
 }
 
 /* callable(o) */
 static inline int hasten_is_callable(PyObject *o) { return Py_TYPE(o)->tp_call != NULL; }
 
+/* Is `f` of a type whose `==` is known here: by identity, or a method's? */
+static inline int hasten_compares_plainly(PyObject *f) {
+    return Py_TYPE(f)->tp_richcompare == PyBaseObject_Type.tp_richcompare || PyMethod_Check(f) || PyCFunction_CheckExact(f);
+}
+/* a == b for callbacks, without running anything: 1, 0, or -1 where only `==` knows. */
+static inline int hasten_same_callback(PyObject *a, PyObject *b) {
+    if (a == b) return 1;
+    if (!hasten_compares_plainly(a) || !hasten_compares_plainly(b)) return -1;
+    if (Py_TYPE(a) != Py_TYPE(b)) return 0;
+    if (PyMethod_Check(a)) {
+        if (PyMethod_GET_SELF(a) != PyMethod_GET_SELF(b)) return 0;
+        return hasten_same_callback(PyMethod_GET_FUNCTION(a), PyMethod_GET_FUNCTION(b));
+    }
+    if (PyCFunction_CheckExact(a))
+        return PyCFunction_GET_SELF(a) == PyCFunction_GET_SELF(b) && PyCFunction_GET_FUNCTION(a) == PyCFunction_GET_FUNCTION(b);
+    return 0;
+}
+/* Could the callback `f` be a method of `o`? 0 or, where it is or nobody knows, -1. */
+static inline int hasten_may_be_method(PyObject *f, PyObject *o) {
+    if (!hasten_compares_plainly(f)) return -1;
+    if (PyMethod_Check(f)) return PyMethod_GET_SELF(f) == o ? -1 : 0;
+    if (PyCFunction_CheckExact(f)) return PyCFunction_GET_SELF(f) == o ? -1 : 0;
+    return 0;
+}
+
 /* What contexts.h keeps for a loop. */
 typedef struct {
     PyObject *scratch;      /* a copy to enter; owned, or NULL */
     PyObject *inside;       /* the copy that the thread is inside of, though nothing runs in it; owned, or NULL */
-    PyObject *ran_in;       /* what the latest callback ran in, if that has to be told from its snapshot; owned, or NULL */
 } hasten_contexts;
 
 /* ---- slots of a type that Cython cannot write ---------------------------------------------- */

@@ -5,18 +5,26 @@ cdef extern from "hasten.h":
     ctypedef struct hasten_contexts:
         PyObject *scratch
         PyObject *inside
-        PyObject *ran_in
     ctypedef struct hasten_isolation:
         pass
     void _isolate "hasten_isolate"(hasten_isolation *own) noexcept
     void _rejoin "hasten_rejoin"(hasten_isolation *own) noexcept
-    object _send "hasten_send"(object coro, object ctx, int *kind)
-    object _throw "hasten_throw"(object coro, object ctx, object exc, object name, int *kind)
-    object _call "hasten_call"(object ctx, object cb, object args, int *kind)
+    # how a send, throw or call ended. Every call of take_value() hands over the value, so there has to be one of it
+    ctypedef struct Outcome "hasten_outcome":
+        PyObject *value
+        PyObject *context       # what it ran in, where that has to be told from a snapshot; else NULL
+        int kind
+    object take_value "hasten_outcome_value"(Outcome out)
+    object take_context "hasten_outcome_context"(Outcome out)
+    Outcome _send "hasten_send"(object coro, object ctx) noexcept
+    Outcome _throw "hasten_throw"(object coro, object ctx, object exc, object name) noexcept
+    Outcome _call "hasten_call"(object ctx, object cb, object args) noexcept
     object copy_context "PyContext_CopyCurrent"()
     bint is_native_coroutine "PyCoro_CheckExact"(object) noexcept
     double monotonic "hasten_monotonic"() noexcept
     bint is_callable "hasten_is_callable"(object) noexcept
+    int same_callback "hasten_same_callback"(object a, object b) noexcept
+    int may_be_method "hasten_may_be_method"(object f, object o) noexcept
     int context_enter "PyContext_Enter"(object ctx) except -1
     int context_exit "PyContext_Exit"(object ctx) except -1
     bint sole "hasten_sole"(object o) noexcept
@@ -36,8 +44,7 @@ cdef enum Kind:
 
 @cython.final
 cdef class Step:
-    """One per loop: sends into coroutines, publishes the current task, remembers how a step ended."""
-    cdef int kind               # of the latest send, throw or call
+    """One per loop: sends into coroutines, calls callbacks, publishes the current task."""
     cdef PyObject *current      # the task published as current, borrowed: the ready queue or a caller holds it
     cdef object loop            # None once it is closed
     cdef Py_hash_t loop_hash
@@ -45,12 +52,12 @@ cdef class Step:
     cdef void *table            # where the loop stands in asyncio's dict of current tasks; a hint
     cdef Py_ssize_t at
 
-    cdef inline object send(self, object coro, object ctx):
-        return _send(coro, ctx, &self.kind)
-    cdef inline object throw(self, object coro, object ctx, object exc):
-        return _throw(coro, ctx, exc, _name_throw, &self.kind)
-    cdef inline object call(self, object ctx, object cb, object args):
-        return _call(ctx, cb, args, &self.kind)
+    cdef inline Outcome send(self, object coro, object ctx) noexcept:
+        return _send(coro, ctx)
+    cdef inline Outcome throw(self, object coro, object ctx, object exc) noexcept:
+        return _throw(coro, ctx, exc, _name_throw)
+    cdef inline Outcome call(self, object ctx, object cb, object args) noexcept:
+        return _call(ctx, cb, args)
     cdef inline int enter(self, object task) except -1:
         if self.current != <PyObject *>task:
             self.publish(task)
@@ -66,11 +73,7 @@ cdef class Step:
         self.current = NULL
         return 0
     cdef int publish(self, object task) except -1
-    cdef object call_shared(self, object context, object cb, object args)
-    cdef inline bint ran_apart(self) noexcept:
-        """Has take_context() something to give?"""
-        return self.contexts.ran_in != NULL
-    cdef object take_context(self)
+    cdef Outcome call_shared(self, object context, object cb, object args) noexcept
     cdef inline int step_out(self) except -1:
         """Leaves the context that call_shared() has stayed inside of: what runs next enters none of its own."""
         if self.contexts.inside != NULL:
@@ -84,6 +87,9 @@ cdef class Step:
 cdef object _name_throw
 cdef int drop_attributes(object obj) except -1
 
+cdef inline bint ran_apart(Outcome out) noexcept:
+    """Has take_context() something to give? It has to be taken then."""
+    return out.context != NULL
 cdef object snapshot()
 cdef object origin(int *lasti)
 cdef object origin_place(object code, int lasti)

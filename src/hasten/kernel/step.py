@@ -10,8 +10,8 @@ import warnings
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from contextvars import copy_context as copy_context
-from types import CodeType, CoroutineType, FrameType, TracebackType
-from typing import Any, TypeGuard, TypeVar
+from types import CodeType, CoroutineType, FrameType, FunctionType, TracebackType
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 _T = TypeVar("_T")
 RAISED, RETURNED, YIELDED = -1, 0, 1
@@ -21,7 +21,18 @@ monotonic = time.monotonic
 is_callable = callable
 
 
+def same_callback(a: object, b: object) -> int:
+    """a == b for callbacks, without running anything: 1, 0, or -1 where only `==` knows."""
+    return 1 if a is b else -1
+
+
+def may_be_method(f: object, o: object) -> int:
+    """Could the callback `f` be a method of `o`? 0 or, where it is or nobody knows, -1."""
+    return 0 if type(f) is FunctionType else -1
+
+
 _globals = globals()
+_stop_value: Any = StopIteration.__dict__["value"]
 _current_task = asyncio.current_task  # as it is now: install() puts ours under its name
 # whose frames drive coroutines and callbacks
 _DRIVERS = (__name__, "hasten.core.handle", "hasten.core.task", "hasten.core.scheduler")
@@ -29,10 +40,10 @@ _DRIVERS = (__name__, "hasten.core.handle", "hasten.core.task", "hasten.core.sch
 
 def _caught(exc: BaseException) -> BaseException:
     """Takes the frames of this file off its traceback: C code has none there, and they would hold the exception."""
-    tb = exc.__traceback__
+    tb = traceback_of(exc)
     while tb is not None and tb.tb_frame.f_globals is _globals:
         tb = tb.tb_next
-    exc.__traceback__ = tb
+    set_traceback(exc, tb)
     while tb is not None:
         while tb.tb_next is not None and tb.tb_next.tb_frame.f_globals is _globals:
             tb.tb_next = tb.tb_next.tb_next
@@ -40,43 +51,53 @@ def _caught(exc: BaseException) -> BaseException:
     return exc
 
 
-class Step:
-    """One per loop: sends into coroutines, publishes the current task, remembers how a step ended."""
+class _Outcome(NamedTuple):
+    """How a send, throw or call ended."""
 
+    value: Any
     kind: int
+
+
+def take_value(out: _Outcome) -> Any:
+    """What was yielded, returned or raised. In C this hands it over: to be called once."""
+    return out.value
+
+
+def ran_apart(out: _Outcome) -> bool:
+    """Has take_context() something to give? It has to be taken then."""
+    return False
+
+
+def take_context(out: _Outcome) -> Context:
+    """The context that call_shared() ran in, if it can be told from its snapshot."""
+    raise NotImplementedError("here a snapshot is the caller's own")
+
+
+class Step:
+    """One per loop: sends into coroutines, calls callbacks, publishes the current task."""
 
     def __init__(self, loop: Any) -> None:
         self.loop = loop
-        self.kind = RETURNED
         self.current: Any = None
         self._ended: FrameType | None = None  # our innermost frame of what ended last
 
-    def send(self, coro: Coroutine[Any, Any, Any], ctx: Context | None) -> Any:
+    def send(self, coro: Coroutine[Any, Any, Any], ctx: Context | None) -> _Outcome:
         return self._drive(ctx, coro.send, None)
 
-    def throw(self, coro: Coroutine[Any, Any, Any], ctx: Context | None, exc: BaseException) -> Any:
+    def throw(self, coro: Coroutine[Any, Any, Any], ctx: Context | None, exc: BaseException) -> _Outcome:
         return self._drive(ctx, coro.throw, exc)
 
-    def call(self, ctx: Context, cb: Callable[..., Any] | None, args: tuple[Any, ...]) -> Any:
+    def call(self, ctx: Context, cb: Callable[..., Any] | None, args: tuple[Any, ...]) -> _Outcome:
         try:
-            value = Context.run(ctx, cb, *args)  # type: ignore[arg-type]  # TypeError for what is no context
-            self.kind = RETURNED
+            out = _Outcome(Context.run(ctx, cb, *args), RETURNED)  # type: ignore[arg-type]  # TypeError: no context
         except BaseException as exc:
-            value, self.kind = _caught(exc), RAISED
+            out = _Outcome(_caught(exc), RAISED)
         self._ended = sys._getframe()
-        return value
+        return out
 
-    def call_shared(self, context: Context, cb: Callable[..., Any] | None, args: tuple[Any, ...]) -> Any:
+    def call_shared(self, context: Context, cb: Callable[..., Any] | None, args: tuple[Any, ...]) -> _Outcome:
         """call(): here a snapshot() is the caller's own."""
         return self.call(context, cb, args)
-
-    def ran_apart(self) -> bool:
-        """Has take_context() something to give?"""
-        return False
-
-    def take_context(self) -> Context | None:
-        """The context that the latest call_shared() ran in, if it can be told from its snapshot; or None."""
-        return None
 
     def step_out(self) -> int:
         """Leaves the context that call_shared() has stayed inside of: here there is none."""
@@ -86,17 +107,15 @@ class Step:
         """Nothing is kept here."""
         return 0
 
-    def _drive(self, ctx: Context | None, fn: Callable[[Any], Any], arg: Any) -> Any:
+    def _drive(self, ctx: Context | None, fn: Callable[[Any], Any], arg: Any) -> _Outcome:
         try:
-            value = fn(arg) if ctx is None else Context.run(ctx, fn, arg)
-            self.kind = YIELDED
+            return _Outcome(fn(arg) if ctx is None else Context.run(ctx, fn, arg), YIELDED)
         except StopIteration as exc:
-            value, self.kind = exc.value, RETURNED
-            self._ended = sys._getframe()
+            out = _Outcome(_stop_value.__get__(exc), RETURNED)
         except BaseException as exc:
-            value, self.kind = _caught(exc), RAISED
-            self._ended = sys._getframe()
-        return value
+            out = _Outcome(_caught(exc), RAISED)
+        self._ended = sys._getframe()
+        return out
 
     def _forget(self) -> None:
         """The frame of a coroutine or a callback, which a traceback may keep, leads to those of ours that drove it.

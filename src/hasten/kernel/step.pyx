@@ -18,7 +18,7 @@ cdef extern from "internals.h":
 
 cdef extern from "contexts.h":
     object hasten_snapshot()
-    object hasten_call_shared(hasten_contexts *c, object snapshot, object cb, object args, int *kind)
+    Outcome hasten_call_shared(hasten_contexts *c, object snapshot, object cb, object args) noexcept
     void hasten_step_out(hasten_contexts *c) noexcept
     void hasten_forget_contexts(hasten_contexts *c) noexcept
     void hasten_drop_contexts(hasten_contexts *c) noexcept
@@ -174,18 +174,9 @@ cdef class Step:
         self.loop = None
         return 0
 
-    cdef object call_shared(self, object context, object cb, object args):
+    cdef Outcome call_shared(self, object context, object cb, object args) noexcept:
         """call() as in a copy of a snapshot(); take_context() tells whether that has to be known afterwards."""
-        return hasten_call_shared(&self.contexts, context, cb, args, &self.kind)
-
-    cdef object take_context(self):
-        """The context that the latest call_shared() ran in, which can be told from a copy of its snapshot."""
-        if self.contexts.ran_in == NULL:
-            return None
-        context = <object>self.contexts.ran_in
-        Py_DECREF(context)
-        self.contexts.ran_in = NULL
-        return context
+        return hasten_call_shared(&self.contexts, context, cb, args)
 
     cdef int _step_out(self) except -1:
         hasten_step_out(&self.contexts)

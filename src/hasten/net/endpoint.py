@@ -292,12 +292,8 @@ class Endpoint(Watch):
     def tell(self, message: str, exc: BaseException, protocol: Any) -> int:
         """Hands an error to the loop's exception handler, whose own errors are logged; what ends the loop passes."""
         self.let_pass(exc)
-        loop: Any = self.scheduler  # stays, when _loop is gone
-        try:
-            loop.call_exception_handler({"message": message, "exception": exc, "transport": self, "protocol": protocol})
-        except BaseException as error:
-            self.let_pass(error)
-            report.log_failure("Exception in call_exception_handler()")
+        # the scheduler stays, when _loop is gone
+        report.tell(self.scheduler, {"message": message, "exception": exc, "transport": self, "protocol": protocol})
         return 0
 
     def let_pass(self, exc: BaseException) -> int:

@@ -1,0 +1,77 @@
+"""Who waits for a future: Handles that lack their arguments yet, tasks, and futures that collect."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import cython
+
+from hasten.core import describe
+from hasten.core.handle import Handle
+from hasten.kernel import step
+
+UNKNOWN, NONE = -2, -1
+
+
+def callback_of(entry: Any) -> Any:
+    """What somebody who waits has given, or would have, to add_done_callback()."""
+    return cython.cast(Handle, entry)._callback if type(entry) is Handle else entry._wakeup
+
+
+def is_callback(entry: Any, fn: Any) -> int:
+    """callback_of(entry) == fn, or -1 if nobody knows without asking them."""
+    if type(entry) is Handle:
+        return step.same_callback(cython.cast(Handle, entry)._callback, fn)
+    return step.may_be_method(fn, entry)
+
+
+def find(entries: list[Any], fn: Any) -> int:
+    """The index of the only one whose callback is `fn`; NONE; UNKNOWN: several, or `==` has to tell. Runs nothing."""
+    found = NONE
+    for i, entry in enumerate(entries):
+        same = is_callback(entry, fn)
+        if same < 0 or (same and found != NONE):
+            return UNKNOWN
+        if same:
+            found = i
+    return found
+
+
+def equal(entries: list[Any], fn: Any) -> set[int]:
+    """The identities of those whose callback is `fn`, by `==`, which may be anything and do anything."""
+    return {id(entry) for entry in entries if callback_of(entry) == fn}
+
+
+def check_loop(loop: Any, ours: bool) -> int:
+    """RuntimeError if nobody can be woken on a loop: it is closed, or another thread's."""
+    if loop.is_closed():
+        raise RuntimeError("Event loop is closed")
+    if not ours and loop.get_debug() and loop.is_running() and asyncio._get_running_loop() is not loop:
+        raise RuntimeError(describe.WRONG_THREAD)
+    return 0
+
+
+def done_already(fut: Any) -> BaseException:
+    return asyncio.InvalidStateError(f"invalid state: {describe.safe(fut)} is done already")
+
+
+def as_exception(exception: Any) -> BaseException:
+    """What set_exception() was given, an instance or a class, as what can be raised where the future is awaited."""
+    if step.is_subclass(exception, BaseException):
+        exception = exception()
+    if not step.is_instance(exception, BaseException):
+        raise TypeError(f"invalid exception object: an exception was expected, got {describe.safe(exception)}")
+    if step.is_instance(exception, StopIteration):
+        return not_stopping(
+            exception, "StopIteration interacts badly with generators and cannot be raised into a Future"
+        )
+    return exception  # type: ignore[no-any-return]
+
+
+def not_stopping(exc: Any, message: str) -> BaseException:
+    """What stands for a StopIteration, which would end the generator that awaits instead of reaching it."""
+    stand_in = RuntimeError(message)
+    step.set_cause(stand_in, exc)
+    step.set_context(stand_in, exc)
+    return stand_in
