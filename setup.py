@@ -17,6 +17,7 @@ LINUX = sys.platform == "linux"
 # A leaf hides pointers and CPython's slots; it has a plain Python twin of the same name.
 LEAVES = [
     "kernel/step",
+    "kernel/functions",
     "kernel/sockio",
     "kernel/link",
     "kernel/interpreter",
@@ -67,7 +68,8 @@ DIRECTIVES = {
     "wraparound": True,
     "initializedcheck": False,
     "cdivision": True,
-    "embedsignature": False,
+    "embedsignature": True,  # for inspect.signature(); not shown in __doc__
+    "embedsignature.format": "clinic",
     "binding": False,
 }
 
@@ -76,12 +78,13 @@ def flags() -> tuple[list[str], list[str]]:
     """Compiler and linker flags."""
     if os.name == "nt":
         return [], []
+    forced = ["-include", "rooms.h"]
     if os.environ.get("HASTEN_SANITIZE"):
         san = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
-        return ["-O1", "-g", "-fno-strict-aliasing", "-fwrapv", *san], san
+        return [*forced, "-O1", "-g", "-fno-strict-aliasing", "-fwrapv", *san], san
     optimized = ["-O2", "-g0", "-fno-strict-aliasing", "-fwrapv", "-fno-semantic-interposition", "-fvisibility=hidden"]
     # A function that begins in the middle of a cache line, or not, made up to 20 % in some workloads, by chance.
-    return [*optimized, "-falign-functions=64"], []
+    return [*forced, *optimized, "-falign-functions=64"], []
 
 
 # Where a compiled `except` begins, Cython keeps what is being handled, to put it back where the `except` ends. It keeps

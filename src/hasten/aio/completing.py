@@ -17,7 +17,7 @@ from hasten.aio.arrivals import Arrivals
 from hasten.core import native, state
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
-from hasten.kernel import deques, step
+from hasten.kernel import deques, functions, step
 
 
 @cython.cclass
@@ -169,6 +169,8 @@ class Next(NativeCoroutine):
         return self.fail(exc)
 
 
+@functions.function
+@cython.binding(True)
 def as_completed(fs: Any, *, timeout: float | None = None, limit: int | None = None) -> Any:
     """Iterates over awaitables as they complete.
 

@@ -22,3 +22,6 @@ async def wait_until_set(finished: Any, queue: Any) -> None:
     """Queue.join()."""
     if queue._unfinished_tasks > 0:
         await finished.wait()
+
+
+wait_until_set.__name__, wait_until_set.__qualname__ = "join", "Queue.join"  # whose coroutine it is

@@ -14,7 +14,7 @@ from hasten.aio import collecting
 from hasten.aio.collecting import Collector
 from hasten.core import state
 from hasten.core.future import Future
-from hasten.kernel import deques, step
+from hasten.kernel import deques, functions, step
 
 
 @cython.cclass
@@ -114,6 +114,8 @@ class GatheringFuture(Collector):
         return child.result() if exc is None else exc
 
 
+@functions.function
+@cython.binding(True)
 def gather(*coros_or_futures: Any, return_exceptions: bool = False, limit: int | None = None) -> Any:
     """Runs awaitables concurrently; the future it returns gives the list of their results, in their order.
 

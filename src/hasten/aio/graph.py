@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hasten.aio.edges import awaited_by
+from hasten.kernel.step import Awaitable
 
 if sys.version_info >= (3, 14):
     from asyncio import FrameCallGraphEntry, FutureCallGraph
@@ -69,6 +70,8 @@ def _wrapped(awaitable: Any) -> Any:
 
 
 def _own_frame(coro: Any) -> FrameType | None:
+    if isinstance(coro, Awaitable):  # a native one: its frame is for show
+        return None
     for field, _ in _FIELDS:
         frame = getattr(coro, field, None)
         if isinstance(frame, FrameType):
@@ -91,7 +94,7 @@ def _suspended_stack(coro: Any) -> list[FrameType]:
     while coro is not None and id(coro) not in seen:  # a class of somebody's own may lead round in a circle
         seen[id(coro)] = coro
         frame = _own_frame(coro)
-        if frame is not None:  # it has none once it is finished, and hasten's own never have
+        if frame is not None:  # it has none once it is finished
             frames.append(frame)
         coro = _awaited(coro)
     return frames

@@ -24,7 +24,7 @@ from hasten.aio.coroutines import enter_by_acquire
 from hasten.core import native, state
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
-from hasten.kernel import deques, step
+from hasten.kernel import deques, functions, step
 
 # ---- the line of waiters ------------------------------------------------------------------
 
@@ -68,6 +68,7 @@ def leave(waiters: Any, fut: Future[Any]) -> int:
 # ---- Lock ---------------------------------------------------------------------------------
 
 
+@cython.binding(True)
 @cython.cclass
 class Lock(LoopBound):
     """A mutual exclusion lock for tasks, used as `async with lock: ...`.
@@ -196,6 +197,7 @@ class LockAcquire(NativeCoroutine):
 # ---- Event --------------------------------------------------------------------------------
 
 
+@cython.binding(True)
 @cython.cclass
 class Event(LoopBound):
     """A flag that tasks wait for. It is unset at first."""
@@ -270,6 +272,7 @@ class EventWait(NativeCoroutine):
 # ---- Semaphore ----------------------------------------------------------------------------
 
 
+@cython.binding(True)
 @cython.cclass
 class Semaphore(LoopBound):
     """Lets a number of tasks in at a time, used as `async with semaphore: ...`.
@@ -318,6 +321,8 @@ class Semaphore(LoopBound):
 
     def try_acquire(self) -> bool:
         """Takes a place if one is free and nobody is in line."""
+        if type(self) is not Semaphore and type(self) is not BoundedSemaphore and self.locked():
+            return False  # a subclass may have another locked()
         if self.free_places <= 0 or not nobody_waits(self._waiters):
             return False
         self.free_places -= 1
@@ -358,6 +363,7 @@ class Semaphore(LoopBound):
         return native.nothing  # type: ignore[return-value]
 
 
+@cython.binding(True)
 @cython.cclass
 class BoundedSemaphore(Semaphore):
     """A Semaphore that notices when more is released than was acquired.
@@ -432,3 +438,8 @@ for _cls in (LockAcquire, EventWait, SemaphoreAcquire):
 
 for _primitive in (Lock, Event, Semaphore, BoundedSemaphore):
     step.refuse_await(_primitive)
+
+functions.publish(Lock, "()", "acquire", "__aenter__", "__aexit__")
+functions.publish(Event, "()", "wait")
+functions.publish(Semaphore, "(value=1)", "acquire", "__aenter__", "__aexit__")
+functions.publish(BoundedSemaphore, "(value=1)")

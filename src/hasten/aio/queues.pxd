@@ -27,6 +27,7 @@ cdef class Queue(LoopBound):
     cdef object take(self)
     cdef object get_or_hand_on(self)
     cdef int wake_next(self, object waiters) except -1
+    cdef int wake_first(self, object waiters) except -1
 
 cdef bint withdraw(Future waiter, object line) except -1
 

@@ -27,7 +27,7 @@ from hasten.aio.locks import Event
 from hasten.core import native, state
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
-from hasten.kernel import deques, step
+from hasten.kernel import deques, functions, step
 
 if sys.version_info >= (3, 13):
     from asyncio import QueueShutDown
@@ -40,6 +40,7 @@ else:
 DERIVED, FIFO, HEAP, LIFO = 0, 1, 2, 3
 
 
+@cython.binding(True)
 @cython.cclass
 class Queue(LoopBound):
     """Items come out in the order in which they went in. Not safe between threads.
@@ -256,11 +257,18 @@ class Queue(LoopBound):
                 self._finished.set()
         # All look again, and find that there is nothing to wait for.
         while self._getters:
-            self.wake_next(self._getters)
+            self.wake_first(self._getters)
         while self._putters:
-            self.wake_next(self._putters)
+            self.wake_first(self._putters)
 
     def wake_next(self, waiters: Any) -> int:
+        """wake_first(), as a subclass may have it."""
+        if self.kind != 0:
+            return self.wake_first(waiters)
+        self._wakeup_next(waiters)
+        return 0
+
+    def wake_first(self, waiters: Any) -> int:
         """Wakes the first that still waits."""
         while deques.size(waiters) != 0:
             waiter = deques.shift(waiters)
@@ -273,7 +281,7 @@ class Queue(LoopBound):
         return 0
 
     def _wakeup_next(self, waiters: Any) -> None:
-        self.wake_next(waiters)
+        self.wake_first(waiters)
 
 
 def withdraw(waiter: Future, line: Any) -> bool:
@@ -432,6 +440,7 @@ def keep_put(ended: QueuePut) -> int:
     return 0
 
 
+@cython.binding(True)
 @cython.cclass
 class PriorityQueue(Queue):
     """The smallest item comes out first. Items are often tuples: (priority, data)."""
@@ -463,6 +472,7 @@ def _unpush(heap: list[Any], item: object) -> None:
     heap.pop()
 
 
+@cython.binding(True)
 @cython.cclass
 class LifoQueue(Queue):
     """The item that was put last comes out first."""
@@ -472,3 +482,8 @@ class LifoQueue(Queue):
 
     def _get(self) -> Any:
         return self._queue.pop()
+
+
+functions.publish(Queue, "(maxsize=0)", "get", "put", "join")
+for _cls in (PriorityQueue, LifoQueue):
+    functions.publish(_cls, "(maxsize=0)")

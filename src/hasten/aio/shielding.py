@@ -12,7 +12,7 @@ from hasten.aio import collecting, spawning
 from hasten.aio.collecting import Collector
 from hasten.core import state
 from hasten.core.future import Future
-from hasten.kernel import step
+from hasten.kernel import functions, step
 
 _T = TypeVar("_T")
 
@@ -62,6 +62,8 @@ class Shield(Collector):
         return 0
 
 
+@functions.function
+@cython.binding(True)
 def shield(arg: Awaitable[_T]) -> asyncio.Future[_T]:
     """Waits for an awaitable without cancelling it when the waiter is cancelled.
 

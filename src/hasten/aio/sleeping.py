@@ -7,6 +7,7 @@ import collections.abc
 import math
 import warnings
 from collections.abc import Coroutine
+from types import CodeType, CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import cython
@@ -16,7 +17,7 @@ from hasten.core import handle, state
 from hasten.core.future import Future
 from hasten.core.handle import TimerHandle
 from hasten.core.scheduler import Scheduler
-from hasten.kernel import step
+from hasten.kernel import codes, functions, step
 from hasten.kernel.step import Awaitable
 
 _T = TypeVar("_T")
@@ -37,6 +38,11 @@ class Sleep(Awaitable):
     __name__ = __qualname__ = "sleep"
     if not cython.compiled:
         delay = result = future = timer = foreign_timer = None
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "__qualname__":  # only the class has it
+                return type(self).__qualname__
+            raise AttributeError(f"'coroutine' object has no attribute {name!r}")
 
     def resume(self) -> int:
         if self.stage == 0:
@@ -133,6 +139,46 @@ class Sleep(Awaitable):
         self.future = self.value = None
         return step.RETURNED
 
+    # ---- what shows it --------------------------------------------------------------------
+
+    @property
+    def cr_await(self) -> Any:
+        """What it waits for, or None."""
+        return self.future
+
+    @property
+    def cr_frame(self) -> FrameType | None:
+        """A frame to look at (nothing runs in it), until it has ended."""
+        return None if self.stage == 2 else codes.frame_of(self)
+
+    @property
+    def cr_code(self) -> CodeType:
+        """sleep()'s code."""
+        return codes.coroutine_code(self)
+
+    @property
+    def cr_origin(self) -> None:
+        """None: where it was made is not recorded."""
+        return None
+
+    @property
+    def cr_running(self) -> bool:
+        """Does it run?"""
+        return bool(self.running)
+
+    @property
+    def cr_suspended(self) -> bool:
+        """Is it suspended?"""
+        return (self.stage == 1 or self.stage == 3) and not self.running
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("cannot pickle 'coroutine' object")
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        # inspect.iscoroutine() holds
+        return CoroutineType
+
     def __repr__(self) -> str:
         return f"<coroutine object sleep at {id(self):#x}>"
 
@@ -182,6 +228,8 @@ if TYPE_CHECKING:
     def sleep(delay: float, result: _T) -> Coroutine[Any, Any, _T]: ...
 
 
+@functions.coroutine_function
+@cython.binding(True)
 def sleep(delay: float, result: Any = None) -> Any:
     """A coroutine that ends after `delay` seconds (never earlier) and returns `result`.
 

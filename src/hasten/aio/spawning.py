@@ -14,12 +14,14 @@ from hasten.aio.coroutines import await_it
 from hasten.core import task as tasks
 from hasten.core.scheduler import Scheduler
 from hasten.core.task import Task
-from hasten.kernel import step
+from hasten.kernel import functions, step
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound="asyncio.Future[Any]")
 
 
+@functions.function
+@cython.binding(True)
 def create_task(
     coro: Coroutine[Any, Any, _T], *, name: object = None, context: Context | None = None, **kwargs: Any
 ) -> Task[_T]:
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
     ) -> asyncio.Task[_T]: ...
 
 
+@functions.function
+@cython.binding(True)
 def ensure_future(coro_or_future: Any, *, loop: Any = None) -> Any:
     """A coroutine or another awaitable becomes a task of `loop` (default: the running one); a future stays itself.
 

@@ -29,11 +29,12 @@ from hasten.core import native
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
 from hasten.core.scheduler import Scheduler
-from hasten.kernel import step
+from hasten.kernel import functions, step
 
 T = TypeVar("T")
 
 
+@cython.binding(True)
 @cython.cclass
 class TaskGroup:
     """Used once, as `async with TaskGroup() as group: ... group.create_task(coroutine) ...`.
@@ -393,3 +394,4 @@ def is_fatal(exc: BaseException) -> bool:
 for _cls in (GroupEntry, GroupExit):
     step.native(_cls)
     step.pool(_cls, 64)
+functions.publish(TaskGroup, "()", "__aenter__", "__aexit__")

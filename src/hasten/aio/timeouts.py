@@ -20,13 +20,14 @@ from hasten.core.handle import TimerHandle
 from hasten.core.native import NativeCoroutine
 from hasten.core.scheduler import Scheduler
 from hasten.core.task import Task
-from hasten.kernel import step
+from hasten.kernel import functions, step
 from hasten.kernel.step import Step
 
 CREATED, ACTIVE, EXPIRING, EXPIRED, FINISHED = 0, 1, 2, 3, 4
 _STATES = ("created", "active", "expiring", "expired", "finished")
 
 
+@cython.binding(True)
 @cython.cclass
 class Timeout:
     """What timeout() and timeout_at() give: used once, as `async with timeout(1.5): ...`.
@@ -108,7 +109,9 @@ class Timeout:
             self._cancelling = cython.cast(Task, task)._num_cancels_requested
         else:
             self._cancelling = task.cancelling()
-        if self._when is not None:
+        if type(self) is not Timeout:
+            self.reschedule(self._when)  # a subclass may have its own
+        elif self._when is not None:
             self.arm(self._when)
         return 0
 
@@ -277,6 +280,8 @@ def limit(delay: Any) -> Timeout:
     return t
 
 
+@functions.function
+@cython.binding(True)
 def timeout(delay: float | None) -> Timeout:
     """A deadline `delay` seconds from now for an `async with` block (None: no deadline).
 
@@ -287,6 +292,8 @@ def timeout(delay: float | None) -> Timeout:
     return limit(delay)
 
 
+@functions.function
+@cython.binding(True)
 def timeout_at(when: float | None) -> Timeout:
     """The same with the deadline as a point in time, in seconds of `loop.time()` (None: no deadline)."""
     return Timeout(when)
@@ -297,3 +304,4 @@ for _cls in (Entering, Raising):
 step.pool(Timeout, 64)
 step.pool(Deadline, 256)
 step.pool(Entering, 64)
+functions.publish(Timeout, "(when)", "__aenter__", "__aexit__")

@@ -18,7 +18,7 @@ from hasten.core import future as futures
 from hasten.core import native, state
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
-from hasten.kernel import step
+from hasten.kernel import functions, step
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound="asyncio.Future[Any]")
@@ -212,6 +212,8 @@ class Wait(NativeCoroutine):
         return self.fail(exc)
 
 
+@functions.coroutine_function
+@cython.binding(True)
 def wait(
     fs: Iterable[_F], *, timeout: float | None = None, return_when: str = ALL_COMPLETED
 ) -> Coroutine[Any, Any, tuple[set[_F], set[_F]]]:
@@ -366,6 +368,8 @@ class WaitFor(Driver):
         return self.fail(exc)
 
 
+@functions.coroutine_function
+@cython.binding(True)
 def wait_for(fut: Awaitable[_T], timeout: float | None) -> Coroutine[Any, Any, _T]:
     """Waits for an awaitable at most `timeout` seconds (None: no limit), then cancels it and raises TimeoutError.
 

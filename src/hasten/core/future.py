@@ -15,7 +15,7 @@ import cython
 from hasten.core import describe, handle, ready, report, state, waiters
 from hasten.core.handle import Handle
 from hasten.core.ready import Ready
-from hasten.kernel import step
+from hasten.kernel import functions, step
 from hasten.kernel.step import Awaitable
 
 _Stdlib = asyncio.Future
@@ -516,3 +516,6 @@ def set_unless_done(fut: Any, result: Any) -> int:
     elif not fut.done():
         fut.set_result(result)
     return 0
+
+
+functions.publish(Future, "(*, loop=None)")

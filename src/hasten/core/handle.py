@@ -13,7 +13,7 @@ import cython
 from hasten.core import describe, ready, report
 from hasten.core.ready import Ready
 from hasten.core.timers import Timers
-from hasten.kernel import step
+from hasten.kernel import functions, step
 from hasten.kernel.step import Step
 
 _StdlibHandle = asyncio.Handle
@@ -313,3 +313,5 @@ def seconds(value: Any, method: str, what: str) -> float:
 
 step.pool(Handle, 256)
 step.pool(TimerHandle, 256)
+functions.publish(Handle, "(callback, args, loop, context=None)")
+functions.publish(TimerHandle, "(when, callback, args, loop, context=None)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections.abc
 import warnings
+from types import CodeType, CoroutineType, FrameType
 from typing import Any
 
 import cython
@@ -13,7 +14,7 @@ from hasten.core import future as futures
 from hasten.core import state
 from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
-from hasten.kernel import step
+from hasten.kernel import codes, step
 from hasten.kernel.step import Awaitable
 
 
@@ -40,6 +41,11 @@ class NativeCoroutine(Awaitable):
     __name__ = __qualname__ = "coroutine"
     if not cython.compiled:
         future = None
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "__qualname__":  # only the class has it
+                return type(self).__qualname__
+            raise AttributeError(f"'coroutine' object has no attribute {name!r}")
 
     def start(self) -> int:
         return self.give(None)
@@ -123,9 +129,27 @@ class NativeCoroutine(Awaitable):
         return self.future if self.stage == 1 else None
 
     @property
-    def cr_frame(self) -> None:
-        """None: it has no frame."""
+    def cr_frame(self) -> FrameType | None:
+        """A frame to look at (nothing runs in it), until it has ended."""
+        return None if self.stage == 2 else codes.frame_of(self)
+
+    @property
+    def cr_code(self) -> CodeType:
+        """The code of the function that gave it."""
+        return codes.coroutine_code(self)
+
+    @property
+    def cr_origin(self) -> None:
+        """None: where it was made is not recorded."""
         return None
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("cannot pickle 'coroutine' object")
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        # inspect.iscoroutine() holds
+        return CoroutineType
 
     @property
     def cr_running(self) -> bool:

@@ -16,7 +16,7 @@ from hasten.core import describe, handle, ready, registry, report, state, waiter
 from hasten.core.future import Future
 from hasten.core.ready import Ready
 from hasten.core.roster import Roster
-from hasten.kernel import step
+from hasten.kernel import functions, step
 from hasten.kernel.step import Step
 
 _Stdlib = asyncio.Task
@@ -509,3 +509,4 @@ def spawn(
 
 step.skip_origin(asyncio.create_task, asyncio.TaskGroup.create_task, asyncio.Runner.run, asyncio.to_thread)
 step.pool(Task, 256)
+functions.publish(Task, "(coro, *, loop=None, name=None, context=None, eager_start=False)")

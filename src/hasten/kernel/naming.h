@@ -17,11 +17,10 @@ static PyObject *hasten_no_await(PyObject *o) {
 }
 
 static void hasten_refuse_await(PyObject *cls) {
-    static PyAsyncMethods only_that = {.am_await = hasten_no_await};
     PyTypeObject *t = (PyTypeObject *)cls;
     if (t->tp_flags & Py_TPFLAGS_HEAPTYPE) return;
-    if (t->tp_as_async == NULL) t->tp_as_async = &only_that;
-    else t->tp_as_async->am_await = hasten_no_await;
+    if (t->tp_as_async == NULL) return;     /* each class that can be derived from has its own: see rooms.h */
+    t->tp_as_async->am_await = hasten_no_await;
     PyType_Modified(t);
 }
 #endif

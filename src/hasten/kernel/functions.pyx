@@ -1,0 +1,202 @@
+"""Public functions and methods of compiled code, as inspect, unittest.mock and tracers expect them.
+
+The plain twin is functions.py.
+
+A function that Cython makes with `binding=True` tells its parameters, but isinstance says that it is no function, `async`
+cannot be seen of it, and as a method it takes anything for `self`, which crashes. A Function stands before it: it shows
+what a function of Python's shows, checks `self`, and passes calls on by one jump.
+"""
+from types import FunctionType
+
+from hasten.kernel.codes import code_like
+
+
+cdef extern from "Python.h":
+    vectorcall PyVectorcall_Function(object f) noexcept
+    PyObject *PyObject_Vectorcall(PyObject *, PyObject *const *, size_t, PyObject *) noexcept
+    Py_ssize_t PyVectorcall_NARGS(size_t n) noexcept
+    object PyMethod_New(object f, object obj)
+    PyObject *PyErr_Format(PyObject *kind, const char *text, ...) noexcept
+    PyObject *PyExc_TypeError
+
+cdef extern from "functions.h":
+    bint hasten_is_instance(PyObject *o, PyObject *cls) noexcept
+    PyObject *hasten_type_dict(object cls) noexcept
+    void hasten_open_type(object cls) noexcept
+    int hasten_set_signature(object cls, const char *text) except -1
+    void hasten_patch_callable(object cls, Py_ssize_t offset) noexcept
+
+
+cdef PyObject *_call(PyObject *me, PyObject *const *args, size_t n, PyObject *names) noexcept:
+    return (<Function>me).inner_entry(<PyObject *>(<Function>me).inner, args, n, names)
+
+
+cdef PyObject *_call_method(PyObject *me, PyObject *const *args, size_t n, PyObject *names) noexcept:
+    if PyVectorcall_NARGS(n) < 1:
+        return PyErr_Format(PyExc_TypeError, b"unbound method %U() needs an argument", <PyObject *>(<Function>me).qualname)
+    if not hasten_is_instance(args[0], <PyObject *>(<Function>me).owner):
+        return PyErr_Format(PyExc_TypeError, b"%U() requires an object of its class as first argument, got %R",
+                            <PyObject *>(<Function>me).qualname, args[0])
+    return (<Function>me).inner_entry(<PyObject *>(<Function>me).inner, args, n, names)
+
+
+cdef class Function:
+    """What a public function of compiled code is."""
+
+    def __init__(self):
+        raise TypeError("cannot create 'hasten.kernel.functions.Function' instances")
+
+    def __get__(self, obj, owner):
+        return self if obj is None else PyMethod_New(self, obj)
+
+    def __call__(self, *args, **kwargs):    # replaced below; it stands for the attribute
+        pass
+
+    def __repr__(self):
+        return f"<function {self.qualname} at {id(self):#x}>"
+
+    def __reduce__(self):
+        return self.qualname
+
+    @property
+    def __class__(self):
+        return FunctionType
+
+    @property
+    def __name__(self):
+        return self.name
+
+    @__name__.setter
+    def __name__(self, value):
+        if not isinstance(value, str):
+            raise TypeError("__name__ must be set to a string object")
+        self.name = value
+
+    @property
+    def __qualname__(self):
+        return self.qualname
+
+    @__qualname__.setter
+    def __qualname__(self, value):
+        if not isinstance(value, str):
+            raise TypeError("__qualname__ must be set to a string object")
+        self.qualname = value
+
+    @property
+    def __doc__(self):
+        return self.doc
+
+    @__doc__.setter
+    def __doc__(self, value):
+        self.doc = value
+
+    @property
+    def __module__(self):
+        return self.module
+
+    @__module__.setter
+    def __module__(self, value):
+        self.module = value
+
+    @property
+    def __annotations__(self):
+        if self.annotations is None:
+            self.annotations = self.inner.__annotations__
+        return self.annotations
+
+    @__annotations__.setter
+    def __annotations__(self, value):
+        if not isinstance(value, dict):
+            raise TypeError("__annotations__ must be set to a dict object")
+        self.annotations = value
+
+    @property
+    def __defaults__(self):
+        return self.inner.__defaults__
+
+    @property
+    def __kwdefaults__(self):
+        return self.inner.__kwdefaults__
+
+    @property
+    def __globals__(self):
+        return self.inner.__globals__
+
+    @property
+    def __builtins__(self):
+        return self.inner.__globals__["__builtins__"]
+
+    @property
+    def __closure__(self):
+        return None
+
+    @property
+    def __type_params__(self):
+        return ()
+
+    @property
+    def __code__(self):
+        if self.code is None:
+            self.code = code_like(self.inner.__code__, self.inner.__globals__.get("__file__"), self.is_coroutine)
+        return self.code
+
+
+cdef bint is_compiled(object f):
+    return type(f).__name__ == "cython_function_or_method"
+
+
+cdef Function wrap(object inner, type owner, bint is_coroutine):
+    cdef Function f = Function.__new__(Function)
+    f.inner = inner
+    f.inner_entry = PyVectorcall_Function(inner)
+    if f.inner_entry == NULL:   # it takes `*args`
+        f.inner_entry = PyObject_Vectorcall
+    f.entry = _call if owner is None else _call_method
+    f.owner = owner
+    f.is_coroutine = is_coroutine
+    f.name = inner.__name__
+    f.qualname = inner.__qualname__
+    f.module = inner.__module__
+    f.doc = inner.__doc__
+    return f
+
+
+def function(f):
+    """Decorator: a public function."""
+    if not is_compiled(f):
+        raise TypeError(f"a function that was compiled with binding=True was expected, got {f!r}")
+    return wrap(f, None, False)
+
+
+def coroutine_function(f):
+    """Decorator: a public function that gives a coroutine, as an `async def` does."""
+    if not is_compiled(f):
+        raise TypeError(f"a function that was compiled with binding=True was expected, got {f!r}")
+    return wrap(f, None, True)
+
+
+def publish(cls, str parameters, *coroutines):
+    """A public class: its methods are seen for what they are, and it can be changed (and patched) like Python's own.
+
+    Arguments:
+        parameters: of a call of the class, as inspect is to see them.
+        coroutines: names of the methods that give a coroutine, as those made by `async def` do.
+    """
+    if not isinstance(cls, type) or cls.__flags__ & 512 or not cls.__module__.startswith("hasten."):
+        raise TypeError(f"an extension type of hasten's own was expected, got {cls!r}")
+    contents = <object>hasten_type_dict(cls)
+    for name, value in list(contents.items()):
+        if is_compiled(value):
+            contents[name] = wrap(value, cls, name in coroutines)
+    contents["__module__"] = cls.__module__
+    hasten_set_signature(cls, f"{cls.__name__}{parameters}\n--\n\n{cls.__doc__}".encode())
+    hasten_open_type(cls)
+
+
+cdef int _prepare() except -1:
+    cdef Function f = Function.__new__(Function)
+    hasten_patch_callable(Function, <char *>&f.entry - <char *><PyObject *>f)
+    return 0
+
+
+_prepare()
