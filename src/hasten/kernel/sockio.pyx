@@ -17,6 +17,7 @@ from cpython.memoryview cimport PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
 from cpython.ref cimport Py_INCREF, PyObject
 from cpython.sequence cimport PySequence_GetItem
 from libc.errno cimport EAGAIN, EINTR, errno
+cimport hasten.kernel.interpreter as interpreter
 from hasten.kernel.link cimport Link, descriptor
 
 cdef extern from *:
@@ -124,17 +125,17 @@ cdef enum:
 
 
 cdef int let_others_run() except -1:
-    """To be called now and then where nothing depends on anything else: between two calls, other threads may run.
+    """To be called where nothing depends on what was looked at before: a thread that waits for the lock gets it, once
+    after each MiB.
 
-    The interpreter does that for Python code; where all callbacks are C functions nobody does it. A thread that has
-    waited for the lock as long as sys.getswitchinterval() says gets it here. To give the lock away around each large
-    recv or send, as the socket module does, would be worse: whoever takes it then keeps it for so long, each time.
+    The interpreter gives it away for Python code. Where all callbacks are C functions nobody does, but for the poller,
+    which comes after a batch that may read from a thousand sockets. To give the lock away around each large recv or
+    send, as the socket module does, would be worse: whoever takes it may keep it for sys.getswitchinterval(), each time.
     """
     global _moved
     if _moved >= TURN:
         _moved = 0
-        with nogil:
-            pass
+        interpreter.share_lock()
     return 0
 
 
