@@ -441,8 +441,8 @@ class Other:
 
 values = [None, 1, "text", Other, Other(), lambda *a, **k: None, staticmethod(object.__new__), property(id),
           (), (object,), (Other,), kind.__mro__[1:2], {}, frozenset({"x"}), frozenset(), kind, type]
-hooks = "del await aiter anext next iter getattr get set delete call enter exit matmul index buffer release_buffer slots"
-hooks += " weakref dealloc cinit text_signature signature"
+hooks = "del await aiter anext next iter getattr get set delete call enter exit matmul index buffer release_buffer"
+hooks += " slots weakref dealloc cinit text_signature signature"
 names = sorted({*dir(object), *dir(type), *dir(kind), *dir(int), *dir(dict), *(f"__{n}__" for n in hooks.split())})
 ABSENT = object()
 

@@ -391,3 +391,19 @@ def test_exception_of_a_group_s_block_keeps_its_context(world):
         assert isinstance(caught.value.__context__, ZeroDivisionError)
 
     world.run(main())
+
+
+@pytest.mark.parametrize("given", [5, "text", [], object()])
+def test_what_is_no_exception_leaves_an_expired_block(given) -> None:
+    """`__aexit__()` takes what it is given, as asyncio's does."""
+
+    async def main() -> None:
+        limit = hasten.timeout(0)
+        await limit.__aenter__()
+        try:
+            await hasten.sleep(1)
+        except asyncio.CancelledError:
+            assert await limit.__aexit__(None, given, None) is None
+        assert limit.expired()
+
+    hasten.run(main())

@@ -28,6 +28,10 @@ MEANT: dict[str, dict[str, str]] = {
     "core/task": {"roster": "a loop, which is untyped: its _roster"},
     "aio/timeouts": {"context": "an exception's __context__"},
     "aio/gathering": {"cancel_message": "a child of any kind"},
+    "kernel/functions": dict.fromkeys(
+        ("annotations", "code", "doc", "module", "name", "qualname"),
+        "the function inside, which is Cython's or Python's",
+    ),
     "net/endpoint": {"debug": "the logger"},
     "net/stream": {"get_buffer": "the user's protocol", "debug": "the logger"},
     "poll/selectors": {"fd": "a SelectorKey"},

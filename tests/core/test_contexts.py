@@ -239,7 +239,7 @@ def test_between_callbacks_tasks_and_readers_run_in_their_own(loop: hasten.Loop)
     with a, b:
         copy_context().run(schedule)
         loop.run_forever()
-    assert seen == [None, "task", "outside", "reader"]
+    assert seen == [None, "outside", "task", "reader"]
 
 
 def test_an_outer_callback_goes_on_in_its_context_after_a_nested_turn(loop: hasten.Loop) -> None:

@@ -485,5 +485,5 @@ class LifoQueue(Queue):
 
 
 functions.publish(Queue, "(maxsize=0)", "get", "put", "join")
-for _cls in (PriorityQueue, LifoQueue):
-    functions.publish(_cls, "(maxsize=0)")
+for _kind in (PriorityQueue, LifoQueue):
+    functions.publish(_kind, "(maxsize=0)")

@@ -18,8 +18,7 @@ from hasten.core.ready import Ready
 from hasten.kernel import functions, step
 from hasten.kernel.step import Awaitable
 
-_Stdlib = asyncio.Future
-_NAMES = ("PENDING", "CANCELLED", "FINISHED")
+_Stdlib, _NAMES = asyncio.Future, ("PENDING", "CANCELLED", "FINISHED")
 
 
 @cython.cclass
@@ -478,7 +477,6 @@ class FutureIter(Awaitable):
 step.native(FutureIter)
 step.pool(FutureIter, 64)
 step.pool(Future, 256)
-
 # The one that ended last serves the next `await`, once nobody refers to it any more.
 _spare: FutureIter | None = None
 

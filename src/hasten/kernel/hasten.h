@@ -35,22 +35,25 @@ static inline int hasten_is_subclass(PyObject *cls, PyObject *base) {
 }
 
 /* An exception's traceback, cause and context as its C fields have them, past what its class makes of these names. The
- * setters drop what stood there, which may run destructors. All are for exceptions only. */
+ * setters drop what stood there, which may run destructors. Anything else than an exception has none, and is given none:
+ * what a program passes to `__aexit__`, say, may be anything. */
 static inline PyObject *hasten_traceback(PyObject *exc) {       /* new: a traceback or None */
-    PyObject *tb = PyException_GetTraceback(exc);
+    PyObject *tb = PyExceptionInstance_Check(exc) ? PyException_GetTraceback(exc) : NULL;
     return tb == NULL ? Py_NewRef(Py_None) : tb;
 }
-static inline int hasten_set_traceback(PyObject *exc, PyObject *tb) { return PyException_SetTraceback(exc, tb); }
+static inline int hasten_set_traceback(PyObject *exc, PyObject *tb) {
+    return PyExceptionInstance_Check(exc) ? PyException_SetTraceback(exc, tb) : 0;
+}
 static inline PyObject *hasten_context(PyObject *exc) {         /* new: an exception or None */
-    PyObject *context = PyException_GetContext(exc);
+    PyObject *context = PyExceptionInstance_Check(exc) ? PyException_GetContext(exc) : NULL;
     return context == NULL ? Py_NewRef(Py_None) : context;
 }
 static inline int hasten_set_context(PyObject *exc, PyObject *context) {
-    PyException_SetContext(exc, context == Py_None ? NULL : Py_NewRef(context));
+    if (PyExceptionInstance_Check(exc)) PyException_SetContext(exc, context == Py_None ? NULL : Py_NewRef(context));
     return 0;
 }
 static inline int hasten_set_cause(PyObject *exc, PyObject *cause) {    /* as `raise exc from cause` */
-    PyException_SetCause(exc, cause == Py_None ? NULL : Py_NewRef(cause));
+    if (PyExceptionInstance_Check(exc)) PyException_SetCause(exc, cause == Py_None ? NULL : Py_NewRef(cause));
     return 0;
 }
 

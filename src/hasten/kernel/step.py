@@ -281,29 +281,32 @@ def is_subclass(cls: object, base: type[_T]) -> TypeGuard[type[_T]]:
 
 def traceback_of(exc: BaseException) -> TracebackType | None:
     """exc.__traceback__"""
-    return _traceback.__get__(exc)  # type: ignore[no-any-return]
+    return _traceback.__get__(exc) if is_instance(exc, BaseException) else None  # type: ignore[no-any-return]
 
 
 def set_traceback(exc: BaseException, tb: TracebackType | None) -> int:
     """exc.with_traceback(tb). This and the other setters drop what stood there: destructors may run."""
-    _traceback.__set__(exc, tb)
+    if is_instance(exc, BaseException):
+        _traceback.__set__(exc, tb)
     return 0
 
 
 def context_of(exc: BaseException) -> BaseException | None:
     """exc.__context__"""
-    return _context.__get__(exc)  # type: ignore[no-any-return]
+    return _context.__get__(exc) if is_instance(exc, BaseException) else None  # type: ignore[no-any-return]
 
 
 def set_context(exc: BaseException, context: BaseException | None) -> int:
     """exc.__context__ = context"""
-    _context.__set__(exc, context)
+    if is_instance(exc, BaseException):
+        _context.__set__(exc, context)
     return 0
 
 
 def set_cause(exc: BaseException, cause: BaseException | None) -> int:
     """exc.__cause__ = cause, as `raise exc from cause` does it."""
-    _cause.__set__(exc, cause)
+    if is_instance(exc, BaseException):
+        _cause.__set__(exc, cause)
     return 0
 
 
