@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ Note = tuple[Any, ...]
 SOON = 1e-9  # seconds: over at the next tick, but not before
 NEVER = 1e6
 ROUNDS = 12  # in so many ticks everything that can go on has done so, nearly always
+# May an eager task be made where an exception is handled? asyncio's sees that exception then, hasten's does not.
+EAGER_WHILE_HANDLING = True
 place: contextvars.ContextVar[str] = contextvars.ContextVar("place", default="nowhere")
 
 
@@ -314,7 +317,8 @@ class Machine:
 
     def do_spawn_eagerly(self, ops: Block) -> Any:
         who = f"eager{len(self.tasks)}"
-        return self.spawn(self.body(ops, who), who, eager_start=True)
+        eager = EAGER_WHILE_HANDLING or sys.exception() is None
+        return self.spawn(self.body(ops, who), who, eager_start=eager)
 
     def do_call(self, how: str, op: tuple[Any, ...]) -> Any:
         where = f"{how} {len(self.handles)}"

@@ -53,7 +53,11 @@ def agree(one: World, other: World, parts: list[str], examples: int, at_random: 
         if ours != theirs:
             pytest.fail(difference(ours, theirs), pytrace=False)
 
-    compare()
+    machine.EAGER_WHILE_HANDLING = False
+    try:
+        compare()
+    finally:
+        machine.EAGER_WHILE_HANDLING = True
 
 
 def difference(ours: list[Any], theirs: list[Any]) -> str:

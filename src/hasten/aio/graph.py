@@ -11,7 +11,7 @@ import sys
 from asyncio import current_task
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from hasten.aio.edges import awaited_by
 from hasten.kernel.step import Awaitable
@@ -36,8 +36,7 @@ else:
         awaited_by: tuple[FutureCallGraph, ...]
 
 
-if TYPE_CHECKING:
-    _AnyFuture = asyncio.Future[Any]
+_AnyFuture = asyncio.Future[Any]
 
 
 class _Writer(Protocol):

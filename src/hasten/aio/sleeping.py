@@ -171,6 +171,11 @@ class Sleep(Awaitable):
         """Is it suspended?"""
         return (self.stage == 1 or self.stage == 3) and not self.running
 
+    @property
+    def cr_state(self) -> str:
+        """What inspect.getcoroutinestate() gives."""
+        return codes.state(self.stage, self.running)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError("cannot pickle 'coroutine' object")
 

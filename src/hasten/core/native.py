@@ -161,6 +161,11 @@ class NativeCoroutine(Awaitable):
         """Is it suspended?"""
         return self.stage == 1 and not self.running
 
+    @property
+    def cr_state(self) -> str:
+        """What inspect.getcoroutinestate() gives."""
+        return codes.state(self.stage, self.running)
+
     def __repr__(self) -> str:
         return f"<coroutine object {_qualname(self)} at {id(self):#x}>"
 

@@ -84,3 +84,10 @@ def frame_of(coro: Any) -> FrameType:
     frame: FrameType = stand_in.cr_frame
     stand_in.close()
     return frame
+
+
+def state(stage: int, running: bool) -> str:
+    """A native coroutine's state, as inspect names it. Stage 0: not begun; 2: ended."""
+    if running:
+        return "CORO_RUNNING"
+    return {0: "CORO_CREATED", 2: "CORO_CLOSED"}.get(stage, "CORO_SUSPENDED")
