@@ -28,13 +28,28 @@ else:
                 input = b""  # what closes the pipe there is writing to it
             return await super().communicate(input)
 
-    async def create_subprocess_shell(cmd: str | bytes, *args: Any, **kwds: Any) -> Process:
-        """Starts a shell command. Arguments as of asyncio.create_subprocess_shell()."""
-        return _ours(await _std.create_subprocess_shell(cmd, *args, **kwds))
+    _LIMIT = 2**16  # bytes that a stream of the process buffers
 
-    async def create_subprocess_exec(program: Any, *args: Any, **kwds: Any) -> Process:
+    async def create_subprocess_shell(
+        cmd: str | bytes, stdin: Any = None, stdout: Any = None, stderr: Any = None, limit: int = _LIMIT, **kwds: Any
+    ) -> Process:
+        """Starts a shell command. Arguments as of asyncio.create_subprocess_shell()."""
+        return _ours(await _std.create_subprocess_shell(cmd, stdin, stdout, stderr, limit, **kwds))
+
+    async def create_subprocess_exec(
+        program: Any,
+        *args: Any,
+        stdin: Any = None,
+        stdout: Any = None,
+        stderr: Any = None,
+        limit: int = _LIMIT,
+        **kwds: Any,
+    ) -> Process:
         """Starts a program. Arguments as of asyncio.create_subprocess_exec()."""
-        return _ours(await _std.create_subprocess_exec(program, *args, **kwds))
+        made = _std.create_subprocess_exec(
+            program, *args, stdin=stdin, stdout=stdout, stderr=stderr, limit=limit, **kwds
+        )
+        return _ours(await made)
 
     def _ours(process: Any) -> Process:
         return Process(process._transport, process._protocol, process._loop)
