@@ -218,7 +218,8 @@ class Endpoint(Watch):
         self._conn_lost += 1
         self.unwatch()
         if self.queued:  # its place in the queue is before what was scheduled since
-            self._loop.call_soon(self._call_connection_lost, exc, context=self.context)
+            context = self.context.copy() if self.inside else self.context  # nobody can enter one twice
+            self._loop.call_soon(self._call_connection_lost, exc, context=context)
             return 0
         self.to_end = True
         self.lost_by = exc

@@ -97,12 +97,12 @@ async def sock_recvfrom_into(loop: NetLoop, sock: socket.socket, buf: Any, nbyte
 async def sock_sendall(loop: NetLoop, sock: socket.socket, data: Any) -> None:
     """Send all of *data*. After an error nobody knows how much of it arrived."""
     check_socket(loop, sock)
-    try:
-        sent = sock.send(data)
-    except _AGAIN:
-        sent = 0
-    loop._stir()
-    with memoryview(data) as whole:
+    with memoryview(data) as whole:  # looked at once: a second look may show other bytes
+        try:
+            sent = sock.send(data if type(data) is bytes else whole)
+        except _AGAIN:
+            sent = 0
+        loop._stir()
         if sent == whole.nbytes:
             return
         with whole.cast("B") as view:
