@@ -84,7 +84,7 @@ LIBRARIES = {
             # But for those of speed, those that import one module after the other, each in a process of its own, and
             # those that are meant for `python -X dev`.
             everything=(
-                *("-m", "not dev_mode"),
+                *("-m", "not dev_mode and not autobahn and not internal"),  # as in its own settings
                 *("--ignore-glob=tests/test_benchmarks_*", "--ignore=tests/autobahn"),
                 *("--ignore=tests/test_circular_imports.py", "tests"),
             ),
