@@ -378,7 +378,7 @@ async def lie_when_cancelled() -> None:
         await swap()
 
 
-@pytest.mark.parametrize("block", [lie_in_a_block])
+@pytest.mark.parametrize("block", [lie_in_a_block, lie_in_a_group])
 def test_a_group_passes_on_an_exception_that_lies(block: Callable[[], Any]) -> None:
     async def main() -> None:
         with pytest.raises(ExceptionGroup) as info:
