@@ -70,6 +70,24 @@ def test_gather_raises_what_a_child_raises_when_asked(make: Any, limit: int | No
 
 
 @pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("limit", [None, 2])
+def test_what_a_child_raises_when_its_gather_is_over_is_reported(make: Any, limit: int | None) -> None:
+    async def main() -> None:
+        told = reports()
+        bad, failing = make("exception"), hasten.get_running_loop().create_future()
+        gathering = hasten.gather(bad, failing, limit=limit)
+        failing.set_exception(KeyError())
+        with pytest.raises(KeyError):
+            await gathering
+        bad.set_exception(ValueError())
+        await hasten.sleep(0)
+        await hasten.sleep(0)
+        assert [type(context["exception"]) for context in told] == [Hostile]
+
+    hasten.run(main())
+
+
+@pytest.mark.parametrize("make", MAKERS)
 def test_gather_of_exceptions_raises_what_a_child_raises_when_asked(make: Any) -> None:
     async def main() -> None:
         reports()
