@@ -406,7 +406,7 @@ class Scheduler:
         interpreter.check_signals()
         if clock.reached(self.share_due):
             interpreter.share_lock()
-            self.share_due = clock.due(step.monotonic())
+            self.share_due = clock.due(step.monotonic(), self._poller.every)
         timers = self._timers
         while timers.count():
             h = cython.cast(TimerHandle, timers.at(0))
@@ -436,7 +436,7 @@ class Scheduler:
         else:
             poller.stirred = False
         now = self.now()
-        self.due = clock.due(step.monotonic() if self.own_clock else now)
+        self.due = clock.due(step.monotonic() if self.own_clock else now, poller.every)
         return self.expire(now)
 
     def expire(self, now: float) -> int:

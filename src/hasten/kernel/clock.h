@@ -19,11 +19,8 @@ static inline uint64_t hasten_count(void) {
 #endif
 }
 
-/* A poll costs half a microsecond: this often it is one percent of the time, whatever the ticks are like. Seconds. */
-#define HASTEN_POLL_EVERY 50e-6
-
-/* The count at which the next poll is due, by what the counter has done since the first call. `now`: hasten_monotonic(). */
-static inline uint64_t hasten_due(double now) {
+/* What the counter shows in `wait` seconds, by what it has done since the first call. `now`: hasten_monotonic(). */
+static inline uint64_t hasten_due(double now, double wait) {
     static uint64_t first_count;
     static double first, per_second = 1e9;      /* at the beginning: no processor counts slower by much */
     uint64_t count = hasten_count();
@@ -33,7 +30,7 @@ static inline uint64_t hasten_due(double now) {
         first_count = count;
     }
     else if (passed > 1e-3) per_second = (double)(count - first_count) / passed;
-    return count + (uint64_t)(HASTEN_POLL_EVERY * per_second);
+    return count + (uint64_t)(wait * per_second);
 }
 
 /* Has the counter reached `due`? */

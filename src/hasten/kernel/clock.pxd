@@ -1,5 +1,5 @@
 # A cheap counter of time: is it time to poll? The plain twin is clock.py.
 
 cdef extern from "clock.h":
-    unsigned long long due "hasten_due"(double now) noexcept
+    unsigned long long due "hasten_due"(double now, double wait) noexcept
     bint reached "hasten_count_reached"(unsigned long long due) noexcept

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 
-POLL_EVERY = 50_000  # nanoseconds: see clock.h
 
-
-def due(now: float) -> int:
-    """The count at which the next poll is due."""
-    return time.monotonic_ns() + POLL_EVERY
+def due(now: float, wait: float) -> int:
+    """What the counter shows in `wait` seconds."""
+    return time.monotonic_ns() + int(wait * 1e9)
 
 
 def reached(due: int) -> bool:

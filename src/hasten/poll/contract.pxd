@@ -14,6 +14,7 @@ cdef class Poller:
     cdef list harvest          # watches that fired in the latest wait(), each once
     cdef bint sleeping                  # it waits, or is about to: wake() must act
     cdef bint stirred                   # something was registered or sent since a poll has shown nothing
+    cdef public double every            # seconds: how often a loop that has work asks
     cdef int register(self, Watch watch, int events) except -1
     cdef int modify(self, Watch watch, int events) except -1
     cdef int unregister(self, Watch watch) except -1
