@@ -14,11 +14,13 @@ import types
 import typing
 import weakref
 from typing import Any
+from unittest import mock
 
 import pytest
 
 import hasten
 from hasten import compat
+from hasten.kernel import codes
 
 FUNCTIONS = sorted(
     name
@@ -380,6 +382,76 @@ def test_what_a_coroutine_is_made_of_can_be_read_in_the_source() -> None:
     assert "def sleep(" in inspect.getsource(coro.cr_code)
     assert coro.cr_frame.f_globals["__name__"] == "hasten.aio.sleeping"
     coro.close()
+
+
+@pytest.mark.parametrize(
+    ("home", "name", "make"),
+    [
+        ("hasten.aio.sleeping", "sleep", lambda: hasten.sleep(0)),
+        ("hasten.aio.waiting", "wait_for", lambda: hasten.wait_for(hasten.Event().wait(), 1)),
+        ("hasten.aio.queues", "Queue.get", lambda: hasten.Queue().get()),
+        ("hasten.aio.locks", "Lock.acquire", lambda: hasten.Lock().acquire()),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:coroutine '.*' was never awaited:RuntimeWarning")
+def test_a_patched_function_does_not_lend_its_code(
+    monkeypatch: pytest.MonkeyPatch, home: str, name: str, make: Any
+) -> None:
+    """Nor does it leave it behind."""
+    last = name.rpartition(".")[2]
+    coro = make()
+    if not hasattr(coro, "cr_state"):
+        coro.close()
+        pytest.skip("not compiled: a coroutine of Python's")
+    original = functools.reduce(getattr, name.split("."), sys.modules[home])
+
+    @functools.wraps(original)
+    async def wrapper(*args: Any) -> Any:
+        return await original(*args)
+
+    same_name: dict[str, Any] = {}
+    exec(f"async def {last}(mine): pass", same_name)
+    for replacement in (mock.AsyncMock(), mock.Mock(), wrapper, same_name[last], mock.create_autospec(original)):
+        monkeypatch.setattr(codes, "_codes", {})  # as if nobody had looked before
+        with mock.patch(f"{home}.{name}", replacement):
+            assert coro.cr_code.co_name == coro.cr_frame.f_code.co_name == last
+            assert not {"args", "mine"} & set(coro.cr_code.co_varnames)
+        assert f"def {last}(" in inspect.getsource(coro.cr_code)
+    monkeypatch.setattr(codes, "_codes", {})
+    monkeypatch.delitem(sys.modules, home)
+    assert coro.cr_code.co_name == coro.cr_frame.f_code.co_name == last
+    coro.close()
+
+
+def test_a_compiled_functions_attributes_are_set_and_deleted_as_any_functions(world: Any) -> None:
+    async def plain() -> None:
+        """Does nothing."""
+
+    for function in (plain, world.ns.sleep, world.ns.Lock.release):
+        name, qualname, doc, module = function.__name__, function.__qualname__, function.__doc__, function.__module__
+        annotations = function.__annotations__
+        for attribute in ("__name__", "__qualname__"):
+            with pytest.raises(TypeError):
+                delattr(function, attribute)
+            for wrong in (None, 1):
+                with pytest.raises(TypeError):
+                    setattr(function, attribute, wrong)
+            setattr(function, attribute, "other")
+            assert getattr(function, attribute) == "other"
+        assert "other" in repr(function)
+        with pytest.raises(TypeError):
+            function.__annotations__ = 1
+        del function.__annotations__
+        assert function.__annotations__ == {}
+        function.__annotations__ = None
+        assert function.__annotations__ == {}
+        for attribute in ("__doc__", "__module__"):
+            delattr(function, attribute)
+            assert getattr(function, attribute) is None
+        function.__name__, function.__qualname__, function.__doc__, function.__module__ = name, qualname, doc, module
+        function.__annotations__ = annotations
+        assert function.__annotations__ is annotations
+        assert function.__builtins__["len"] is len
 
 
 def test_coroutines_cannot_be_pickled_or_copied(world: Any) -> None:

@@ -105,6 +105,46 @@ def test_a_callback_between_two_steps_of_the_same_task(kit: Kit) -> None:
     assert out == [None, True] * 5
 
 
+class Going:
+    def __init__(self, what: Callable[[], Any]) -> None:
+        self.what = what
+
+    def __del__(self) -> None:
+        self.what()
+
+
+def test_a_destructor_between_two_tasks_runs_others(loop) -> None:
+    """What a finished task leaves behind goes when the next one is made current. That one is current afterwards."""
+    out: list[bool] = []
+
+    async def ended(what: Callable[[], Any]) -> Going:
+        return Going(what)
+
+    async def eager() -> None:
+        out.append(current().get_name() == "eager")
+
+    def start_eagerly() -> None:
+        loop.create_task(eager(), eager_start=True, name="eager")
+
+    def tick() -> None:
+        loop._run_once()
+
+    def tick_with_work() -> None:
+        loop.create_task(check(out, 1))
+        loop._run_once()
+
+    for what in (tick, tick_with_work, start_eagerly):
+        for first in (hasten.Task, asyncio.Task):
+            first(ended(what), loop=loop)
+            hasten.Task(check(out), loop=loop, name="next")
+            for _ in range(8):
+                loop.call_soon(loop.stop)
+                loop.run_forever()
+            assert current(loop) is None
+    assert len(out) >= 18
+    assert all(out)
+
+
 def test_stock_tasks_among_ours(loop) -> None:
     """A stock task refuses to run while another one is current: what ours leave behind must be gone by then."""
     out: list[bool] = []

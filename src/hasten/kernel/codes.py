@@ -58,16 +58,20 @@ def coroutine_code(coro: Any) -> CodeType:
     kind = type(coro)
     code = _codes.get(kind)
     if code is None:
-        giver: Any = sys.modules[kind.__module__]
+        module = sys.modules.get(kind.__module__)
+        giver: Any = module
         for name in coro.__qualname__.split("."):
             giver = getattr(giver, name, None)
         code = getattr(giver, "__code__", None)
-        if isinstance(code, CodeType):
-            code = code_like(code, None, True)
-        else:
+        if type(code) is CodeType and code.co_name == coro.__name__ and _is_of(code, module):
+            code = _codes[kind] = code_like(code, None, True)
+        else:  # none has that name, or a test has put something else in its place
             code = _coroutine.__code__.replace(co_name=coro.__name__, co_qualname=coro.__qualname__)
-        _codes[kind] = code
     return code
+
+
+def _is_of(code: CodeType, module: Any) -> bool:
+    return os.path.dirname(code.co_filename) == os.path.dirname(getattr(module, "__file__", None) or "")
 
 
 def frame_of(coro: Any) -> FrameType:
@@ -80,7 +84,8 @@ def frame_of(coro: Any) -> FrameType:
         co_varnames=(),
         co_flags=_coroutine.__code__.co_flags,
     )
-    stand_in: Any = FunctionType(code, vars(sys.modules[type(coro).__module__]))()
+    module = sys.modules.get(type(coro).__module__)
+    stand_in: Any = FunctionType(code, {} if module is None else vars(module))()
     frame: FrameType = stand_in.cr_frame
     stand_in.close()
     return frame

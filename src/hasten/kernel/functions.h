@@ -36,18 +36,21 @@ static PyTypeObject hasten_below = {
     .tp_dealloc = hasten_free_below,    /* not object's own: so `__bases__` cannot be set */
 };
 
-/* Can be changed from now on, if there is room for it. */
-static inline void hasten_open_type(PyObject *cls) {
+/* Can be changed from now on, if there is room for it. -1 with an exception set */
+static inline int hasten_open_type(PyObject *cls) {
     PyTypeObject *t = (PyTypeObject *)cls;
     hasten_room *room = hasten_room_of(t);
     if (room != NULL && room->alloc == NULL) {
+        if (PyType_Ready(&hasten_below) < 0) return -1;
         room->made_by = t->tp_new;
-        room->alloc = t->tp_alloc;
+        /* without a pool of its own, a class has what it inherited from a base that was opened before */
+        room->alloc = t->tp_alloc == hasten_guarded_alloc ? PyType_GenericAlloc : t->tp_alloc;
         t->tp_alloc = hasten_guarded_alloc;
         t->tp_flags &= ~Py_TPFLAGS_IMMUTABLETYPE;
-        if (t->tp_base == &PyBaseObject_Type && PyType_Ready(&hasten_below) == 0) t->tp_base = &hasten_below;
+        if (t->tp_base == &PyBaseObject_Type) t->tp_base = &hasten_below;
     }
     PyType_Modified(t);
+    return 0;
 }
 
 /* `text`, "Name(parameters)\n--\n\ndocumentation", is what __text_signature__ is read from; __doc__ stands in the dict

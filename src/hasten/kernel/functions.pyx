@@ -6,6 +6,7 @@ A function that Cython makes with `binding=True` tells its parameters, but isins
 cannot be seen of it, and as a method it takes anything for `self`, which crashes. A Function stands before it: it shows
 what a function of Python's shows, checks `self`, and passes calls on by one jump.
 """
+import builtins
 from types import FunctionType
 
 from hasten.kernel.codes import code_like
@@ -22,7 +23,7 @@ cdef extern from "Python.h":
 cdef extern from "functions.h":
     bint hasten_is_instance(PyObject *o, PyObject *cls) noexcept
     PyObject *hasten_type_dict(object cls) noexcept
-    void hasten_open_type(object cls) noexcept
+    int hasten_open_type(object cls) except -1
     int hasten_set_signature(object cls, const char *text) except -1
     void hasten_patch_callable(object cls, Py_ssize_t offset) noexcept
 
@@ -72,6 +73,10 @@ cdef class Function:
             raise TypeError("__name__ must be set to a string object")
         self.name = value
 
+    @__name__.deleter
+    def __name__(self):
+        raise TypeError("__name__ must be set to a string object")
+
     @property
     def __qualname__(self):
         return self.qualname
@@ -82,6 +87,10 @@ cdef class Function:
             raise TypeError("__qualname__ must be set to a string object")
         self.qualname = value
 
+    @__qualname__.deleter
+    def __qualname__(self):
+        raise TypeError("__qualname__ must be set to a string object")
+
     @property
     def __doc__(self):
         return self.doc
@@ -89,6 +98,10 @@ cdef class Function:
     @__doc__.setter
     def __doc__(self, value):
         self.doc = value
+
+    @__doc__.deleter
+    def __doc__(self):
+        self.doc = None
 
     @property
     def __module__(self):
@@ -98,6 +111,10 @@ cdef class Function:
     def __module__(self, value):
         self.module = value
 
+    @__module__.deleter
+    def __module__(self):
+        self.module = None
+
     @property
     def __annotations__(self):
         if self.annotations is None:
@@ -106,9 +123,13 @@ cdef class Function:
 
     @__annotations__.setter
     def __annotations__(self, value):
-        if not isinstance(value, dict):
+        if value is not None and not isinstance(value, dict):
             raise TypeError("__annotations__ must be set to a dict object")
-        self.annotations = value
+        self.annotations = {} if value is None else value
+
+    @__annotations__.deleter
+    def __annotations__(self):
+        self.annotations = {}
 
     @property
     def __defaults__(self):
@@ -124,7 +145,7 @@ cdef class Function:
 
     @property
     def __builtins__(self):
-        return self.inner.__globals__["__builtins__"]
+        return vars(builtins)
 
     @property
     def __closure__(self):

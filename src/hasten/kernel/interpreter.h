@@ -23,6 +23,13 @@
 #  include <sched.h>
 #endif
 
+/* Older ones, and other C libraries, count them elsewhere. */
+#ifdef __GLIBC_PREREQ
+#  if __GLIBC_PREREQ(2, 25)
+#    define HASTEN_COUNTS_WAITERS
+#  endif
+#endif
+
 #if defined(_POSIX_THREADS) && defined(__GNUC__)
 static inline struct _gil_runtime_state *hasten_lock(PyThreadState *ts) {
 #if PY_VERSION_HEX < 0x030C0000
@@ -35,7 +42,7 @@ static inline struct _gil_runtime_state *hasten_lock(PyThreadState *ts) {
 
 /* Does another thread wait for the lock? Where the C library does not tell: could one? */
 static inline int hasten_lock_is_wanted(PyThreadState *ts, struct _gil_runtime_state *lock) {
-#if defined(__GLIBC__)
+#ifdef HASTEN_COUNTS_WAITERS
     (void)ts;
     return (__atomic_load_n(&lock->cond.__data.__wrefs, __ATOMIC_RELAXED) >> 3) != 0;
 #else
@@ -44,20 +51,40 @@ static inline int hasten_lock_is_wanted(PyThreadState *ts, struct _gil_runtime_s
 #endif
 }
 
+/* Where the C library does not tell: after each time that nobody came, it is tried half as often, or a thread that only
+ * sleeps (an idle executor's) would cost the most of the time. At the end every 128 times: some 6 ms of a busy loop. */
+#ifdef HASTEN_COUNTS_WAITERS
+static inline int hasten_is_worth_it(void) { return 1; }
+static inline void hasten_came(int somebody) { (void)somebody; }
+#else
+static int hasten_in_vain, hasten_rest;
+static inline int hasten_is_worth_it(void) {
+    if (hasten_rest == 0) return 1;
+    hasten_rest--;
+    return 0;
+}
+static inline void hasten_came(int somebody) {
+    hasten_in_vain = somebody ? 0 : hasten_in_vain < 7 ? hasten_in_vain + 1 : 7;
+    hasten_rest = (1 << hasten_in_vain) - 1;
+}
+#endif
+
 /* Lets another thread have the lock if one waits for it. */
 static void hasten_share_lock(void) {
     PyThreadState *ts = PyThreadState_Get();
     struct _gil_runtime_state *lock = hasten_lock(ts);
     double patience;
+    int came;
 #ifdef Py_GIL_DISABLED
     if (!lock->enabled) return;
 #endif
-    if (!hasten_lock_is_wanted(ts, lock)) return;
+    if (!hasten_lock_is_wanted(ts, lock) || !hasten_is_worth_it()) return;
     PyEval_SaveThread();
     /* a sleeping core takes some 50 us to wake up */
     patience = hasten_monotonic() + 200e-6;
-    while (!__atomic_load_n((int *)&lock->locked, __ATOMIC_RELAXED) && hasten_monotonic() < patience) sched_yield();
+    while (!(came = __atomic_load_n((int *)&lock->locked, __ATOMIC_RELAXED)) && hasten_monotonic() < patience) sched_yield();
     PyEval_RestoreThread(ts);
+    hasten_came(came);
 }
 #else
 static void hasten_share_lock(void) {

@@ -152,12 +152,15 @@ class Step:
         """Makes `task` (or None) the one that current_task() gives."""
         if self.loop is None:
             return
-        before = _current_task(self.loop)  # somebody may have taken ours back by hand
+        before: Any = _current_task(self.loop)  # somebody may have taken ours back by hand
         if before is not None:
             asyncio.tasks._leave_task(self.loop, before)
         if task is not None:
             asyncio.tasks._enter_task(self.loop, task)
         self.current = task
+        before = None
+        if self.current is not task:  # what was there before went, and a destructor of its has ticked the loop
+            self.publish(task)
 
     def swap(self, task: Any) -> Any:
         """Publishes `task`, gives back what was published before (also by others) or None."""

@@ -124,6 +124,25 @@ cdef bint use_slot = _slot_is_right()
 cdef bint use_dict = not TASK_SLOT and type(_current_tasks) is dict
 
 
+cdef inline int write_current(Step step, object task) except -1:
+    cdef PyObject *before = step.current
+    # first, as what goes below may run anything
+    step.current = NULL if task is None else <PyObject *>task
+    if use_slot:
+        swap_slot(hasten_task_slot(), task)
+    elif use_dict:
+        if task is not None or before != NULL:
+            publish_dict(_current_tasks, step.loop, task, step.loop_hash, &step.table, &step.at)
+    elif _swap_current is not None:
+        _swap_current(step.loop, task)
+    else:
+        if before != NULL:
+            asyncio.tasks._leave_task(step.loop, <object>before)
+        if task is not None:
+            asyncio.tasks._enter_task(step.loop, task)
+    return 0
+
+
 cdef class Step:
     def __init__(self, loop):
         self.loop = loop
@@ -131,22 +150,12 @@ cdef class Step:
 
     cdef int publish(self, object task) except -1:
         """Makes `task` (or None) the one that current_task() gives."""
-        cdef bint was = self.current != NULL
+        cdef PyObject *current = NULL if task is None else <PyObject *>task
         if self.loop is None:
             return 0
-        if use_slot:
-            swap_slot(hasten_task_slot(), task)
-        elif use_dict:
-            if task is not None or was:
-                publish_dict(_current_tasks, self.loop, task, self.loop_hash, &self.table, &self.at)
-        elif _swap_current is not None:
-            _swap_current(self.loop, task)
-        else:
-            if was:
-                asyncio.tasks._leave_task(self.loop, <object>self.current)
-            if task is not None:
-                asyncio.tasks._enter_task(self.loop, task)
-        self.current = NULL if task is None else <PyObject *>task
+        write_current(self, task)
+        if self.current != current:     # what was there before went, and a destructor of its has ticked the loop
+            write_current(self, task)
         return 0
 
     cdef object swap(self, object task):
