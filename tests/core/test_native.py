@@ -318,6 +318,17 @@ def test_what_an_await_gives_comes_as_a_stop_iteration() -> None:
     assert type(first).__name__ == "StopIteration"
 
 
+@pytest.mark.skipif(not compat.compiled(), reason="plain Python is seen in tracebacks")
+@pytest.mark.parametrize("way", ["next", "send"])
+def test_what_ends_an_await_has_no_traceback_of_ours(way: str) -> None:
+    """Adding one would cost each await that does not wait as much again."""
+    coro = hasten.Lock().acquire()
+    with pytest.raises(StopIteration) as info:
+        next(coro.__await__()) if way == "next" else coro.send(None)
+    assert info.value.__traceback__ is not None
+    assert info.value.__traceback__.tb_next is None
+
+
 def test_a_stop_iteration_that_is_kept_stays_as_it_is() -> None:
     first = end_of(1)
     first.args = ("changed",)

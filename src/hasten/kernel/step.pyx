@@ -306,8 +306,7 @@ cdef class Awaitable:
         return self
 
     def __next__(self):         # for callers by name; the interpreter uses the slot
-        cdef PyObject *res = _step(self, False)
-        return _owned(res)
+        return _owned(_checked_step(self))
 
     def close(self):
         """Ends it where it is suspended. ValueError if it runs."""
@@ -379,12 +378,16 @@ cdef inline PyObject *_deliver(Awaitable a, int kind, bint by_next) noexcept:
     return NULL
 
 
-cdef inline PyObject *_step(Awaitable a, bint by_next) except? NULL:
+cdef inline PyObject *_step(Awaitable a, bint by_next) noexcept:  # as _deliver(): NULL is an ordinary ending
     if a.running:
         hasten_refuse_entry()
         return NULL
     a.running = True
     return _deliver(a, _left(a, hasten_resume(a)), by_next)
+
+
+cdef PyObject *_checked_step(Awaitable a) except NULL:
+    return _step(a, False)
 
 
 cdef object _owned(PyObject *res):
