@@ -258,3 +258,37 @@ def test_an_outer_callback_goes_on_in_its_context_after_a_nested_turn(loop: hast
     turn(loop)
     assert [value for value in seen if value] == ["outer", "outer"]
     assert var.get() is None
+
+
+@pytest.mark.parametrize("value", [None, "value"])
+def test_a_turn_inside_what_has_entered_another_context(loop: hasten.Loop, value: str | None) -> None:
+    """A task, or a callback's own Context.run(), right behind a callback whose context the thread may still be in."""
+    seen = []
+
+    def callback() -> None:
+        seen.append(var.get())
+        var.set("callback")
+
+    def ticks() -> None:
+        loop.call_soon(callback)
+        loop.call_soon(callback)
+        loop._run_once()
+        seen.append(var.get())
+
+    async def task() -> None:
+        ticks()
+
+    def main() -> None:
+        if value is not None:
+            var.set(value)
+        for _ in range(2):
+            loop.call_soon(int)
+            loop.create_task(task())
+            loop.call_soon(int)
+            loop.call_soon(copy_context().run, ticks)
+            loop.call_soon(int)
+            turn(loop)
+        seen.append(var.get())
+
+    copy_context().run(main)  # it raises if the thread is in another context afterwards
+    assert seen == [value] * 13

@@ -35,10 +35,11 @@ static inline PyObject *hasten_snapshot(void) {
     return current;
 }
 
-/* Goes out of the context that the thread has stayed inside of. */
+/* Goes out of the context that the thread has stayed inside of. If another has been entered meanwhile, whose code runs a
+ * tick of its own, that is no time for it: it is done when the other one has been left. */
 static inline void hasten_step_out(hasten_contexts *c) {
     PyObject *left = c->inside, *old = c->scratch;
-    if (left == NULL) return;
+    if (left == NULL || hasten_this_thread()->context != left) return;
     c->inside = NULL;
     if (PyContext_Exit(left) < 0) PyErr_Clear();
     c->scratch = left;
@@ -48,7 +49,10 @@ static inline void hasten_step_out(hasten_contexts *c) {
 /* A context with a snapshot's variables, entered: new, or NULL with an exception. `snapshot` itself, if none shares it. */
 static inline PyObject *hasten_step_in(hasten_contexts *c, PyObject *snapshot) {
     PyObject *own = c->inside;
-    if (own != NULL && hasten_vars(own) == hasten_vars(snapshot)) { c->inside = NULL; return own; }
+    if (own != NULL && hasten_vars(own) == hasten_vars(snapshot) && hasten_this_thread()->context == own) {
+        c->inside = NULL;
+        return own;
+    }
     hasten_step_out(c);
     own = c->scratch;
     if (Py_REFCNT(snapshot) == 1) own = Py_NewRef(snapshot);        /* no sharers, and none to come */
