@@ -107,11 +107,33 @@ def mend_except(generated: str) -> str:
     return head + save + body.replace(NEAREST, OWN) + end + tail
 
 
+# An exception that a compiled `except` catches has a traceback, Cython assumes: its own function has just added one. If
+# there was no memory for that there is none, and what is let go of at the end of the `except` is a null pointer.
+CATCH = "__Pyx__GetException(PyThreadState *tstate, PyObject **type, PyObject **value, PyObject **tb)\n#else"
+COUNTED = "    Py_XINCREF(local_tb);\n"
+NONE = "#if PY_VERSION_HEX >= 0x030C0000\n    if (local_tb == NULL) local_tb = Py_NewRef(Py_None);\n#endif\n"
+
+
+def mend_traceback(generated: str) -> str:
+    """Has None stand for the traceback that an exception lacks. Done already: no change."""
+    if CATCH not in generated:
+        return generated
+    head, catch, rest = generated.partition(CATCH)
+    body, end, tail = rest.partition("\n}\n")
+    if COUNTED not in body:
+        raise SystemExit("setup.py: this Cython catches exceptions in another way: look at mend_traceback()")
+    return head + catch + body.replace(NONE, "").replace(COUNTED, NONE + COUNTED) + end + tail
+
+
+def mended(generated: str) -> str:
+    return mend_traceback(mend_except(generated))
+
+
 def mend(ext: Extension) -> Extension:
     for source in ext.sources:
         path = Path(source)
         before = path.read_text(encoding="utf-8")
-        after = mend_except(before)
+        after = mended(before)
         if after != before:
             path.write_text(after, encoding="utf-8")
     return ext

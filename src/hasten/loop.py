@@ -21,7 +21,6 @@ from hasten.core.asyncgens import AsyncGenerators
 from hasten.core.executors import Executors
 from hasten.core.scheduler import Scheduler
 from hasten.core.signals import Signals
-from hasten.kernel import step
 from hasten.net import dns, sockets
 from hasten.poll import choice
 from hasten.poll import events as ev
@@ -85,18 +84,15 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         """Runs until stop() is called."""
         self._check_closed()
         self._check_running()
-        self._track_origins(self.get_debug())
-        hooks = self._asyncgens.hook(self)
-        before = step.set_running_loop(self)
-        self._set_thread(threading.get_ident())
+        first, final = self._asyncgens.hook(self)
         try:
-            self._run_ticks()
+            self._track_origins(self.get_debug())
+            self._run_ticks(threading.get_ident())
         finally:
-            self._stopping = False
-            self._set_thread(0)
-            step.set_running_loop(before)
-            self._track_origins(False)
-            sys.set_asyncgen_hooks(*hooks)
+            try:
+                self._track_origins(False)
+            finally:
+                sys.set_asyncgen_hooks(first, final)
 
     def run_until_complete(self, future: Generator[Any, None, _T] | Awaitable[_T]) -> _T:
         """Runs until `future` (a coroutine becomes a task) is done; gives its result or raises its exception."""

@@ -197,10 +197,10 @@ def test_the_scan_of_calls_scans() -> None:
 
 @pytest.mark.skipif(not COMPILED, reason="no generated C of this interpreter in build/: run make dev first")
 @pytest.mark.parametrize("module", COMPILED or ["-"])
-def test_an_except_puts_back_what_its_own_frame_handled(module: str) -> None:
+def test_setup_has_mended_what_cython_makes_of_an_except(module: str) -> None:
     pytest.importorskip("setuptools", reason="setuptools, which setup.py imports, is not installed here")
     generated = (GENERATED / f"{module}.c").read_text()
-    assert _setup().mend_except(generated) == generated, "setup.py has not been at this file"  # type: ignore[attr-defined]
+    assert _setup().mended(generated) == generated, "setup.py has not been at this file"  # type: ignore[attr-defined]
 
 
 def test_setup_notices_an_except_that_it_cannot_mend() -> None:
@@ -212,3 +212,15 @@ def test_setup_notices_an_except_that_it_cannot_mend() -> None:
         mend(f"__Pyx__ExceptionSave(a);\n{save}\n  something_else();\n}}\n")
     with pytest.raises(SystemExit, match="keeps the handled exception in another way"):
         mend("__Pyx__ExceptionSave(a);\n")
+
+
+def test_setup_gives_an_exception_without_a_traceback_none() -> None:
+    pytest.importorskip("setuptools", reason="setuptools, which setup.py imports, is not installed here")
+    setup = _setup()
+    mend, catch, counted = setup.mend_traceback, setup.CATCH, setup.COUNTED  # type: ignore[attr-defined]
+    assert mend("int x;\n") == "int x;\n"
+    once = mend(f"{catch}\n{{\n{counted}    rest();\n}}\n")
+    assert once.count("Py_NewRef(Py_None)") == 1
+    assert mend(once) == once
+    with pytest.raises(SystemExit, match="catches exceptions in another way"):
+        mend(f"{catch}\n{{\n}}\n")

@@ -72,7 +72,8 @@ class AsCompleted:
 
     def __del__(self) -> None:
         arrivals = cython.cast(Arrivals, self.arrivals)
-        arrivals.abandon()
+        if arrivals is not None:  # they could not be made, for lack of memory
+            arrivals.abandon()
 
 
 @cython.cclass

@@ -450,10 +450,12 @@ class PriorityQueue(Queue):
 
     def _put(self, item: Any) -> None:
         heap = self._queue
+        size = len(heap)
         try:
             heapq.heappush(heap, item)
         except BaseException:
-            _unpush(heap, item)
+            if len(heap) > size:  # there was memory for it
+                _unpush(heap, item)
             raise
 
     def _get(self) -> Any:

@@ -119,6 +119,7 @@ class TaskGroup:
         """
         if not self._entered or self._exiting or self._aborting:
             self.check_open(coro)
+        members = cython.cast(Members, self.members) if self.members is not None else self.make_members()
         if not kwargs and self._loop is step.running_loop() and isinstance(self._loop, Scheduler):
             task = spawning.start(self._loop, coro, None, None)
         else:
@@ -128,8 +129,12 @@ class TaskGroup:
         # Also if it is done already (started eagerly): its exception must not cancel the parent, who is running right
         # now, but at the next await.
         self.children.add(task)
-        members = cython.cast(Members, self.members) if self.members is not None else self.make_members()
-        members.collect(task)
+        try:
+            members.collect(task)
+        except BaseException:
+            self.children.discard(task)  # nobody would tell us of its end
+            task.cancel()
+            raise
         if self._aborting and not task.done():
             task.cancel()  # started eagerly, it has cancelled the group before it joined it
         try:

@@ -347,7 +347,9 @@ class WaitFor(Driver):
     def let_go(self) -> Any:
         fut, c = self.ended, self.countdown
         self.ended = self.countdown = None
-        c.release(fut)  # type: ignore[union-attr]
+        if c is None:  # it was never suspended
+            return fut
+        c.release(fut)
         collecting.hide_edge(fut, current_task())
         return fut
 

@@ -23,7 +23,8 @@ class AsyncGenerators:
 
     def hook(self, loop: Any) -> Any:
         """Sets the interpreter's hooks; gives the ones before."""
-        before = sys.get_asyncgen_hooks()
+        hooks = sys.get_asyncgen_hooks()
+        before = (hooks.firstiter, hooks.finalizer)
         sys.set_asyncgen_hooks(firstiter=partial(self._first, loop), finalizer=partial(self._finalize, loop))
         return before
 

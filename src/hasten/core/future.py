@@ -171,7 +171,7 @@ class Future:
         if self.status == state.CANCELLED:
             return self.make_cancelled()
         if self.status == state.PENDING or self.error is None:
-            return InvalidStateError("Result is not set.")
+            return waiters.made(InvalidStateError, "Result is not set.")
         self.log_tb = False
         # Each raise starts from the traceback that it came with, or it would grow with every waiter.
         exc = self.error
@@ -184,7 +184,7 @@ class Future:
         if exc is not None and self.status == state.CANCELLED:  # else it is another one, and has to stay
             self.error = None
             return exc
-        return CancelledError() if self.cancel_message is None else CancelledError(self.cancel_message)
+        return waiters.made(CancelledError, self.cancel_message)
 
     def _make_cancelled_error(self) -> BaseException:
         return self.make_cancelled()

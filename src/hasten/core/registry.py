@@ -115,7 +115,7 @@ def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Task
     if loop is None:
         loop = asyncio.get_running_loop()
     found: set[Any] = _stdlib_all_tasks(loop)
-    found.update(task for task in members() if task.get_loop() is loop and not task.done())
+    found.update([task for task in members() if task.get_loop() is loop and not task.done()])
     return found
 
 

@@ -215,14 +215,11 @@ class Scheduler:
             if self.debug:
                 self._check_thread()
             return Task(coro, loop=self, name=name, **more)
-        if name is None:
-            return self.task_factory(self, coro, **more)
-        if FACTORY_TAKES_NAME:
-            return self.task_factory(self, coro, name=name, **more)
+        if name is not None and FACTORY_TAKES_NAME:
+            more["name"] = name
         task = self.task_factory(self, coro, **more)
-        set_name = getattr(task, "set_name", None)
-        if set_name is not None:
-            set_name(name)
+        if name is not None and not FACTORY_TAKES_NAME and hasattr(task, "set_name"):
+            task.set_name(name)
         return task
 
     def set_task_factory(self, factory: Any) -> None:
@@ -232,8 +229,7 @@ class Scheduler:
         self.task_factory = factory
         self.eager = False
         for each in tasks.eager_factories:
-            if factory is not None and factory is each:
-                self.eager = True
+            self.eager = self.eager or each is factory
 
     def get_task_factory(self) -> Any:
         """What set_task_factory() set, or None."""
@@ -295,9 +291,6 @@ class Scheduler:
         h._source_traceback = describe.extract_stack(sys._getframe(0))
         return h
 
-    def _set_thread(self, ident: int) -> None:
-        self._thread_id = ident
-
     def _shut(self) -> None:
         """Nothing is run any more. Nothing of the loop refers to it: it goes, with its tasks, without the collector."""
         self._closed = self._ready.guarded = True
@@ -327,14 +320,21 @@ class Scheduler:
 
     # ---- running --------------------------------------------------------------------------
 
-    def _run_ticks(self) -> None:
-        """Ticks until stop(). The caller has set up everything that running needs."""
+    def _run_ticks(self, ident: int) -> None:
+        """Ticks until stop(), as the running loop of the caller's thread. What is set is taken back without memory."""
         self.due = self.share_due = 0
+        before = step.set_running_loop(self)
+        self._thread_id = ident
         try:
-            self.run_ticks(False)
+            try:
+                self.run_ticks(False)
+            finally:
+                self._step.leave()
+                self._step.forget_contexts()
         finally:
-            self._step.leave()
-            self._step.forget_contexts()
+            self._stopping = False
+            self._thread_id = 0
+            step.set_running_loop(before)
 
     def _run_once(self) -> None:
         """One tick, also inside another one."""
@@ -358,7 +358,7 @@ class Scheduler:
                 # Each kind of entry sees to its own. If one does not, the rest of the batch runs in the next tick.
                 if not self.in_batch or step.is_instance(exc, SystemExit) or step.is_instance(exc, KeyboardInterrupt):
                     raise
-                report.call(self, None, {"message": "Exception in the event loop", "exception": exc})
+                report.tell(self, {"message": "Exception in the event loop", "exception": exc})
             if once or self._stopping:
                 return 0
 

@@ -304,7 +304,11 @@ class Task(Future):
         """One step, published as the current task. The next handle or poll takes it back."""
         if self.status != state.PENDING:
             return self.stepped_too_late()
-        self.stepper.enter(self)
+        if not self.stepper.publishes(self):
+            try:
+                self.stepper.publish(self)
+            except BaseException as exc:  # for lack of memory: the coroutine is told, if that can be done
+                return self.step_again(exc) if self.pending_error is None else self.end(step.RAISED, exc)
         return self.step_once(self._context)
 
     def stepped_too_late(self) -> int:

@@ -10,6 +10,7 @@ cdef int is_callback(object entry, object fn) noexcept
 cdef Py_ssize_t find(list entries, object fn) except -3
 cdef set equal(list entries, object fn)
 cdef int check_loop(object loop, bint ours) except -1
+cdef object made(object kind, object message)
 cdef object done_already(object fut)
 cdef object as_exception(object exception)
 cdef object not_stopping(object exc, str message)

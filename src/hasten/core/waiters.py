@@ -52,6 +52,14 @@ def check_loop(loop: Any, ours: bool) -> int:
     return 0
 
 
+def made(kind: type[BaseException], message: object) -> BaseException:
+    """`kind(message)`, or `kind()` if that is None; without memory for it, the MemoryError: somebody has to be told."""
+    try:
+        return kind() if message is None else kind(message)
+    except MemoryError as exc:
+        return exc
+
+
 def done_already(fut: Any) -> BaseException:
     return asyncio.InvalidStateError(f"invalid state: {describe.safe(fut)} is done already")
 

@@ -62,6 +62,8 @@ cdef class Step:
         if self.current != <PyObject *>task:
             self.publish(task)
         return 0
+    cdef inline bint publishes(self, object task) noexcept:
+        return self.current == <PyObject *>task
     cdef inline int leave(self) except -1:
         if self.current != NULL:
             self.publish(None)

@@ -135,6 +135,11 @@ class Step:
         if self.current is not task:
             self.publish(task)
 
+    def publishes(self, task: Any) -> bool:
+        if self._ended is not None:
+            self._forget()
+        return self.current is task
+
     def leave(self) -> None:
         if self._ended is not None:
             self._forget()
