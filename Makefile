@@ -7,13 +7,14 @@
 #   make bench                compares with asyncio and uvloop
 #   make lint                 ruff and mypy
 #   make sanitize             the compiled core's tests with AddressSanitizer and UndefinedBehaviorSanitizer
+#   make hostile              random programs whose destructors, callbacks and signal handlers do harm; ARGS="1 100": seeds
 #   make soak                 five million requests: memory, files and tasks may not grow
 #   make million              a million tasks, cancelled at random points: memory may not grow
 #   make conformance          CPython's own asyncio tests, as tables
 #   make suites               the own tests of tornado, websockets, psycopg and aiohttp, on both loops
 #   make clean                removes builds; make distclean removes the environments too
 #
-# ARGS=... goes to the program that is run (demo, bench, conformance, suites) or to pytest.
+# ARGS=... goes to the program that is run (demo, bench, hostile, conformance, suites) or to pytest.
 
 PYTHON ?= python3
 T ?= tests
@@ -36,7 +37,7 @@ JOBS ?= $(if $(filter %.py,$(firstword $(subst ::, ,$(T)))),0,$(CORES))
 pxd := $(shell find src -name '*.pxd')
 compiled := setup.py $(pxd) $(wildcard $(pxd:.pxd=.py)) $(shell find src -name '*.pyx' -o -name '*.h')
 
-.PHONY: dev demo test bench lint format sanitize soak million conformance suites clean distclean
+.PHONY: dev demo test bench lint format sanitize hostile soak million conformance suites clean distclean
 .DELETE_ON_ERROR:
 
 dev: $(VENV)/.built
@@ -63,6 +64,9 @@ format: $(VENV)/.has-lint
 
 sanitize: $(VENV)/.built $(VENV)/.has-test
 	$(PY) -m pytest -m sanitize -n 0 $(ARGS) tests/sanitize
+
+hostile: $(VENV)/.built $(VENV)/.has-test
+	$(PY) tests/hostile/program.py $(or $(ARGS),1 40)
 
 soak: $(VENV)/.built
 	$(PY) -m bench.soak $(ARGS)

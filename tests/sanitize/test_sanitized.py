@@ -120,6 +120,21 @@ def test_a_million_tasks_cancelled_at_random_points(sanitized: Path) -> None:
     assert said.endswith("done\n")
 
 
+@pytest.mark.parametrize("pools", [False, True], ids=["freed", "pooled"])
+@pytest.mark.parametrize("seed", range(101, 107))
+def test_hostile_programs(sanitized: Path, seed: int, pools: bool) -> None:
+    said = run(
+        sanitized, *("-W", "ignore", "tests/hostile/program.py", str(seed), "1", "--patience", "10"), pools=pools
+    )
+    assert said.endswith("done\n")
+
+
+@pytest.mark.parametrize("program", ["noticed.py", "failing.py"])
+def test_hostile_entries(sanitized: Path, program: str) -> None:
+    arguments = ["epoll"] if program == "noticed.py" else ["hasten", "epoll"]
+    assert run(sanitized, "-W", "ignore", f"tests/hostile/{program}", *arguments).endswith("done\n")
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_wrong_arguments(sanitized: Path, group: str) -> None:
     assert run(sanitized, "tests/core/abuse.py", group, "3").rstrip().endswith("survived")

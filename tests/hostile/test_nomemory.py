@@ -1,0 +1,34 @@
+"""Memory gives out at each allocation of each public call: what comes is a MemoryError, never a crash, and afterwards
+the loop works. The calls are in calls.py and ticks.py.
+
+In plain Python each line may allocate, also those that clean up, and the interpreter itself loses exceptions then: this
+would test CPython there.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import pytest
+
+from hasten import compat
+
+from . import children
+from .conftest import BUILT
+
+pytestmark = [
+    pytest.mark.skipif(
+        importlib.util.find_spec("_testcapi") is None, reason="this Python has no _testcapi, which lets memory fail"
+    ),
+    pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 itself needs memory to say that no loop runs any more"),
+    pytest.mark.skipif(not compat.compiled(), reason="in plain Python this tests the interpreter"),
+]
+GROUPS = 4  # processes
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_no_memory(group: int) -> None:
+    names = children.run(BUILT, "nomemory.py", "hasten", "names").stdout.split()
+    assert len(names) > 70
+    children.ended_well(children.run(BUILT, "nomemory.py", "hasten", *names[group::GROUPS]))
