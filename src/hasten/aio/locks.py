@@ -33,6 +33,9 @@ def nobody_waits(waiters: Any) -> bool:
     """Is nobody left in line? Cancelled waiters stay in it until they run."""
     if waiters is None or deques.size(waiters) == 0:
         return True
+    first = waiters[0]
+    if type(first) is Future and cython.cast(Future, first).status != state.CANCELLED:
+        return False
     for fut in waiters:  # noqa: SIM110 (a compiled generator is slower)
         if not fut.cancelled():
             return False
