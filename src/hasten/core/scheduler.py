@@ -171,9 +171,9 @@ class Scheduler:
 
     def _look_at_clock(self) -> None:
         """Has a program replaced time(), in a subclass, on a class or on this object?"""
-        found = type(self).time
         self.clock_version = interpreter.class_version(self)
-        self.own_clock = found is not _time or "time" in getattr(self, "__dict__", ())
+        ours, found = _time.__get__(self), self.time  # not by __dict__: without one its methods are found faster
+        self.own_clock = type(found) is not type(ours) or ours != found
 
     @property
     def _scheduled(self) -> list[TimerHandle]:
