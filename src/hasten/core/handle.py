@@ -65,10 +65,10 @@ class Handle:
             if self._source_traceback is not None:  # debug mode: what it was can still be told
                 self._source_traceback.description = f"<{' '.join(self._repr_info())}>"
             # both are gone before what they held runs anything
-            held = (self._callback, self._args)
+            callback, args = self._callback, self._args
             self._callback = None
             self._args = None
-            del held
+            del callback, args
         return 0
 
     def cancelled(self) -> bool:
