@@ -125,8 +125,25 @@ def mend_traceback(generated: str) -> str:
     return head + catch + body.replace(NONE, "").replace(COUNTED, NONE + COUNTED) + end + tail
 
 
+# A constructor, or `__init__()`, that is called with keywords has their values put into an array. If there is no memory
+# for the tuple of their names, what is let go of is whatever stands in that array, before anything was put there: some
+# object of others' that was on the stack is freed too early, and the crash comes anywhere later.
+SLOT = "__Pyx_CallSlotAsVectorcallUnpackDict("
+UNSET = "    PyObject *kwnames = NULL;\n    int unpack_dict_result;\n"
+EMPTY = "    memset(args, 0, (size_t)total_size * sizeof(PyObject *));\n"
+
+
+def mend_keywords(generated: str) -> str:
+    """Has the array for the values of keywords be empty at first. Done already: no change."""
+    if SLOT not in generated:
+        return generated
+    if UNSET not in generated:
+        raise SystemExit("setup.py: this Cython calls constructors in another way: look at mend_keywords()")
+    return generated.replace(EMPTY, "").replace(UNSET, EMPTY + UNSET)
+
+
 def mended(generated: str) -> str:
-    return mend_traceback(mend_except(generated))
+    return mend_keywords(mend_traceback(mend_except(generated)))
 
 
 def mend(ext: Extension) -> Extension:

@@ -224,3 +224,15 @@ def test_setup_gives_an_exception_without_a_traceback_none() -> None:
     assert mend(once) == once
     with pytest.raises(SystemExit, match="catches exceptions in another way"):
         mend(f"{catch}\n{{\n}}\n")
+
+
+def test_setup_has_the_array_for_keywords_empty_at_first() -> None:
+    pytest.importorskip("setuptools", reason="setuptools, which setup.py imports, is not installed here")
+    setup = _setup()
+    mend, slot, unset, empty = setup.mend_keywords, setup.SLOT, setup.UNSET, setup.EMPTY  # type: ignore[attr-defined]
+    assert mend("int x;\n") == "int x;\n"
+    once = mend(f"{slot}a);\n{{\n{unset}    rest();\n}}\n{{\n{unset}}}\n")
+    assert once.count(empty + unset) == 2
+    assert mend(once) == once
+    with pytest.raises(SystemExit, match="calls constructors in another way"):
+        mend(f"{slot}a);\n")

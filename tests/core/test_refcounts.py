@@ -3,11 +3,15 @@
 An extension built for the limited API of 3.11 or older knows of no immortal objects, and counts over all 64 bits: after
 it took a reference, an immortal object's lower half is 0 and the upper half 1. Whoever reads the lower half alone takes
 the object for one with hardly a reference, and frees it.
+
+And references that are let go of although they were never taken, where memory gives out.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib.util
+import os
 import subprocess
 import sys
 
@@ -99,3 +103,43 @@ def test_the_upper_half_stays(args: list[str]) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "alive 1\n"
+
+
+KEYWORDS = """
+import _testcapi, hasten
+
+class Mine(hasten.Future):
+    pass
+
+def initialize(**more):
+    hasten.Future.__new__(hasten.Future).__init__(**more)
+
+held = []
+for call in (initialize, hasten.Future, Mine, hasten.Handle, hasten.Task):
+    for n in range(20):
+        held += [(i, i, i, i, i, i, i) for i in range(3000)]  # no such tuple is left for the names of the keywords
+        try:
+            _testcapi.set_nomemory(n, n + 1)
+            try:
+                call(a=1, b=2, c=3, d=4, e=5, f=6, g=7)
+            finally:
+                _testcapi.remove_mem_hooks()
+        except (MemoryError, TypeError):
+            pass
+print("done")
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("_testcapi") is None, reason="needs _testcapi, which lets memory fail")
+def test_keywords_whose_names_there_is_no_memory_for() -> None:
+    """What is let go of then is what was taken, not what was in the memory before: here, an address that is none."""
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", KEYWORDS],
+        env={**os.environ, "PYTHONMALLOC": "debug"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "done\n"

@@ -22,7 +22,6 @@ import sys
 import threading
 import traceback
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from hostile import checks, programs, settings, wakers
+from hostile import checks, counts, programs, settings, wakers
 
 import hasten
 
@@ -111,20 +110,17 @@ def one_seed(seed: int, options: Any, isolated: bool) -> int:
 
 
 def flat(options: argparse.Namespace) -> int:
-    """The same seeds again and again: the objects may not get more."""
-    counts = []
+    """The same seeds again and again: neither objects nor references may get more."""
+    counts.count_all()
+    passes = []
     for _ in range(options.passes):
         for seed in range(options.first, options.first + options.count):
             one_seed(seed, options, isolated=False)
         wakers.forget()
-        for _ in range(3):
-            gc.collect()
-        counts.append(Counter(type(each).__qualname__ for each in gc.get_objects()))
-    grown = {name: (counts[-2][name], n) for name, n in counts[-1].items() if n > counts[-2][name] + 2}
-    runs = options.count * options.each
-    more = {name: pair for name, pair in grown.items() if pair[1] - pair[0] >= runs / 3}
+        passes.append(counts.taken())
+    more = counts.more(passes, options.count * options.each)
     if more:
-        print(f"WRONG: objects got more, from one pass to the next: {more}")
+        print(f"WRONG: these get more with each pass: {more}")
     return len(more)
 
 

@@ -61,7 +61,7 @@ def run(where: Path, *args: str, quarantine: int = 256, pools: bool = False) -> 
     quarantine: MiB of freed memory that AddressSanitizer keeps, to notice if it is used.
     pools: with free lists, as shipped; else what dies is freed at once.
     """
-    extra = {"HASTEN_POOLS": "1"} if pools else {}
+    extra = {"HASTEN_POOLS": "1"} if pools else {"HASTEN_SANITIZE": "1"}  # the tests look for it
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", *args],
         cwd=where,
@@ -129,10 +129,13 @@ def test_hostile_programs(sanitized: Path, seed: int, pools: bool) -> None:
     assert said.endswith("done\n")
 
 
-@pytest.mark.parametrize("program", ["noticed.py", "failing.py"])
-def test_hostile_entries(sanitized: Path, program: str) -> None:
-    arguments = ["epoll"] if program == "noticed.py" else ["hasten", "epoll"]
-    assert run(sanitized, "-W", "ignore", f"tests/hostile/{program}", *arguments).endswith("done\n")
+@pytest.mark.parametrize("pools", [False, True], ids=["freed", "pooled"])
+@pytest.mark.parametrize("program", ["noticed.py", "failing.py", "nomemory.py"])
+def test_hostile_entries(sanitized: Path, program: str, pools: bool) -> None:
+    """Work between two ticks, entries that fail, and memory that gives out."""
+    arguments = {"noticed.py": ["epoll"], "failing.py": ["hasten", "epoll"], "nomemory.py": ["hasten"]}[program]
+    said = run(sanitized, "-W", "ignore", f"tests/hostile/{program}", *arguments, pools=pools)
+    assert said.endswith("done\n"), said[-2000:]
 
 
 @pytest.mark.parametrize("group", GROUPS)
