@@ -11,7 +11,8 @@ import sys
 from collections import Counter
 from typing import Any
 
-VALUES: list[Any] = [None, True, False, NotImplemented, ..., *range(-5, 20), (), "", b"", "x", b"x"]
+# Not () and b"": compiled code keeps a code object for each of its lines that was in a traceback, made of such.
+VALUES: list[Any] = [None, True, False, NotImplemented, ..., *range(-5, 20), "", "x", b"x"]
 HALVES = (3, 12) <= sys.version_info < (3, 14) and ctypes.sizeof(ctypes.c_void_p) == 8
 
 
@@ -34,7 +35,8 @@ def count_all() -> None:
             number.value += 1
 
 
-def taken() -> Counter[str]:
+def taken() -> dict[str, float]:
+    """Not as integers: they would be references to such, and counted the next time."""
     for _ in range(3):
         gc.collect()
     found = Counter(f"objects of {type(each).__qualname__}" for each in gc.get_objects())
@@ -44,15 +46,16 @@ def taken() -> Counter[str]:
     for each in classes():
         found[f"references to {each.__module__}.{each.__qualname__}"] = sys.getrefcount(each)
     found["references"] = getattr(sys, "gettotalrefcount", int)()
-    return found
+    return {name: float(n) for name, n in found.items()}
 
 
-def more(passes: list[Counter[str]], runs: int) -> dict[str, tuple[int, int, int]]:
-    """What each of the last two passes has left more of, by one for every third run or oftener; of all objects
-    together, by one for every run."""
+def changed(passes: list[dict[str, float]], runs: int) -> dict[str, list[float]]:
+    """What each of the last two passes has left more of, by one for every third run or oftener (of all together, by one
+    for every run), or fewer references to, by two for every run: the caches of the interpreter let go of some."""
     found = {}
-    for name, last in passes[-1].items():
-        least = runs if name in ("objects", "references") else max(3, runs / 3)
-        if last - passes[-2][name] >= least and passes[-2][name] - passes[-3][name] >= least:
-            found[name] = (passes[-3][name], passes[-2][name], last)
+    for name in passes[-1]:
+        a, b, c = (each.get(name, 0.0) for each in passes[-3:])
+        more = runs if name in ("objects", "references") else max(3, runs / 3)
+        if min(b - a, c - b) >= more or (name.startswith("references to") and min(a - b, b - c) >= 2 * runs):
+            found[name] = [a, b, c]
     return found

@@ -110,7 +110,7 @@ def one_seed(seed: int, options: Any, isolated: bool) -> int:
 
 
 def flat(options: argparse.Namespace) -> int:
-    """The same seeds again and again: neither objects nor references may get more."""
+    """The same seeds again and again: neither objects nor references may get more, nor references less."""
     counts.count_all()
     passes = []
     for _ in range(options.passes):
@@ -118,10 +118,10 @@ def flat(options: argparse.Namespace) -> int:
             one_seed(seed, options, isolated=False)
         wakers.forget()
         passes.append(counts.taken())
-    more = counts.more(passes, options.count * options.each)
-    if more:
-        print(f"WRONG: these get more with each pass: {more}")
-    return len(more)
+    changed = counts.changed(passes, options.count * options.each)
+    if changed:
+        print(f"WRONG: these change with each pass: {changed}")
+    return len(changed)
 
 
 def repeatable() -> None:
