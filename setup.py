@@ -68,6 +68,9 @@ DIRECTIVES = {
     "wraparound": True,
     "initializedcheck": False,
     "cdivision": True,
+    # What a destructor raises is given to sys.unraisablehook, as everywhere. Cython's default prints it first by
+    # PyErr_PrintEx(), which ends the process where it is a SystemExit.
+    "unraisable_tracebacks": False,
     "embedsignature": True,  # for inspect.signature(); not shown in __doc__
     "embedsignature.format": "clinic",
     "binding": False,

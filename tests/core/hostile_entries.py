@@ -306,6 +306,24 @@ def a_handler_that_exits() -> list[str]:
     return _logged(w, lambda: w.loop.call_soon(_boom))
 
 
+@scenario("handled", "goes on", "goes on")
+def a_handler_that_exits_from_a_destructor() -> list[str]:
+    """Nobody can be told of it, and the program does not end in the middle of a line."""
+    w = World()
+
+    def handler(loop: Any, context: dict[str, Any]) -> None:
+        w.say("handled")
+        raise SystemExit
+
+    w.loop.set_exception_handler(handler)
+    fut = w.loop.create_future()
+    fut.set_exception(ValueError())
+    del fut
+    w.say("goes on")
+    w.loop.call_soon(w.say, "goes on")
+    return w.end()
+
+
 # ---- callbacks that are refused, callables that cannot be shown ---------------------------------------------
 
 

@@ -188,10 +188,12 @@ def drop_references(m: Mischief) -> None:
 
 
 def tick(m: Mischief) -> None:
-    """A tick inside whatever runs; there is work for it, so it does not wait."""
+    """A tick inside whatever runs; there is work for it, so it does not wait long."""
     if m.ticks and m.loop.is_running():
+        timer = m.loop.call_later(0.01, int)  # a tick inside of this one may do the other work
         m.loop.call_soon(int)
         m.loop._run_once()
+        timer.cancel()
 
 
 def collect(m: Mischief) -> None:
