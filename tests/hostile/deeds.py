@@ -12,8 +12,10 @@ import asyncio
 import gc
 import random
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
 from . import objects
@@ -234,6 +236,8 @@ def poke(m: Mischief) -> None:
     if how == "send":
         coro.send(None)
     elif how == "throw":
+        if type(coro) is CoroutineType and coro.cr_running and sys.version_info < (3, 12):
+            return  # 3.11 refuses it, and has changed the coroutine's stack by then: it crashes, with any loop
         coro.throw(objects.Trouble(m))
     else:
         coro.close()

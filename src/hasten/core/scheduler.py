@@ -229,7 +229,7 @@ class Scheduler:
         self.task_factory = factory
         self.eager = False
         for each in tasks.eager_factories:
-            self.eager = self.eager or each is factory
+            self.eager = self.eager or (each is factory is not None)  # there may be no such factory
 
     def get_task_factory(self) -> Any:
         """What set_task_factory() set, or None."""

@@ -157,11 +157,16 @@ class Step:
         """Makes `task` (or None) the one that current_task() gives."""
         if self.loop is None:
             return
-        before: Any = _current_task(self.loop)  # somebody may have taken ours back by hand
-        if before is not None:
-            asyncio.tasks._leave_task(self.loop, before)
-        if task is not None:
-            asyncio.tasks._enter_task(self.loop, task)
+        while True:
+            before: Any = _current_task(self.loop)  # somebody may have taken ours back by hand
+            try:
+                if before is not None:
+                    asyncio.tasks._leave_task(self.loop, before)
+                if task is not None:
+                    asyncio.tasks._enter_task(self.loop, task)
+                break
+            except RuntimeError:  # the collector came in between, and a destructor has run the loop
+                continue
         self.current = task
         before = None
         if self.current is not task:  # what was there before went, and a destructor of its has ticked the loop
