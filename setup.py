@@ -99,15 +99,21 @@ NEAREST = "_PyErr_StackItem *exc_info = __Pyx_PyErr_GetTopmostException(tstate);
 OWN = "_PyErr_StackItem *exc_info = ((void)__Pyx_PyErr_GetTopmostException, tstate->exc_info);"
 
 
+def function(generated: str, head: str) -> tuple[str, str, str]:
+    """Generated C up to the end of `head`, the body of the function that it begins, and the rest."""
+    before, _, rest = generated.partition(head)
+    body, end, after = rest.partition("\n}\n")
+    return before + head, body, end + after
+
+
 def mend_except(generated: str) -> str:
     """Has each compiled `except` of a generated C file put back what its own frame handled. Done already: no change."""
     if "__Pyx__ExceptionSave(" not in generated:
         return generated
-    head, save, rest = generated.partition(SAVE)
-    body, end, tail = rest.partition("\n}\n")
+    before, body, after = function(generated, SAVE)
     if NEAREST not in body and OWN not in body:
         raise SystemExit("setup.py: this Cython keeps the handled exception in another way: look at mend_except()")
-    return head + save + body.replace(NEAREST, OWN) + end + tail
+    return before + body.replace(NEAREST, OWN) + after
 
 
 # An exception that a compiled `except` catches has a traceback, Cython assumes: its own function has just added one. If
@@ -121,11 +127,10 @@ def mend_traceback(generated: str) -> str:
     """Has None stand for the traceback that an exception lacks. Done already: no change."""
     if CATCH not in generated:
         return generated
-    head, catch, rest = generated.partition(CATCH)
-    body, end, tail = rest.partition("\n}\n")
+    before, body, after = function(generated, CATCH)
     if COUNTED not in body:
         raise SystemExit("setup.py: this Cython catches exceptions in another way: look at mend_traceback()")
-    return head + catch + body.replace(NONE, "").replace(COUNTED, NONE + COUNTED) + end + tail
+    return before + body.replace(NONE, "").replace(COUNTED, NONE + COUNTED) + after
 
 
 # A constructor, or `__init__()`, that is called with keywords has their values put into an array. If there is no memory

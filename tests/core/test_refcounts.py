@@ -88,21 +88,27 @@ for each in objects:
 HALVES = (3, 12) <= sys.version_info < (3, 14) and ctypes.sizeof(ctypes.c_void_p) == 8
 
 
-@pytest.mark.skipif(
-    not HALVES or hasattr(sys, "gettotalrefcount"),
-    reason="only there have 64-bit counts an upper half that means nothing by itself",
-)
-@pytest.mark.parametrize("args", [[], ["immortal"]])
-def test_the_upper_half_stays(args: list[str]) -> None:
+def said(program: str, *args: str, **variables: str) -> str:
+    """What a program says in a process of its own, where it may crash."""
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", PROGRAM, *args],
+        [sys.executable, "-X", "faulthandler", "-c", program, *args],
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "alive 1\n"
+    return done.stdout
+
+
+@pytest.mark.skipif(
+    not HALVES or hasattr(sys, "gettotalrefcount"),
+    reason="only there have 64-bit counts an upper half that means nothing by itself",
+)
+@pytest.mark.parametrize("args", [[], ["immortal"]])
+def test_the_upper_half_stays(args: list[str]) -> None:
+    assert said(PROGRAM, *args) == "alive 1\n"
 
 
 KEYWORDS = """
@@ -133,13 +139,4 @@ print("done")
 @pytest.mark.skipif(importlib.util.find_spec("_testcapi") is None, reason="needs _testcapi, which lets memory fail")
 def test_keywords_whose_names_there_is_no_memory_for() -> None:
     """What is let go of then is what was taken, not what was in the memory before: here, an address that is none."""
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", KEYWORDS],
-        env={**os.environ, "PYTHONMALLOC": "debug"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "done\n"
+    assert said(KEYWORDS, PYTHONMALLOC="debug") == "done\n"
