@@ -150,8 +150,24 @@ def mend_keywords(generated: str) -> str:
     return generated.replace(EMPTY, "").replace(UNSET, EMPTY + UNSET)
 
 
+# What a comprehension puts into its list is let go of when there is no memory for it in the list, and then once more by
+# the function that ends with the error: an object that is still in use is freed, and the crash comes anywhere later.
+APPEND = "static CYTHON_INLINE int __Pyx_ListComp_AppendAndDecref(PyObject* list, PyObject* x) {"
+LET_GO = "    int result = PyList_Append(list, x);\n    Py_DECREF(x);\n"
+LET_GO_ONCE = "    int result = PyList_Append(list, x);\n    if (likely(result == 0)) Py_DECREF(x);\n"
+
+
+def mend_comprehension(generated: str) -> str:
+    """Has a comprehension let go of what does not fit into its list once. Done already: no change."""
+    if APPEND not in generated:
+        return generated
+    if LET_GO not in generated and LET_GO_ONCE not in generated:
+        raise SystemExit("setup.py: this Cython makes lists in another way: look at mend_comprehension()")
+    return generated.replace(LET_GO, LET_GO_ONCE)
+
+
 def mended(generated: str) -> str:
-    return mend_keywords(mend_traceback(mend_except(generated)))
+    return mend_comprehension(mend_keywords(mend_traceback(mend_except(generated))))
 
 
 def mend(ext: Extension) -> Extension:

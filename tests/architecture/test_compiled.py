@@ -236,3 +236,15 @@ def test_setup_has_the_array_for_keywords_empty_at_first() -> None:
     assert mend(once) == once
     with pytest.raises(SystemExit, match="calls constructors in another way"):
         mend(f"{slot}a);\n")
+
+
+def test_setup_has_a_comprehension_let_go_once() -> None:
+    pytest.importorskip("setuptools", reason="setuptools, which setup.py imports, is not installed here")
+    setup = _setup()
+    mend, append, twice = setup.mend_comprehension, setup.APPEND, setup.LET_GO  # type: ignore[attr-defined]
+    assert mend("int x;\n") == "int x;\n"
+    once = mend(f"{append}\n{twice}    return result;\n}}\n{append}\n{twice}    return result;\n}}\n")
+    assert once.count(setup.LET_GO_ONCE) == 2  # type: ignore[attr-defined]
+    assert mend(once) == once
+    with pytest.raises(SystemExit, match="makes lists in another way"):
+        mend(f"{append}\n}}\n")
