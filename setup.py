@@ -117,20 +117,69 @@ def mend_except(generated: str) -> str:
 
 
 # An exception that a compiled `except` catches has a traceback, Cython assumes: its own function has just added one. If
-# there was no memory for that there is none, and what is let go of at the end of the `except` is a null pointer.
+# there was no memory for that there is none, and what is let go of at the end of the `except` is a null pointer. So
+# None stands for it. Python 3.11 keeps the traceback beside the exception: what is raised again there has none.
 CATCH = "__Pyx__GetException(PyThreadState *tstate, PyObject **type, PyObject **value, PyObject **tb)\n#else"
 COUNTED = "    Py_XINCREF(local_tb);\n"
-NONE = "#if PY_VERSION_HEX >= 0x030C0000\n    if (local_tb == NULL) local_tb = Py_NewRef(Py_None);\n#endif\n"
+NONE = "    if (local_tb == NULL) local_tb = Py_NewRef(Py_None);\n"
+RESTORE = "__Pyx_ErrRestoreInState(PyThreadState *tstate, PyObject *type, PyObject *value, PyObject *tb) {"
+KEPT = "    tmp_tb = tstate->curexc_traceback;\n"
+NO_TRACEBACK = "    if (tb == Py_None) { Py_DECREF(tb); tb = NULL; }\n"
 
 
 def mend_traceback(generated: str) -> str:
     """Has None stand for the traceback that an exception lacks. Done already: no change."""
     if CATCH not in generated:
         return generated
-    before, body, after = function(generated, CATCH)
-    if COUNTED not in body:
-        raise SystemExit("setup.py: this Cython catches exceptions in another way: look at mend_traceback()")
-    return before + body.replace(NONE, "").replace(COUNTED, NONE + COUNTED) + after
+    for head, place, added in ((CATCH, COUNTED, NONE), (RESTORE, KEPT, NO_TRACEBACK)):
+        before, body, after = function(generated, head)
+        if place not in body:
+            raise SystemExit("setup.py: this Cython catches exceptions in another way: look at mend_traceback()")
+        generated = before + body.replace(added, "").replace(place, added + place) + after
+    return generated
+
+
+# An exception that leaves a compiled function, or is caught there, gets an entry in its traceback first. If there is no
+# memory for the entry, a MemoryError takes the exception's place: a KeyboardInterrupt is lost, and an `except KeyError`
+# is given something else. A traceback that lacks an entry is the lesser loss.
+ENTRY = """static void __Pyx_AddTraceback(const char *funcname, int c_line,
+                               int py_line, const char *filename) {
+    PyCodeObject *py_code = 0;
+"""
+NO_CODE = """            Py_XDECREF(ptype);
+            Py_XDECREF(pvalue);
+            Py_XDECREF(ptraceback);
+            goto bad;
+"""
+CODE_LEFT_OUT = """            __Pyx_ErrRestoreInState(tstate, ptype, pvalue, ptraceback);
+            goto bad;
+"""
+FRAME = "    py_frame = PyFrame_New(\n"
+SET_ASIDE = "    __Pyx_ErrFetchInState(tstate, &ptype, &pvalue, &ptraceback);\n"
+NO_FRAME = """    if (!py_frame) goto bad;
+    __Pyx_PyFrame_SetLineNumber(py_frame, py_line);
+    PyTraceBack_Here(py_frame);
+"""
+FRAME_LEFT_OUT = """    Py_XINCREF(ptype); Py_XINCREF(pvalue); Py_XINCREF(ptraceback);
+    __Pyx_ErrRestoreInState(tstate, ptype, pvalue, ptraceback);
+    if (py_frame) __Pyx_PyFrame_SetLineNumber(py_frame, py_line);
+    if (py_frame && PyTraceBack_Here(py_frame) < 0) __Pyx_ErrRestoreInState(tstate, ptype, pvalue, ptraceback);
+    else { Py_XDECREF(ptype); Py_XDECREF(pvalue); Py_XDECREF(ptraceback); }
+"""
+
+
+def mend_entry(generated: str) -> str:
+    """Has an exception stay what it is where its traceback gets no entry. Done already: no change."""
+    if ENTRY not in generated:
+        return generated
+    before, body, after = function(generated, ENTRY)
+    if SET_ASIDE + FRAME in body:
+        return generated
+    for found, instead in ((NO_CODE, CODE_LEFT_OUT), (FRAME, SET_ASIDE + FRAME), (NO_FRAME, FRAME_LEFT_OUT)):
+        if body.count(found) != 1:
+            raise SystemExit("setup.py: this Cython adds to tracebacks in another way: look at mend_entry()")
+        body = body.replace(found, instead)
+    return before + body + after
 
 
 # A constructor, or `__init__()`, that is called with keywords has their values put into an array. If there is no memory
@@ -167,7 +216,9 @@ def mend_comprehension(generated: str) -> str:
 
 
 def mended(generated: str) -> str:
-    return mend_comprehension(mend_keywords(mend_traceback(mend_except(generated))))
+    for step in (mend_except, mend_traceback, mend_entry, mend_keywords, mend_comprehension):
+        generated = step(generated)
+    return generated
 
 
 def mend(ext: Extension) -> Extension:

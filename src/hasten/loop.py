@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple
 from hasten.core import fdwatch, report
 from hasten.core.asyncgens import AsyncGenerators
 from hasten.core.executors import Executors
+from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
 from hasten.core.signals import Signals
 from hasten.net import dns, sockets
@@ -101,9 +102,9 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         new = not asyncio.isfuture(future)
         fut: Any = asyncio.ensure_future(future, loop=self)  # type: ignore[arg-type]
         if new:
-            # an exception that ends the loop is what the caller sees, not a task that was left
-            fut._log_destroy_pending = False
+            fut._log_destroy_pending = False  # the caller sees what ended the loop, not a task that was left
         fut.add_done_callback(_run_until_complete_cb)
+        before, self._until = self._until, fut if isinstance(fut, Future) else None  # the callback may find no memory
         try:
             self.run_forever()
         except BaseException:
@@ -111,6 +112,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
                 fut.exception()  # raised already: nobody has to be told
             raise
         finally:
+            self._until = before
             fut.remove_done_callback(_run_until_complete_cb)
         if not fut.done():
             raise RuntimeError("Event loop stopped before Future completed.")

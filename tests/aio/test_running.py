@@ -272,3 +272,27 @@ class TestCtrlC:
         world.ns.run(main())
         assert out == [signal.SIGINT]
         assert signal.getsignal(signal.SIGINT) is mine
+
+
+def test_a_run_ends_even_if_what_is_to_end_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for lack of memory: the main coroutine is done, and nothing would happen any more."""
+
+    def fail(future: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("hasten.loop._run_until_complete_cb", fail)
+    told: list[Any] = []
+
+    def give_up(loop: asyncio.AbstractEventLoop) -> None:
+        told.append("it would have run for ever")
+        loop.stop()
+
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: told.append(type(context["exception"])))
+        loop.call_later(20, give_up, loop)
+        await hasten.sleep(0)
+        return 7
+
+    assert hasten.run(main()) == 7
+    assert set(told) == {MemoryError}

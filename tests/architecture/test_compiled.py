@@ -218,12 +218,29 @@ def test_setup_gives_an_exception_without_a_traceback_none() -> None:
     pytest.importorskip("setuptools", reason="setuptools, which setup.py imports, is not installed here")
     setup = _setup()
     mend, catch, counted = setup.mend_traceback, setup.CATCH, setup.COUNTED  # type: ignore[attr-defined]
+    restore = f"{setup.RESTORE}\n{setup.KEPT}    rest();\n}}\n"  # type: ignore[attr-defined]
     assert mend("int x;\n") == "int x;\n"
-    once = mend(f"{catch}\n{{\n{counted}    rest();\n}}\n")
+    once = mend(f"{restore}{catch}\n{{\n{counted}    rest();\n}}\n")
     assert once.count("Py_NewRef(Py_None)") == 1
+    assert once.count("if (tb == Py_None)") == 1
     assert mend(once) == once
-    with pytest.raises(SystemExit, match="catches exceptions in another way"):
-        mend(f"{catch}\n{{\n}}\n")
+    for lacking in (f"{restore}{catch}\n{{\n}}\n", f"{catch}\n{{\n{counted}}}\n"):
+        with pytest.raises(SystemExit, match="catches exceptions in another way"):
+            mend(lacking)
+
+
+def test_setup_keeps_an_exception_whose_traceback_gets_no_entry() -> None:
+    pytest.importorskip("setuptools", reason="setuptools, which setup.py imports, is not installed here")
+    setup = _setup()
+    mend, entry = setup.mend_entry, setup.ENTRY  # type: ignore[attr-defined]
+    assert mend("int x;\n") == "int x;\n"
+    body = f"{setup.NO_CODE}{setup.FRAME}    );\n{setup.NO_FRAME}"  # type: ignore[attr-defined]
+    once = mend(f"{entry}{body}bad:\n}}\n")
+    assert "goto bad;" in once
+    assert once.count("Py_XDECREF(ptype)") == 1
+    assert mend(once) == once
+    with pytest.raises(SystemExit, match="adds to tracebacks in another way"):
+        mend(f"{entry}}}\n")
 
 
 def test_setup_has_the_array_for_keywords_empty_at_first() -> None:

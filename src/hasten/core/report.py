@@ -197,20 +197,20 @@ def _handle(loop: Any, handler: Handler, context: dict[str, Any]) -> None:
     if run is None:
         handler(loop, context)
         return
-    begun = False
-
-    def inside() -> None:
-        nonlocal begun
-        begun = True
-        handler(loop, context)
-
+    begun: list[bool] = []
     try:
-        run(inside)
+        run(_begin, begun, handler, loop, context)
         return
     except BaseException:
         if begun:
             raise
     handler(loop, context)  # it cannot be entered: mostly since we are inside of it
+
+
+def _begin(begun: list[bool], handler: Handler, loop: Any, context: dict[str, Any]) -> None:
+    """No closure: what is told may be that memory is short, and some Pythons crash if there is none for a function."""
+    begun.append(True)
+    handler(loop, context)
 
 
 def _run_of(context: dict[str, Any]) -> Any:

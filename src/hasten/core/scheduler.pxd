@@ -2,6 +2,7 @@ cimport cython
 cimport hasten.core.future as futures
 cimport hasten.core.handle as handle
 cimport hasten.core.ready as ready
+cimport hasten.core.state as state
 cimport hasten.core.task as tasks
 from hasten.core.future cimport Future
 from hasten.core.handle cimport Handle, TimerHandle
@@ -34,6 +35,7 @@ cdef class Scheduler:
     cdef bint in_batch                  # what is raised comes from an entry of the batch
     cdef bint own_clock                 # time() was replaced, on the class or on the object
     cdef unsigned int clock_version     # of the class, when that was last looked at
+    cdef public Future _until           # the loop stops when this is done; or None
     cdef readonly unsigned long long _ticks, _polls
 
     cdef int assemble(self) except -1
@@ -49,7 +51,7 @@ cdef class Scheduler:
     cdef int reap(self) except -1
     @cython.locals(h=TimerHandle, timers=Timers, queue=Ready)
     cdef int expire(self, double now) except -1
-    @cython.locals(left=double, timers=Timers)
+    @cython.locals(timers=Timers)
     cdef double patience(self, double now) noexcept
     cdef inline bint odd_clock(self) noexcept:
         """Is time() replaced, or has nobody looked since its class was changed?"""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 import cython
 
-from hasten.core import describe, handle, listing, ready, registry, report
+from hasten.core import describe, handle, listing, ready, registry, report, state
 from hasten.core import future as futures
 from hasten.core import task as tasks
 from hasten.core.future import Future
@@ -26,7 +26,6 @@ from hasten.kernel import clock, interpreter, step
 from hasten.kernel.step import Step
 from hasten.poll.contract import Poller, Watch
 
-logger = logging.getLogger("asyncio")
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")  # Unpack[_Ts] below: Cython warns of *_Ts
 
@@ -58,12 +57,13 @@ class Scheduler:
     in_batch: bool
     own_clock: bool
     clock_version: int
+    _until: Future[Any] | None
     _ticks: int
     _polls: int
     if not cython.compiled:
         _stopping = _closed = debug = in_batch = own_clock = False
         _thread_id = due = share_due = clock_version = _ticks = _polls = 0
-        task_factory = None
+        task_factory = _until = None
         eager = False
 
         def odd_clock(self) -> bool:
@@ -171,9 +171,9 @@ class Scheduler:
 
     def _look_at_clock(self) -> None:
         """Has a program replaced time(), in a subclass, on a class or on this object?"""
-        self.clock_version = interpreter.class_version(self)
-        ours, found = _time.__get__(self), self.time  # not by __dict__: without one its methods are found faster
+        version, ours, found = interpreter.class_version(self), _time.__get__(self), self.time  # a __dict__ is slow
         self.own_clock = type(found) is not type(ours) or ours != found
+        self.clock_version = version  # last: had the above failed, for lack of memory, it would not look again
 
     @property
     def _scheduled(self) -> list[TimerHandle]:
@@ -310,8 +310,8 @@ class Scheduler:
         """Dispatches a watch in the next batch, whether or not its poller says so."""
         watch.fired |= events
         if not watch.queued:
+            self._ready.push(watch, ready.WATCH)  # may find no memory
             watch.queued = True
-            self._ready.push(watch, ready.WATCH)
         return 0
 
     def _stir(self) -> None:
@@ -404,6 +404,7 @@ class Scheduler:
         self._step.leave()  # who looks on from a signal handler or another thread finds no current task
         self._step.forget_contexts()
         interpreter.check_signals()
+        self._stopping = self._stopping or (self._until is not None and self._until.status != state.PENDING)
         if clock.reached(self.share_due):
             interpreter.share_lock()
             self.share_due = clock.due(step.monotonic(), self._poller.every)
@@ -424,8 +425,7 @@ class Scheduler:
             return 0.0
         if timers.count() == 0:
             return -1.0
-        left = timers.first() - now
-        return left if left > 0.0 else 0.0
+        return max(timers.first() - now, 0.0)
 
     def reap(self) -> int:
         """After a poll: what has fired, and the timers that are due, become ready."""
@@ -486,7 +486,7 @@ class Scheduler:
             self.run_item(item, tag)
             took = step.monotonic() - start
             if took >= self.slow_callback_duration:
-                logger.warning("Executing %s took %.3f seconds", describe.item(item), took)
+                logging.getLogger("asyncio").warning("Executing %s took %.3f seconds", describe.item(item), took)
             item = None
         return 0
 

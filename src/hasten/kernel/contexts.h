@@ -38,10 +38,11 @@ static inline PyObject *hasten_snapshot(void) {
 /* Goes out of the context that the thread has stayed inside of. If another has been entered meanwhile, whose code runs a
  * tick of its own, that is no time for it: it is done when the other one has been left. */
 static inline void hasten_step_out(hasten_contexts *c) {
-    PyObject *left = c->inside, *old = c->scratch;
+    PyObject *left = c->inside, *old;
     if (left == NULL || hasten_this_thread()->context != left) return;
     c->inside = NULL;
-    if (PyContext_Exit(left) < 0) PyErr_Clear();
+    if (PyContext_Exit(left) < 0) PyErr_Clear();    /* may run watchers of contexts, which may run anything */
+    old = c->scratch;
     c->scratch = left;
     Py_XDECREF(old);
 }
