@@ -7,6 +7,7 @@
 #   make bench                compares with asyncio and uvloop
 #   make lint                 ruff and mypy
 #   make sanitize             the compiled core's tests with AddressSanitizer and UndefinedBehaviorSanitizer
+#   make anyio                anyio's own tests, once on asyncio's loop and twice on hasten's
 #   make hostile              random programs whose destructors, callbacks and signal handlers do harm; ARGS="1 100": seeds
 #   make soak                 five million requests: memory, files and tasks may not grow
 #   make million              a million tasks, cancelled at random points: memory may not grow
@@ -37,7 +38,7 @@ JOBS ?= $(if $(filter %.py,$(firstword $(subst ::, ,$(T)))),0,$(CORES))
 pxd := $(shell find src -name '*.pxd')
 compiled := setup.py $(pxd) $(wildcard $(pxd:.pxd=.py)) $(shell find src -name '*.pyx' -o -name '*.h')
 
-.PHONY: dev demo test bench lint format sanitize hostile soak million conformance suites clean distclean
+.PHONY: dev demo test bench lint format sanitize anyio hostile soak million conformance suites clean distclean
 .DELETE_ON_ERROR:
 
 dev: $(VENV)/.built
@@ -64,6 +65,9 @@ format: $(VENV)/.has-lint
 
 sanitize: $(VENV)/.built $(VENV)/.has-test
 	$(PY) -m pytest -m sanitize -n 0 $(ARGS) tests/sanitize
+
+anyio: $(VENV)/.built $(VENV)/.has-test
+	$(PY) -m pytest -m anyio_suite -n 4 --dist worksteal $(ARGS) tests/real/test_anyio_suite.py
 
 hostile: $(VENV)/.built $(VENV)/.has-test
 	$(PY) tests/hostile/program.py $(or $(ARGS),1 40)

@@ -21,6 +21,11 @@ PATIENCE = 10.0
 # A test that is still running this long (seconds) after its pytest-timeout limit, deaf to the signal because compiled
 # code does not return to the interpreter, ends its process: pytest-xdist then reports the test and goes on.
 GRACE = 30.0
+# What takes minutes runs when its mark is asked for (pytest -m MARK): the mark, what it needs, and the command.
+OPT_IN = {
+    "sanitize": "builds with sanitizers, which takes minutes: make sanitize",
+    "anyio_suite": "runs another library's tests three times, which takes minutes: make anyio",
+}
 
 # The public names wherever the asyncio package has them: (namespace, name, what it is there), as programs find them.
 _ASYNCIO = [
@@ -41,8 +46,18 @@ def pytest_configure(config: pytest.Config) -> None:
         # a shell's background job inherits that, and so would each program that a test interrupts
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "leaks(reason): the test leaves threads, files or tasks behind, and says why")
+    for mark, reason in OPT_IN.items():
+        config.addinivalue_line("markers", f"{mark}: {reason}")
     # pytest is not capturing at this point: this is the terminal's stderr, or the worker's
     _stderr = os.fdopen(os.dup(2), "w")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for mark, reason in OPT_IN.items():
+        if mark not in str(config.option.markexpr):
+            for item in items:
+                if item.get_closest_marker(mark):
+                    item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -91,10 +106,10 @@ def _open_files() -> dict[int, str]:
 
 
 def _pending_tasks() -> list[asyncio.Task[object]]:
-    kinds = (hasten.Task, asyncio.Task)
+    objects = gc.get_objects()
     # by type(), never by isinstance: __class__ of a mock or a proxy runs code
-    tasks = [each for each in gc.get_objects() if issubclass(type(each), kinds)]
-    return [task for task in tasks if not task.done()]
+    kinds = {kind for kind in set(map(type, objects)) if issubclass(kind, (hasten.Task, asyncio.Task))}
+    return [each for each in objects if type(each) in kinds and not each.done()] if kinds else []
 
 
 def _new_files(before: dict[int, str]) -> list[str]:

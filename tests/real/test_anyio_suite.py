@@ -47,6 +47,7 @@ KNOWN = {
 
 MISSING = [name for name in ("anyio", "psutil", "pytest_mock", "trustme") if importlib.util.find_spec(name) is None]
 pytestmark = [
+    pytest.mark.anyio_suite,
     pytest.mark.skipif(bool(MISSING), reason=f"not installed for this Python: {', '.join(MISSING)}"),
     pytest.mark.timeout(1200),
 ]

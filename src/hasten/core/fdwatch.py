@@ -71,7 +71,7 @@ def known(loop: Scheduler, fd: Any) -> int:
     try:
         return fileno(fd)
     except ValueError:
-        watch = owned_by(loop, fd)
+        watch = owned_by(loop, fd) if isinstance(loop, Scheduler) else None  # compiled, None is no wrong type
         if watch is None:
             raise
         return cython.cast(Watch, watch).fd

@@ -49,7 +49,7 @@ MODULES = (
 
 
 # Some tests sleep for ten seconds, which the suite's virtual clock skips: this many children share the module's tests.
-SHARDS = {"test_tasks": 12}
+SHARDS = {"test_tasks": 24}
 
 # Where tests use the suite's own loop. The others would do in foreign mode what they do in namespace mode.
 WITH_FOREIGN_LOOP = ("test_futures", "test_tasks")
