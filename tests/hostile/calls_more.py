@@ -65,6 +65,43 @@ def eager_task(ns: Any, loop: Any) -> Call:
 
 
 @inside
+def eager_task_in_a_context(ns: Any, loop: Any) -> Call:
+    """One that cannot be made leaves nothing behind: neither itself nor its context."""
+    context = contextvars.copy_context()
+    coro = forever()
+
+    def call() -> None:
+        listed = ns.all_tasks()
+        try:
+            ns.Task(coro, loop=loop, context=context, eager_start=True)
+        except MemoryError:
+            context.run(int)
+            assert ns.all_tasks() == listed
+            assert ns.current_task() is None
+            raise
+
+    return call
+
+
+@inside
+def eager_tasks_one_after_the_other(ns: Any, loop: Any) -> Call:
+    """The dict in which some Pythons keep the current task has to grow now and then."""
+
+    def call() -> None:
+        for _ in range(12):
+            context = contextvars.copy_context()
+            try:
+                ns.Task(nothing(), loop=loop, context=context, eager_start=True)
+            except MemoryError:
+                context.run(int)
+                assert ns.current_task() is None
+                assert not ns.all_tasks()
+                raise
+
+    return call
+
+
+@inside
 def eager_task_that_ends(ns: Any, loop: Any) -> Call:
     coro = nothing()
     return lambda: ns.Task(coro, loop=loop, eager_start=True, name="x").result()
@@ -303,6 +340,10 @@ def timers_in_order(ns: Any, loop: Any) -> Call:
 
 @outside
 def runner(ns: Any, loop: Any) -> Call:
+    """Nothing of one that failed hears of the next Ctrl-C."""
+    if ns is not asyncio and signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        raise Stuck
+
     def call() -> None:
         with ns.Runner() as made:
             made.get_loop()

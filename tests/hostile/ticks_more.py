@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Callable
 from typing import Any
 
-from .calls import forever, nothing, stepped
+from .calls import Call, forever, nothing, outside, stepped
 from .ticks import _program, fail
 
 VAR: contextvars.ContextVar[Any] = contextvars.ContextVar("VAR")
@@ -397,6 +397,43 @@ async def queue_errors(ns: Any) -> None:
             f(*args)
         except (ns.QueueEmpty, ns.QueueFull, ValueError):
             pass
+
+
+# ---- the current task ---
+
+OTHER_LOOPS = {object(): object() for _ in range(7)}
+
+
+async def who_am_i(ns: Any, me: list[Any]) -> None:
+    loop = asyncio.get_running_loop()
+    for _ in range(15):
+        loop.call_soon(int)  # before it runs, the current task is taken back
+        try:
+            await ns.sleep(0)
+        except MemoryError:
+            pass  # it could not be published: now it is
+        assert ns.current_task() is me[0]
+
+
+@outside
+def run_current_tasks(ns: Any, loop: Any) -> Call:
+    """All in one run: stop() would take back what is published."""
+    return lambda: loop.run_until_complete(current_tasks(ns))
+
+
+async def current_tasks(ns: Any) -> None:
+    """Each step's task is the current one, whichever could not be published before."""
+    current = getattr(asyncio.tasks, "_current_tasks", None)  # where some Pythons keep it: it has to grow now and then
+    others = OTHER_LOOPS if type(current) is dict else {}
+    try:
+        if others:
+            current.update(others)
+        me: list[Any] = []
+        me.append(ns.create_task(who_am_i(ns, me)))
+        await me[0]
+    finally:
+        for each in others:
+            current.pop(each, None)
 
 
 # ---- contexts -------------------------------------------------------------------------------------------------------

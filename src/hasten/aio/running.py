@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import asyncio
 import contextvars
 import functools
@@ -68,11 +69,13 @@ class Runner:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.run_until_complete(_join_executor(loop))
         finally:
-            if self._set_event_loop:
-                asyncio.set_event_loop(None)
-            loop.close()
-            self._loop = None
-            self._state = _CLOSED
+            try:
+                if self._set_event_loop:
+                    asyncio.set_event_loop(None)
+            finally:
+                loop.close()
+                self._loop = None
+                self._state = _CLOSED
 
     def run(self, coro: Awaitable[_T], *, context: contextvars.Context | None = None) -> _T:
         """Runs a coroutine (or another awaitable) to its end; returns its result or raises its exception.
@@ -99,8 +102,8 @@ class Runner:
                 raise KeyboardInterrupt()
             raise
         finally:
-            if handler is not None and signal.getsignal(signal.SIGINT) is handler:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
+            if handler is not None:
+                _give_sigint_back(handler)
 
     def _open(self) -> None:
         if self._state == _CLOSED:
@@ -132,6 +135,9 @@ class Runner:
             signal.signal(signal.SIGINT, handler)
         except ValueError:  # an embedded interpreter without signals
             return None
+        except BaseException:
+            _give_sigint_back(handler)
+            raise
         return handler
 
     def _on_sigint(self, task: Any, signum: int, frame: FrameType | None) -> None:
@@ -186,6 +192,12 @@ def _join_executor(loop: Any) -> Any:
 
 def _nothing() -> None:
     pass
+
+
+def _give_sigint_back(handler: Any) -> None:
+    """By the C functions: those of `signal` make an enum of all that they give, for which there may be no memory."""
+    if _signal.getsignal(signal.SIGINT) is handler:
+        _signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _cancel_all(loop: Any) -> None:

@@ -91,6 +91,10 @@ def debug_by_default() -> bool:
     return bool(sys.flags.dev_mode or (not sys.flags.ignore_environment and os.environ.get("PYTHONASYNCIODEBUG")))
 
 
+# What follows makes no function, nor generator: if there is no memory for one, some Pythons crash, and lack of memory
+# may be what is to be told.
+
+
 def log(context: dict[str, Any]) -> None:
     """What the default exception handler does: logs the context as an error."""
     message = context.get("message") or "Unhandled exception in event loop"
@@ -130,7 +134,10 @@ _SHOWN = frozenset(
 
 def _hides(info: tuple[type[BaseException], BaseException, Any]) -> str | None:
     """For an exception that cannot be shown as a traceback: what can be said of it."""
-    if not any(_is_odd(exc) for exc in _chain(info[1])):
+    for exc in _chain(info[1]):
+        if _is_odd(exc):
+            break
+    else:
         return None
     try:
         traceback.format_exception(*info)
@@ -149,15 +156,25 @@ def _chain(exc: BaseException) -> list[BaseException]:
     for each in chain:
         for kind in _FROM:
             before = kind.__get__(each)
-            if before is not None and len(chain) < 100 and not any(before is known for known in chain):
+            if before is not None and len(chain) < 100 and not _holds(chain, before):
                 chain.append(before)
     return chain
+
+
+def _holds(chain: list[BaseException], exc: BaseException) -> bool:
+    for known in chain:  # noqa: SIM110
+        if known is exc:
+            return True
+    return False
 
 
 def _is_odd(exc: BaseException) -> bool:
     """Does a class written in Python say for itself what a traceback shows?"""
     heap_type = 1 << 9
-    return any(_flags(cls) & heap_type and not _SHOWN.isdisjoint(_namespace(cls)) for cls in _mro(type(exc)))
+    for cls in _mro(type(exc)):  # noqa: SIM110
+        if _flags(cls) & heap_type and not _SHOWN.isdisjoint(_namespace(cls)):
+            return True
+    return False
 
 
 def _text(obj: object) -> str:
@@ -208,7 +225,6 @@ def _handle(loop: Any, handler: Handler, context: dict[str, Any]) -> None:
 
 
 def _begin(begun: list[bool], handler: Handler, loop: Any, context: dict[str, Any]) -> None:
-    """No closure: what is told may be that memory is short, and some Pythons crash if there is none for a function."""
     begun.append(True)
     handler(loop, context)
 

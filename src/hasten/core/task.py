@@ -125,20 +125,23 @@ class Task(Future):
 
     def start_eagerly(self) -> int:
         """The first step, inside the caller's."""
+        stepper, ours, entered = self.stepper, self.stepper.busy(), False
         try:
             if step.running_loop() is not self._loop and asyncio._get_running_loop() is not self._loop:
                 raise RuntimeError(f"loop {describe.safe(self._loop)} is not the running loop")
             step.context_enter(self._context)
-        except RuntimeError:  # also: the context is entered already. It will never run
+            entered = True
+            before = stepper.swap(self)
+        except BaseException:  # the context is entered already, or there is no memory. It will never run
+            if entered:
+                step.context_exit(self._context)
+            if not ours:
+                stepper.forget()
             self.delist()
             self.log_destroy_pending = False
             raise
-        stepper = self.stepper
-        ours = stepper.busy()
-        before = stepper.swap(self)
-        error = None
-        if self.step_apart():
-            error = self.pending_error
+        error = self.pending_error if self.step_apart() else None
+        if error is not None:
             self.pending_error = None
         step.context_exit(self._context)
         stepper.swap(before)

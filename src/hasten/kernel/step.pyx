@@ -57,7 +57,7 @@ cdef extern from *:
     """
     bint TASK_SLOT "HASTEN_TASK_SLOT"
     int publish_dict "hasten_publish_dict"(object d, object k, object v, Py_hash_t h,
-                                            void **table, Py_ssize_t *at) except -1
+                                            void **table, Py_ssize_t *at) noexcept
     void swap_slot "hasten_swap_slot"(PyObject **slot, object v) noexcept
     PyObject *hasten_get_running() noexcept
     void hasten_set_running(PyObject *l) noexcept
@@ -131,8 +131,13 @@ cdef inline int write_current(Step step, object task) except -1:
     if use_slot:
         swap_slot(hasten_task_slot(), task)
     elif use_dict:
-        if task is not None or before != NULL:
-            publish_dict(_current_tasks, step.loop, task, step.loop_hash, &step.table, &step.at)
+        # where there is no memory for it, what is published is what was
+        if (task is not None or before != NULL) and publish_dict(
+            _current_tasks, step.loop, task, step.loop_hash, &step.table, &step.at
+        ) < 0:
+            if step.current == <PyObject *>task:
+                step.current = before
+            return -1
     elif _swap_current is not None:
         _swap_current(step.loop, task)
     else:
