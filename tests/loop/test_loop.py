@@ -169,6 +169,30 @@ def test_run_in_executor(loop: Any) -> None:
     loop.run_until_complete(main())
 
 
+class Short(hasten.EventLoop):
+    """Has no memory for what threads tell it, a few times."""
+
+    failures = 0
+
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
+        if self.failures < 3:
+            self.failures += 1
+            raise MemoryError
+        return super().call_soon_threadsafe(callback, *args, context=context)
+
+
+def test_a_thread_that_has_no_memory_to_tell_its_result() -> None:
+    """It waits until there is some: who waits for it would not hear of it otherwise."""
+    loop = Short()
+    try:
+        assert loop.run_until_complete(asyncio.wait_for(loop.run_in_executor(None, int, "5"), 60)) == 5
+        assert loop.failures == 3
+        assert loop.run_until_complete(asyncio.wait_for(loop.getaddrinfo("localhost", 80), 60))
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()
+
+
 @pytest.mark.parametrize("what", [None, 1, "print"])
 def test_what_cannot_be_called_is_not_run(loop: Any, what: Any) -> None:
     with pytest.raises(TypeError, match="a callable object was expected by run_in_executor"):

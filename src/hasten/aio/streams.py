@@ -24,6 +24,7 @@ if sys.version_info >= (3, 14):
 else:
     import ssl
     from collections.abc import Awaitable, Callable
+    from functools import partial
     from os import PathLike
     from typing import TYPE_CHECKING, Any, cast
 
@@ -149,9 +150,9 @@ else:
                 return
             if asyncio.iscoroutine(res):
                 self._task = self._loop.create_task(res)
-                self._task.add_done_callback(lambda task: self._ended(task, transport))
+                self._task.add_done_callback(partial(self._ended, transport))
 
-        def _ended(self, task: asyncio.Task[None], transport: asyncio.WriteTransport) -> None:
+        def _ended(self, transport: asyncio.WriteTransport, task: asyncio.Task[None]) -> None:
             if task.cancelled():
                 transport.close()
                 return
@@ -183,7 +184,22 @@ else:
     def _acceptor(connected: _Connected, limit: int) -> Callable[[], StreamReaderProtocol]:
         loop = asyncio.get_running_loop()
         callback: Any = connected  # the base class calls it a callback on readers and writers of its own
-        return lambda: StreamReaderProtocol(StreamReader(limit=limit, loop=loop), callback, loop=loop)
+        return partial(_accepted, limit, loop, callback)
+
+    def _accepted(limit: int, loop: asyncio.AbstractEventLoop, callback: Any) -> StreamReaderProtocol:
+        return StreamReaderProtocol(StreamReader(limit=limit, loop=loop), callback, loop=loop)
+
+    def _given(protocol: StreamReaderProtocol) -> StreamReaderProtocol:
+        return protocol
+
+    def _writer(
+        transport: asyncio.WriteTransport, protocol: StreamReaderProtocol, reader: StreamReader, loop: Any
+    ) -> StreamWriter:
+        try:
+            return StreamWriter(transport, protocol, reader, loop)
+        except BaseException:
+            transport.abort()  # nobody else has it
+            raise
 
     async def open_connection(
         host: str | None = None, port: int | str | None = None, *, limit: int = _DEFAULT_LIMIT, **kwds: Any
@@ -191,8 +207,8 @@ else:
         """Connects to a TCP server. `limit`: bytes to buffer; other keywords are loop.create_connection()'s."""
         loop = asyncio.get_running_loop()
         reader, protocol = _pair(limit)
-        transport, _ = await loop.create_connection(lambda: protocol, host, port, **kwds)  # type: ignore[arg-type]
-        return reader, StreamWriter(transport, protocol, reader, loop)
+        transport, _ = await loop.create_connection(partial(_given, protocol), host, port, **kwds)  # type: ignore[arg-type]
+        return reader, _writer(transport, protocol, reader, loop)
 
     async def start_server(
         client_connected_cb: _Connected,
@@ -217,8 +233,8 @@ else:
             """Connects to a unix socket. `limit`: bytes to buffer; other keywords: loop.create_unix_connection()."""
             loop = asyncio.get_running_loop()
             reader, protocol = _pair(limit)
-            transport, _ = await loop.create_unix_connection(lambda: protocol, path, **kwds)  # type: ignore[arg-type]
-            return reader, StreamWriter(transport, protocol, reader, loop)
+            transport, _ = await loop.create_unix_connection(partial(_given, protocol), path, **kwds)  # type: ignore[arg-type]
+            return reader, _writer(transport, protocol, reader, loop)
 
         async def start_unix_server(
             client_connected_cb: _Connected,

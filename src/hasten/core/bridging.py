@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import time
 from functools import partial
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 _Concurrent = concurrent.futures.Future
+_TRIES = 200  # to tell a loop of what a thread has done, while there is no memory
+_PAUSE = 0.01  # seconds between two
 
 
 def wrap_future(
@@ -44,11 +47,21 @@ def _hand_in(loop: Any, wrapper: Any, source: Any) -> None:
 
 
 def _call_unless_closed(loop: Any, fn: Any, *args: Any) -> None:
-    try:
-        loop.call_soon_threadsafe(fn, *args)
-    except RuntimeError:
-        if not loop.is_closed():  # asked afterwards: its thread may close it at any time
-            raise
+    """Called in other threads than the loop's, by what hands on no error: waits a while for memory."""
+    left = _TRIES
+    while True:
+        try:
+            loop.call_soon_threadsafe(fn, *args)
+            return
+        except MemoryError:
+            if left == 0:
+                raise
+            left -= 1
+            time.sleep(_PAUSE)
+        except RuntimeError:
+            if not loop.is_closed():  # asked afterwards: its thread may close it at any time
+                raise
+            return
 
 
 def _copy(source: Any, wrapper: Any) -> None:

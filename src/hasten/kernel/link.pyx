@@ -84,6 +84,7 @@ cdef extern from *:
 cdef object _socket = socket_module.socket      # the true one, whatever is put there later
 cdef object _true_accept = socket_module.socket.accept
 cdef object _STREAM = int(socket_module.SOCK_STREAM)
+cdef object _close = _Base.close
 cdef object _family_of = _Base.family.__get__     # without the enum that socket.socket makes of it
 
 
@@ -169,7 +170,7 @@ cdef class Link:
             if failed and errno != EINTR and errno != ECONNRESET:
                 PyErr_SetFromErrno(OSError)
         elif made is not None:
-            made.close()
+            close_object(made)
         return 0
 
     cdef int shut_writing(self) except -1:
@@ -201,6 +202,16 @@ cdef class Link:
             self.peer = hasten_show(PyBytes_AS_STRING(self.peer), PyBytes_GET_SIZE(self.peer))
             self.peer_shown = True
         return self.peer
+
+
+cdef int close_object(object made) except -1:
+    try:
+        made.close()
+    except MemoryError:     # its method is written in Python; the descriptor is closed nevertheless
+        if not is_true_socket(made) or made._io_refs > 0:
+            raise
+        _close(made)
+    return 0
 
 
 cdef object name_of(Link link, int of_peer, bint *shown):

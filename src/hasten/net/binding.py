@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import socket
 import stat
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 # Not from `os`: what finds blocking calls (blockbuster) puts wrappers there, which refuse them within a running loop
 # but to those functions of asyncio that they know by file and name. asyncio makes the same calls at the same moments.
@@ -58,34 +57,53 @@ def _set_reuse_port(sock: socket.socket) -> None:
 
 def bind_all(loop: NetLoop, infos: list[AddrInfo], wanted: SocketOptions) -> list[socket.socket]:
     """Bind a socket to each address; leave out those whose family the system does not have."""
-    with contextlib.ExitStack() as undo:
-        bound: list[socket.socket] = []
-        for family, kind, proto, _, address in infos:
-            try:
-                sock = socket.socket(family, kind, proto)
-            except OSError:
-                if loop.get_debug():
-                    logger.warning(
-                        "create_server() failed to create socket.socket(%r, %r, %r)", family, kind, proto, exc_info=True
-                    )
-                continue
-            undo.callback(sock.close)
-            wanted.apply(sock)
-            try:
-                sock.bind(address)
-            except OSError as exc:
-                text = f"error while attempting to bind on address {address!r}: {str(exc).lower()}"
-                if exc.errno != errno.EADDRNOTAVAIL:
-                    raise OSError(exc.errno, text) from None
-                sock.close()
-                if loop.get_debug():
-                    logger.warning(text)
-                continue
-            bound.append(sock)
+    bound: list[socket.socket] = []
+    try:
+        for info in infos:
+            _bind_one(loop, info, wanted, bound)
         if not bound:
             raise OSError(f"could not bind on any address out of {[info[4] for info in infos]!r}")
-        undo.pop_all()
-        return bound
+    except BaseException:
+        for sock in bound:
+            sock.close()
+        raise
+    return bound
+
+
+def _bind_one(loop: NetLoop, info: AddrInfo, wanted: SocketOptions, bound: list[socket.socket]) -> None:
+    """Put a socket into *bound* that is bound to one address; none if the system does not have that."""
+    family, kind, proto, _, address = info
+    try:
+        sock = socket.socket(family, kind, proto)
+    except OSError:
+        if loop.get_debug():
+            logger.warning(
+                "create_server() failed to create socket.socket(%r, %r, %r)", family, kind, proto, exc_info=True
+            )
+        return
+    try:
+        wanted.apply(sock)
+        if _bound(loop, sock, address):
+            bound.append(sock)
+        else:
+            sock.close()
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _bound(loop: NetLoop, sock: socket.socket, address: Any) -> bool:
+    """Bind *sock*; whether the system has that address."""
+    try:
+        sock.bind(address)
+    except OSError as exc:
+        text = f"error while attempting to bind on address {address!r}: {str(exc).lower()}"
+        if exc.errno != errno.EADDRNOTAVAIL:
+            raise OSError(exc.errno, text) from None
+        if loop.get_debug():
+            logger.warning(text)
+        return False
+    return True
 
 
 def bind_unix(path: str | bytes) -> socket.socket:

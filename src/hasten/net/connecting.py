@@ -6,6 +6,7 @@ import asyncio
 import collections
 import contextvars
 import logging
+import operator
 import os
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -237,7 +238,7 @@ class _Failures:
     def take(self) -> list[OSError]:
         """Hand over the errors in the order of the attempts, and forget them."""
         found, self._found = self._found, []
-        return [error for _, error in sorted(found, key=lambda entry: entry[0])]
+        return [error for _, error in sorted(found, key=operator.itemgetter(0))]
 
 
 async def _connect_any(
@@ -267,7 +268,7 @@ def _summary(errors: list[OSError], all_errors: bool) -> Exception:
     if not errors:
         return TimeoutError("create_connection failed")
     texts = [str(error) for error in errors]
-    if all(text == texts[0] for text in texts):
+    if len(set(texts)) == 1:
         return errors[0]
     return OSError(f"Multiple exceptions: {', '.join(texts)}")
 
@@ -322,8 +323,12 @@ class _Race:
 
     def begin(self, attempt: Coroutine[Any, Any, socket.socket]) -> None:
         self._latest = task = self._loop.create_task(attempt)
-        self.running.add(task)
-        task.add_done_callback(self._ended)
+        try:
+            task.add_done_callback(self._ended)
+            self.running.add(task)
+        except BaseException:
+            task.cancel()  # nobody would hear of its end
+            raise
 
     async def proceed(self, delay: float | None) -> None:
         """Wait for a winner or for the end of all attempts.

@@ -15,6 +15,8 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hasten.core import bridging
+
 if TYPE_CHECKING:
     from hasten.net.contract import AddrInfo, NetLoop
 
@@ -55,7 +57,7 @@ class Resolver:
         lookup = self._executor.submit(func, *args)
         self._lookups.add(lookup)
         lookup.add_done_callback(self._lookups.discard)
-        wrapped: asyncio.Future[_T] = asyncio.wrap_future(lookup, loop=loop)  # type: ignore[arg-type]
+        wrapped: asyncio.Future[_T] = bridging.wrap_future(lookup, loop=loop)  # type: ignore[arg-type]
         return await wrapped
 
     def close(self) -> None:

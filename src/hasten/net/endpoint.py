@@ -160,6 +160,9 @@ class Endpoint(Watch):
         except (SystemExit, KeyboardInterrupt):
             self.to_begin = True  # the rest, for who runs the loop again
             raise
+        finally:
+            if self.to_end:
+                self.again(ev.READ)
         return 0
 
     def introduce(self) -> int:
@@ -218,9 +221,12 @@ class Endpoint(Watch):
         self._conn_lost += 1
         self.unwatch()
         if self.queued:  # its place in the queue is before what was scheduled since
-            context = self.context.copy() if self.inside else self.context  # nobody can enter one twice
-            self._loop.call_soon(self._call_connection_lost, exc, context=context)
-            return 0
+            try:
+                context = self.context.copy() if self.inside else self.context  # nobody can enter one twice
+                self._loop.call_soon(self._call_connection_lost, exc, context=context)
+                return 0
+            except MemoryError:
+                pass  # the end comes nevertheless: early rather than never
         self.to_end = True
         self.lost_by = exc
         return self.again(ev.READ)
@@ -243,10 +249,12 @@ class Endpoint(Watch):
             if self.started:
                 self._protocol.connection_lost(exc)
         finally:
-            link.note_sockname()  # is asked for after the end too, by who writes logs
-            self._protocol = self._loop = None
-            self.release()
-            self.let_go(link)
+            try:
+                link.note_sockname()  # is asked for after the end too, by who writes logs
+            finally:
+                self._protocol = self._loop = None
+                self.release()
+                self.let_go(link)
 
     def let_go(self, link: Link) -> int:
         """Closes the socket, and tells the server."""

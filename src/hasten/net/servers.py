@@ -11,6 +11,7 @@ import socket
 import sys
 from asyncio import trsock
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hasten.net import binding, dns, sockets, tls
@@ -61,7 +62,7 @@ class Server(asyncio.AbstractServer):
     @property
     def sockets(self) -> tuple[trsock.TransportSocket, ...]:
         """The listening sockets; empty once the server is closed."""
-        return tuple(trsock.TransportSocket(sock) for sock in self._sockets or ())
+        return tuple([trsock.TransportSocket(sock) for sock in self._sockets or ()])
 
     @property
     def _ssl_context(self) -> ssl_module.SSLContext | None:
@@ -80,18 +81,25 @@ class Server(asyncio.AbstractServer):
         listening, self._sockets = self._sockets, None
         if listening is None:
             return
-        for listener in self._listeners:
-            listener.stop()
-        self._listeners.clear()
-        for sock in listening:
-            sock.close()
         self._serving = False
-        if self._unlink is not None:
-            binding.unlink_if_ours(*self._unlink)
+        try:
+            self._stop_listening(listening)
+        except MemoryError:
+            self._sockets = listening  # close() may be called again, and goes on
+            raise
         forever, self._serving_forever_fut = self._serving_forever_fut, None
         if forever is not None and not forever.done():
             forever.cancel()
         self._wake_waiters_if_done()
+
+    def _stop_listening(self, listening: list[socket.socket]) -> None:
+        while self._listeners:
+            self._listeners[0].stop()
+            del self._listeners[0]
+        for sock in listening:
+            sock.close()
+        if self._unlink is not None:
+            binding.unlink_if_ours(*self._unlink)
 
     def close_clients(self) -> None:
         """Close every connection; what is buffered is still sent."""
@@ -178,18 +186,17 @@ class Server(asyncio.AbstractServer):
         transport = tls.open_tls(
             loop, link, protocol, self._tls, waiter=waiter, server_side=True, server=self, context=context
         )
+        waiter.add_done_callback(partial(self._handshake_over, protocol, transport))
 
-        def handshake_over(waiter: Any) -> None:
-            exc = asyncio.CancelledError() if waiter.cancelled() else waiter.exception()
-            if exc is not None:
-                transport.close()
-                self._report(exc, protocol, transport)
-
-        waiter.add_done_callback(handshake_over)
+    def _handshake_over(self, protocol: asyncio.BaseProtocol, transport: asyncio.Transport, waiter: Any) -> None:
+        exc = asyncio.CancelledError() if waiter.cancelled() else waiter.exception()
+        if exc is not None:
+            transport.close()
+            self._report(exc, protocol, transport)
 
     def _report(self, exc: BaseException, protocol: Any, transport: Any = None) -> None:
-        """Tell, in debug mode only (as asyncio does), why an incoming connection came to nothing."""
-        if not self._loop.get_debug():
+        """Tell why an incoming connection came to nothing: as asyncio in debug mode only, or if memory gave out."""
+        if not self._loop.get_debug() and not isinstance(exc, MemoryError):
             return
         details = {"message": "Error on transport creation for incoming connection", "exception": exc}
         if protocol is not None:
@@ -328,15 +335,15 @@ async def _resolve_hosts(
         hosts = [host]
     else:
         hosts = list(host)
-
-    async def resolve(name: Any) -> Sequence[AddrInfo]:
-        infos = await dns.ensure_resolved(loop, (name, port), family=family, type=socket.SOCK_STREAM, flags=flags)
-        if not infos:
-            raise OSError(f"getaddrinfo({name!r}) returned empty list")
-        return infos
-
     if len(hosts) == 1:
-        found = [await resolve(hosts[0])]
+        found = [await _resolve_host(loop, hosts[0], port, family, flags)]
     else:
-        found = await asyncio.gather(*map(resolve, hosts))
+        found = await asyncio.gather(*[_resolve_host(loop, name, port, family, flags) for name in hosts])
     return list(dict.fromkeys(itertools.chain.from_iterable(found)))
+
+
+async def _resolve_host(loop: NetLoop, name: Any, port: Any, family: int, flags: int) -> Sequence[AddrInfo]:
+    infos = await dns.ensure_resolved(loop, (name, port), family=family, type=socket.SOCK_STREAM, flags=flags)
+    if not infos:
+        raise OSError(f"getaddrinfo({name!r}) returned empty list")
+    return infos

@@ -203,15 +203,16 @@ async def _wait(loop: NetLoop, sock: socket.socket, writing: bool = False) -> No
     if fd in waits:
         _make_way(waits, fd, writing, remove)
     ready = loop.create_future()
-    handle = add(fd, _wake, ready)
+    handle = None
     entry = waits[fd] = (sock, ready)
     try:
+        handle = add(fd, _wake, ready)
         await ready
     finally:
         # Whoever came after a cancelled wait has replaced both the entry and the handle: theirs stay.
         if waits.get(fd) is entry:
             del waits[fd]
-            if not handle.cancelled():
+            if handle is not None and not handle.cancelled():
                 remove(fd)
 
 
