@@ -26,6 +26,8 @@ def run(source: Path, program: str, *args: str, timeout: float = 250.0) -> subpr
 def ended_well(done: subprocess.CompletedProcess[str]) -> None:
     """The program said "done"; else fails with what it said last."""
     said = done.stdout.splitlines()
+    wrong = [line for line in said[:-60] if line.startswith("WRONG")][:20]
     what = "\n".join(line for line in said if not line.startswith("  [")) if len(said) < 60 else "\n".join(said[-60:])
+    what = "\n".join([*wrong, what])
     assert done.returncode == 0, f"status {done.returncode}\n{what[-6000:]}\n{done.stderr[-3000:]}"
     assert said[-1] == "done", f"{what[-6000:]}\n{done.stderr[-3000:]}"

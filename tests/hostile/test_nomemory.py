@@ -25,10 +25,13 @@ pytestmark = [
     pytest.mark.skipif(not compat.compiled(), reason="in plain Python this tests the interpreter"),
 ]
 GROUPS = 8  # processes
+# From 3.14 on the functions of streams are asyncio's own, which lose a transport that they have no memory to hand out.
+NOT_OURS = "net_stream_" if sys.version_info >= (3, 14) else None
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_no_memory(group: int) -> None:
     names = children.run(BUILT, "nomemory.py", "hasten", "names").stdout.split()
     assert len(names) > 190
-    children.ended_well(children.run(BUILT, "nomemory.py", "hasten", *names[group::GROUPS]))
+    chosen = [name for name in names[group::GROUPS] if NOT_OURS is None or not name.startswith(NOT_OURS)]
+    children.ended_well(children.run(BUILT, "nomemory.py", "hasten", *chosen))
