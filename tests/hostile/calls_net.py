@@ -439,15 +439,19 @@ _program("stream_server", stream_server, _echo)
 _program("stream_server_callback", stream_server, _echo_at_once)
 
 
+def unblocked(opened: deque[Any]) -> deque[Any]:
+    for each in opened:
+        each.setblocking(False)
+    return opened
+
+
 # ---- sockets --------------------------------------------------------------------------------------------------------
 
 
 @program
 async def sock_methods(ns: Any, opened: deque[Any]) -> None:
     loop = asyncio.get_running_loop()
-    near, far = opened
-    for each in opened:
-        each.setblocking(False)
+    near, far = unblocked(opened)
     receiving = ns.create_task(loop.sock_recv(near, 100))
     await ns.sleep(0)
     await loop.sock_sendall(far, b"data")
@@ -465,9 +469,7 @@ async def sock_methods(ns: Any, opened: deque[Any]) -> None:
 @program
 async def sock_sendall_much(ns: Any, opened: deque[Any]) -> None:
     loop = asyncio.get_running_loop()
-    near, far = opened
-    for each in opened:
-        each.setblocking(False)
+    near, far = unblocked(opened)
     sending = ns.create_task(loop.sock_sendall(near, MUCH))
     n = 0
     for _ in range(20):

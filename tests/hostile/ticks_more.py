@@ -18,6 +18,15 @@ def program(main: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return main
 
 
+async def raises(kind: type[BaseException], awaited: Any) -> None:
+    """Awaits what has to end with such an exception."""
+    try:
+        await awaited
+    except kind:
+        return
+    raise AssertionError(f"no {kind.__name__}")
+
+
 # ---- what waits for several -----------------------------------------------------------------------------------------
 
 
@@ -36,11 +45,7 @@ async def gather_of_all_kinds(ns: Any) -> None:
 
 @program
 async def gather_that_fails(ns: Any) -> None:
-    try:
-        await ns.gather(ns.sleep(0), fail(), forever())
-    except KeyError:
-        return
-    raise AssertionError("it did not fail")
+    await raises(KeyError, ns.gather(ns.sleep(0), fail(), forever()))
 
 
 @program
@@ -49,11 +54,7 @@ async def gather_cancelled(ns: Any) -> None:
     repr(made)
     await ns.sleep(0)
     made.cancel()
-    try:
-        await made
-    except asyncio.CancelledError:
-        return
-    raise AssertionError("it was not cancelled")
+    await raises(asyncio.CancelledError, made)
 
 
 @program
@@ -123,11 +124,7 @@ async def shield(ns: Any) -> None:
 
 @program
 async def shield_coroutine(ns: Any) -> None:
-    try:
-        await ns.shield(fail())
-    except KeyError:
-        return
-    raise AssertionError("it did not fail")
+    await raises(KeyError, ns.shield(fail()))
 
 
 @program
@@ -158,18 +155,9 @@ async def wait_for_more(ns: Any) -> None:
     assert await ns.wait_for(future, 5) == 3
     assert await ns.wait_for(ns.sleep(0, 4), None) == 4
     assert await ns.wait_for(future, 0) == 3
-    try:
-        await ns.wait_for(fail(), 5)
-    except KeyError:
-        pass
-    else:
-        raise AssertionError("it did not fail")
+    await raises(KeyError, ns.wait_for(fail(), 5))
     made = ns.create_task(forever())
-    try:
-        await ns.wait_for(made, 1e-9)
-    except TimeoutError:
-        return
-    raise AssertionError("it was not over")
+    await raises(TimeoutError, ns.wait_for(made, 1e-9))
 
 
 @program
@@ -213,11 +201,7 @@ async def group_cancelled(ns: Any) -> None:
     await ns.sleep(0)
     await ns.sleep(0)
     made.cancel()
-    try:
-        await made
-    except asyncio.CancelledError:
-        return
-    raise AssertionError("it was not cancelled")
+    await raises(asyncio.CancelledError, made)
 
 
 @program
