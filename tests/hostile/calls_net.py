@@ -220,6 +220,69 @@ class Loop:
         self.loop.close()
 
 
+def _when_full(name: str, deed: Callable[[Connection], object], ready: Callable[[Connection], object] = id) -> None:
+    """A deed with a transport, done again with memory if there was none."""
+
+    def scene(ns: Any, loop: Any) -> Call:
+        own = Loop(ns, loop)
+        made = Connection(ns, own.loop)
+        ready(made)
+
+        def call() -> None:
+            own.fill()
+            deed(made)
+            tick(own.loop)
+
+        def again() -> None:
+            deed(made)
+            tick(own.loop)
+            if made.protocol.lost + made.protocol.size == 0:
+                raise Stuck("nothing came of it")
+
+        AFTER.append(again)
+        return call
+
+    scene.__name__ = f"net_full_{name}"
+    outside(scene)
+
+
+_when_full("abort", lambda made: made.transport.abort())
+_when_full("close", lambda made: made.transport.close())
+_when_full("resume", lambda made: made.transport.resume_reading(), _paused)
+
+
+class Crowd:
+    """Makes protocols, and leaves no room in the ready queue."""
+
+    def __init__(self, own: Loop) -> None:
+        self.own = own
+
+    def __call__(self) -> Kept:
+        self.own.fill()
+        return Kept()
+
+
+@outside
+def net_full_accepts(ns: Any, loop: Any) -> Call:
+    own = Loop(ns, loop)
+    server = own.loop.run_until_complete(own.loop.create_unix_server(Crowd(own), PATH))
+    near = socket.socket(socket.AF_UNIX)
+    near.connect(PATH)
+
+    def call() -> None:
+        tick(own.loop)
+
+    def end() -> None:
+        server.close()
+        near.close()
+        tick(own.loop)
+        if server._clients:
+            raise Stuck("the server waits for a connection that is none")
+
+    AFTER.append(end)
+    return call
+
+
 # ---- connecting and listening ---------------------------------------------------------------------------------------
 
 

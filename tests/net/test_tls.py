@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+import hasten
+
 LOCAL = "127.0.0.1"
 
 
@@ -493,6 +495,52 @@ def test_start_tls_aborted_under_the_handshake(run, certificates) -> None:
                 await task
 
     run(main())
+
+
+class Forgetful(hasten.Future):
+    """Has no memory for who waits."""
+
+    def add_done_callback(self, fn: Any, *, context: Any = None) -> None:
+        raise MemoryError
+
+
+class Short(hasten.EventLoop):
+    """Makes one such future, when it is told to."""
+
+    short = False
+
+    def create_future(self) -> Any:
+        if self.short:
+            self.short = False
+            return Forgetful(loop=self)
+        return super().create_future()
+
+
+def test_a_connection_that_comes_to_nothing_does_not_cost_the_next_one(certificates) -> None:
+    """Its descriptor is closed, and its number is that of the next connection."""
+    loop = Short()
+    told: list[Any] = []
+    loop.set_exception_handler(lambda loop, context: told.append(type(context["exception"])))
+    made: list[Echo] = []
+
+    def factory() -> Echo:
+        made.append(Echo())
+        loop.short = len(made) == 1
+        return made[-1]
+
+    async def main() -> None:
+        server = await loop.create_server(factory, LOCAL, 0, ssl=certificates.server)
+        with socket.create_connection(address(server)) as first:  # both are accepted in one go
+            first.settimeout(30)
+            assert await talk(certificates, address(server)) == b"hello"
+            assert first.recv(1) == b""
+        await finish(server)
+
+    try:
+        loop.run_until_complete(asyncio.wait_for(main(), 30))
+        assert told == [MemoryError]
+    finally:
+        loop.close()
 
 
 def test_tls_inside_tls(run, certificates) -> None:

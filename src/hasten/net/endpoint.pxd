@@ -31,9 +31,12 @@ cdef class Endpoint(Watch):
     cdef int introduce(self) except -1
     cdef int start(self) except -1
     cdef int begin_soon(self) except -1
+    cdef int end_soon(self) except -1
     cdef int end(self) except -1
     cdef int react(self) except -1
     cdef int again(self, int events) except -1
+    @cython.locals(poller=Poller)
+    cdef int look_again(self, int events) except -1
     cdef int stir(self) noexcept
     @cython.locals(poller=Poller)
     cdef int unwatch(self) except -1

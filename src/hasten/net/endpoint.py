@@ -161,8 +161,7 @@ class Endpoint(Watch):
             self.to_begin = True  # the rest, for who runs the loop again
             raise
         finally:
-            if self.to_end:
-                self.again(ev.READ)
+            self.end_soon()
         return 0
 
     def introduce(self) -> int:
@@ -181,7 +180,11 @@ class Endpoint(Watch):
     def begin_soon(self) -> int:
         """Has begin() called in the next batch."""
         self.to_begin = True
-        return self.again(ev.READ)
+        try:
+            return self.again(ev.READ)
+        except BaseException:  # no memory. Nobody has it, but for its server, which would wait for its end
+            self.let_go(self.link)
+            raise
 
     def react(self) -> int:
         """For subclasses: the socket is ready for `fired`. Runs in the protocol's context."""
@@ -192,6 +195,14 @@ class Endpoint(Watch):
         """Fires in the next tick, though the poller will not say so."""
         self.scheduler._fire(self, events)
         return 0
+
+    def look_again(self, events: int) -> int:
+        """again(); if there is no memory for it, the poller tells once more of what is there."""
+        poller = self.scheduler._poller
+        try:
+            return self.again(events)
+        except MemoryError:
+            return poller.modify(self, self.events)
 
     # ---- ending ---------------------------------------------------------------------------
 
@@ -205,6 +216,7 @@ class Endpoint(Watch):
 
     def _force_close(self, exc: BaseException | None) -> None:
         if self._conn_lost:
+            self.end_soon()
             return
         self.discard()
         self.closing = True
@@ -230,6 +242,12 @@ class Endpoint(Watch):
         self.to_end = True
         self.lost_by = exc
         return self.again(ev.READ)
+
+    def end_soon(self) -> int:
+        """Has end() called if that is due: there may have been no memory to say so at first."""
+        if self.to_end:
+            self.again(ev.READ)
+        return 0
 
     def end(self) -> int:
         """The last callback."""

@@ -114,9 +114,18 @@ class Listener:
             }
         )
         if self.server._sockets is not None:  # the handler may have closed the server
+            # the timer first: without memory for it, the kernel reports the connection again
+            self.retry = self.loop.call_later(_ACCEPT_RETRY_DELAY, self.resume)
             self.unwatch()
-            self.retry = self.loop.call_later(_ACCEPT_RETRY_DELAY, self.start)
         return 0
+
+    def resume(self) -> None:
+        """Begins to accept again."""
+        try:
+            self.start()
+        except MemoryError:  # which the loop reports
+            self.retry = self.loop.call_later(_ACCEPT_RETRY_DELAY, self.resume)
+            raise
 
     def open(self, link: Link) -> int:
         """Makes the protocol and the transport of the new connection."""

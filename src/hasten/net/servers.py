@@ -84,7 +84,7 @@ class Server(asyncio.AbstractServer):
         self._serving = False
         try:
             self._stop_listening(listening)
-        except MemoryError:
+        except BaseException:  # no memory, or Ctrl-C
             self._sockets = listening  # close() may be called again, and goes on
             raise
         forever, self._serving_forever_fut = self._serving_forever_fut, None
@@ -183,10 +183,10 @@ class Server(asyncio.AbstractServer):
         loop = self._loop
         assert self._tls is not None
         waiter = loop.create_future()
-        transport = tls.open_tls(
-            loop, link, protocol, self._tls, waiter=waiter, server_side=True, server=self, context=context
+        over = partial(self._handshake_over, protocol)
+        tls.open_tls(
+            loop, link, protocol, self._tls, waiter=waiter, over=over, server_side=True, server=self, context=context
         )
-        waiter.add_done_callback(partial(self._handshake_over, protocol, transport))
 
     def _handshake_over(self, protocol: asyncio.BaseProtocol, transport: asyncio.Transport, waiter: Any) -> None:
         exc = asyncio.CancelledError() if waiter.cancelled() else waiter.exception()

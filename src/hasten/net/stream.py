@@ -255,9 +255,8 @@ class SocketTransport(Endpoint):
             return
         self.paused = False
         if self.readable:
-            events = self.readable
-            self.readable = 0
-            self.again(events)
+            events, self.readable = self.readable, 0
+            self.look_again(events)
 
     # ---- writing --------------------------------------------------------------------------
 
@@ -470,6 +469,7 @@ class SocketTransport(Endpoint):
     def close(self) -> None:
         """Sends what is buffered, then closes; no more data is delivered."""
         if self.closing:
+            self.end_soon()
             return
         self.closing = True
         if not self.buffered:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import sslproto
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hasten.net import stream
@@ -92,7 +94,8 @@ def open_tls(
     protocol: asyncio.BaseProtocol,
     tls: TlsOptions,
     *,
-    waiter: asyncio.Future[None] | None = None,
+    waiter: asyncio.Future[None],
+    over: Callable[[asyncio.Transport, asyncio.Future[None]], object] | None = None,
     server_side: bool = False,
     server: Any = None,
     context: contextvars.Context | None = None,
@@ -100,14 +103,22 @@ def open_tls(
     """Start a TLS handshake on a connected socket and return the transport that *protocol* will use.
 
     ``protocol.connection_made`` is called after the handshake, then *waiter* is done; a failed handshake sets its
-    exception.
+    exception. ``over(transport, waiter)`` is called then.
 
     Raises:
         ValueError: a timeout is not positive, or a server has no context.
     """
     engine = _engine(loop, protocol, tls, waiter, server_side, call_connection_made=True)
-    stream.open_link(loop, link, engine, None, None, server, context)
     transport: asyncio.Transport = engine._get_app_transport()
+    try:
+        if over is not None:
+            waiter.add_done_callback(partial(over, transport))
+        # Last: the socket is the transport's own from then on. Who closed it because of a later error would close
+        # it under the transport, which would find the next connection under the same number.
+        stream.open_link(loop, link, engine, None, None, server, context)
+    except BaseException:
+        transport.close()  # it has nothing to close, and would warn that it was left open
+        raise
     return transport
 
 

@@ -1,0 +1,86 @@
+"""Servers whose closing is interrupted, or whose pause finds no memory. asyncio's own lose their sockets then."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from typing import Any
+
+import pytest
+
+import hasten
+from hasten.net import listening
+
+from .test_servers import LOCAL, Echo, address, exhausted, finish, talk
+
+
+class Interrupted(hasten.EventLoop):
+    """Ctrl-C comes once while a descriptor is let go of."""
+
+    interrupts = 0
+
+    def _remove_reader(self, fd: int) -> bool:
+        if self.interrupts:
+            self.interrupts -= 1
+            raise KeyboardInterrupt
+        return super()._remove_reader(fd)
+
+
+def test_closing_can_be_interrupted_and_goes_on() -> None:
+    loop = Interrupted()
+    try:
+        server = loop.run_until_complete(loop.create_server(Echo, LOCAL, 0))
+        (listening,) = server._sockets
+        loop.interrupts = 1
+        with pytest.raises(KeyboardInterrupt):
+            server.close()
+        assert not server.is_serving()
+        loop.run_until_complete(finish(server))
+        assert listening.fileno() == -1
+        assert server.sockets == ()
+    finally:
+        loop.close()
+
+
+class Short(hasten.EventLoop):
+    """Has no memory for a timer or a reader, once each, when it is told to."""
+
+    no_timer = no_reader = False
+
+    def call_later(self, *args: Any, **more: Any) -> Any:
+        if self.no_timer:
+            self.no_timer = False
+            raise MemoryError
+        return super().call_later(*args, **more)
+
+    def _add_reader(self, *args: Any) -> Any:
+        if self.no_reader:
+            self.no_reader = False
+            raise MemoryError
+        return super()._add_reader(*args)
+
+
+def test_a_pause_ends_even_without_memory(monkeypatch) -> None:
+    monkeypatch.setattr(listening, "_ACCEPT_RETRY_DELAY", 0.01)
+    loop = Short()
+    told: list[type[BaseException]] = []
+
+    def tell(loop: Any, context: dict[str, Any]) -> None:
+        told.append(type(context["exception"]))
+        if told == [OSError]:
+            loop.no_timer = True
+        elif told == [OSError, MemoryError, OSError]:
+            loop.no_reader = True
+
+    loop.set_exception_handler(tell)
+
+    async def main() -> None:
+        server = await loop.create_server(Echo, sock=exhausted(errno.EMFILE, errno.EMFILE))
+        assert await talk(address(server)) == b"hello"
+        await finish(server)
+
+    try:
+        loop.run_until_complete(asyncio.wait_for(main(), 30))
+        assert told == [OSError, MemoryError, OSError, MemoryError]
+    finally:
+        loop.close()
