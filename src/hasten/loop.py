@@ -104,7 +104,9 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         if new:
             fut._log_destroy_pending = False  # the caller sees what ended the loop, not a task that was left
         fut.add_done_callback(_run_until_complete_cb)
-        before, self._until = self._until, fut if isinstance(fut, Future) else None  # the callback may find no memory
+        before = self._until
+        if issubclass(type(fut), Future) and self.stop == Scheduler.stop.__get__(self):  # a program's own goes on
+            self._until = fut  # the callback may find no memory
         try:
             self.run_forever()
         except BaseException:

@@ -52,7 +52,74 @@ def in_thread(fn: Callable[[], object]) -> BaseException | None:
     return raised[0] if raised else None
 
 
+# ---- runs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("base", [hasten.EventLoop, asyncio.SelectorEventLoop])
+def test_a_stop_of_the_programs_own_may_take_its_time(base: Any) -> None:
+    class Patient(base):
+        asked = 0
+
+        def stop(self) -> None:
+            self.asked += 1
+            if self.asked == 3:
+                super().stop()
+            else:
+                self.call_soon(self.stop)
+
+    async def main() -> int:
+        return 5
+
+    loop = Patient()
+    try:
+        assert loop.run_until_complete(main()) == 5
+        assert loop.asked == 3
+    finally:
+        loop.close()
+
+
+def test_a_future_that_only_says_that_it_is_ours_is_run(loop: Any) -> None:
+    class Wrapper:
+        _asyncio_future_blocking = False
+        __class__ = property(lambda self: hasten.Future)  # type: ignore[assignment]
+
+        def __init__(self, future: Any) -> None:
+            self.future = future
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.future, name)
+
+    future = loop.create_future()
+    loop.call_soon(future.set_result, 5)
+    assert loop.run_until_complete(Wrapper(future)) == 5
+
+
 # ---- debug mode -----------------------------------------------------------------------------------
+
+
+def test_an_error_in_debug_mode_means_that_nothing_was_scheduled(
+    debugged: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for lack of memory: who has got it tries again."""
+
+    def fail(*args: object) -> None:
+        raise MemoryError
+
+    ran: list[int] = []
+    with monkeypatch.context() as context:
+        context.setattr("hasten.core.describe.extract_stack", fail)
+        for schedule, *args in (
+            (debugged.call_soon,),
+            (debugged.call_soon_threadsafe,),
+            (debugged.call_later, 0),
+            (debugged.call_at, 0),
+        ):
+            with pytest.raises(MemoryError):
+                schedule(*args, ran.append, 1)
+    for _ in range(2):
+        debugged.call_soon(debugged.stop)
+        debugged.run_forever()
+    assert ran == []
 
 
 def test_a_loop_used_from_a_wrong_thread_is_told_in_debug_mode(debugged: Any) -> None:
@@ -186,9 +253,11 @@ def test_a_thread_that_has_no_memory_to_tell_its_result() -> None:
     loop = Short()
     try:
         assert loop.run_until_complete(asyncio.wait_for(loop.run_in_executor(None, int, "5"), 60)) == 5
+        for told in (loop.getaddrinfo("localhost", 80), loop.shutdown_default_executor()):
+            assert loop.failures == 3
+            loop.failures = 0
+            loop.run_until_complete(asyncio.wait_for(told, 60))
         assert loop.failures == 3
-        assert loop.run_until_complete(asyncio.wait_for(loop.getaddrinfo("localhost", 80), 60))
-        loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         loop.close()
 

@@ -43,10 +43,10 @@ def _hand_in(loop: Any, wrapper: Any, source: Any) -> None:
     if asyncio._get_running_loop() is loop:
         _copy(source, wrapper)
     else:
-        _call_unless_closed(loop, _copy, source, wrapper)
+        call_unless_closed(loop, _copy, source, wrapper)
 
 
-def _call_unless_closed(loop: Any, fn: Any, *args: Any) -> None:
+def call_unless_closed(loop: Any, fn: Any, *args: Any) -> None:
     """Called in other threads than the loop's, by what hands on no error: waits a while for memory."""
     left = _TRIES
     while True:
@@ -100,7 +100,7 @@ def _cancel_task(task: Any, future: Any) -> None:
         if asyncio._get_running_loop() is loop:
             task.cancel()
         else:
-            _call_unless_closed(loop, task.cancel)
+            call_unless_closed(loop, task.cancel)
 
 
 def _report(future: Any, task: Any) -> None:

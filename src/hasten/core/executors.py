@@ -81,13 +81,12 @@ class Executors:
             thread.join()
 
     def _join(self, loop: Any, executor: concurrent.futures.ThreadPoolExecutor, done: Any) -> None:
+        error: Exception | None = None
         try:
             executor.shutdown(wait=True)
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._tell, done, None)
         except Exception as exc:
-            if not loop.is_closed() and not done.cancelled():
-                loop.call_soon_threadsafe(self._tell, done, exc)
+            error = exc
+        bridging.call_unless_closed(loop, self._tell, done, error)
 
     @staticmethod
     def _tell(done: Any, exc: Exception | None) -> None:

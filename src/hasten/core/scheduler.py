@@ -155,9 +155,9 @@ class Scheduler:
     ) -> TimerHandle:
         if self.debug or self._closed or not step.is_callable(callback):
             self.check_ready(callback, method)
+        stack = describe.extract_stack(sys._getframe(0)) if self.debug else None
         h = handle.post_at(self, self._timers, when, callback, args, context)
-        if self.debug:
-            h._source_traceback = describe.extract_stack(sys._getframe(0))
+        h._source_traceback = stack
         return h
 
     def time(self) -> float:
@@ -287,8 +287,9 @@ class Scheduler:
 
     def post_traced(self, callback: Any, args: tuple[Any, ...], context: Context | None) -> Handle:
         """Debug mode: the handle remembers where it was made."""
+        stack = describe.extract_stack(sys._getframe(0))  # first: an error here means that nothing is scheduled
         h = handle.post(self, self._ready, callback, args, context)
-        h._source_traceback = describe.extract_stack(sys._getframe(0))
+        h._source_traceback = stack
         return h
 
     def _shut(self) -> None:
@@ -423,9 +424,7 @@ class Scheduler:
         timers = self._timers
         if self._ready.count() or self._stopping:
             return 0.0
-        if timers.count() == 0:
-            return -1.0
-        return max(timers.first() - now, 0.0)
+        return max(timers.first() - now, 0.0) if timers.count() else -1.0
 
     def reap(self) -> int:
         """After a poll: what has fired, and the timers that are due, become ready."""
