@@ -273,6 +273,21 @@ class TestCtrlC:
         assert out == [signal.SIGINT]
         assert signal.getsignal(signal.SIGINT) is mine
 
+    def test_one_that_comes_at_once_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As soon as the handler is there."""
+        install = signal.signal
+
+        def interrupted(number: int, handler: Any) -> Any:
+            before = install(number, handler)
+            if number == signal.SIGINT:
+                signal.raise_signal(signal.SIGINT)
+            return before
+
+        with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+            context.setattr(signal, "signal", interrupted)
+            hasten.run(value())
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
 
 def test_a_run_ends_even_if_what_is_to_end_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """As for lack of memory: the main coroutine is done, and nothing would happen any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from typing import Any
 
 import pytest
@@ -176,3 +177,56 @@ def test_among_eager_stock_tasks(loop) -> None:
         loop.run_until_complete(kind(main(), loop=loop))
     expected = [("s", "S"), ("h", "H")] if factory is not None else [("h", "H")]
     assert out == expected * 6
+
+
+class Meeting(hasten.EventLoop):
+    """Whose repr() another thread looks at: meanwhile a task of the loop's own begins a step."""
+
+    asked: threading.Event
+    stepping: threading.Event
+
+    def __repr__(self) -> str:
+        if self.is_running() and asyncio._get_running_loop() is not self:
+            self.asked.set()
+            assert self.stepping.wait(30)
+        return "<Meeting>"
+
+
+def test_a_wrong_thread_does_not_touch_what_the_loop_publishes() -> None:
+    loop = Meeting()
+    loop.asked, loop.stepping, over = threading.Event(), threading.Event(), threading.Event()
+    out: list[Any] = []
+
+    async def nothing() -> None:
+        pass
+
+    def in_thread() -> None:
+        coro = nothing()
+        try:
+            hasten.Task(coro, loop=loop, eager_start=True)
+        except RuntimeError as exc:
+            out.append(str(exc))
+        finally:
+            coro.close()
+            over.set()
+
+    async def main() -> None:
+        loop.stepping.set()
+        assert over.wait(30)
+
+    def callback() -> None:
+        loop.create_task(main())
+        loop.call_soon(after)
+        thread.start()
+        assert loop.asked.wait(30)
+
+    def after() -> None:
+        out.append(asyncio.current_task(loop))
+        loop.stop()
+
+    thread = threading.Thread(target=in_thread)
+    loop.call_soon(callback)
+    loop.run_forever()
+    thread.join()
+    loop.close()
+    assert out == ["loop <Meeting> is not the running loop", None]

@@ -93,9 +93,10 @@ class Runner:
             coro.close()  # the error says it; a warning that nobody awaited it would not help
             raise
         task = self._loop.create_task(coro, context=self._context if context is None else context)
-        handler = self._take_sigint(task)
-        self._interrupts = 0
+        handler = None
+        self._interrupts = 0  # before the handler is there, which counts
         try:
+            handler = self._take_sigint(task)
             return self._loop.run_until_complete(task)  # type: ignore[no-any-return]
         except asyncio.CancelledError:
             if self._interrupts > 0 and getattr(task, "uncancel", int)() == 0:

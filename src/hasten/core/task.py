@@ -135,8 +135,8 @@ class Task(Future):
         except BaseException:  # the context is entered already, or there is no memory. It will never run
             if entered:
                 step.context_exit(self._context)
-            if not ours:
-                stepper.forget()
+                if not ours:  # only here: in a wrong thread, what the loop's own publishes meanwhile is not ours
+                    stepper.forget()
             self.delist()
             self.log_destroy_pending = False
             raise
