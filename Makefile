@@ -30,9 +30,9 @@ VENV := .venv/$(word 2,$(found))
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 
-# A single file runs faster without worker processes.
+# A single file runs faster without worker processes. A process more than cores, since many tests wait.
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-JOBS ?= $(if $(filter %.py,$(firstword $(subst ::, ,$(T)))),0,$(CORES))
+JOBS ?= $(if $(filter %.py,$(firstword $(subst ::, ,$(T)))),0,$(shell expr $(CORES) + 1))
 
 # What is compiled: leaves (.pyx), modules with a .pxd beside them, headers.
 pxd := $(shell find src -name '*.pxd')

@@ -108,8 +108,9 @@ def _open_files() -> dict[int, str]:
 def _pending_tasks() -> list[asyncio.Task[object]]:
     objects = gc.get_objects()
     # by type(), never by isinstance: __class__ of a mock or a proxy runs code
-    kinds = {kind for kind in set(map(type, objects)) if issubclass(kind, (hasten.Task, asyncio.Task))}
-    return [each for each in objects if type(each) in kinds and not each.done()] if kinds else []
+    types = {id(kind): kind for kind in map(type, objects)}  # nor by their hashes: a metaclass may have none
+    kinds = {number for number, kind in types.items() if issubclass(kind, (hasten.Task, asyncio.Task))}
+    return [each for each in objects if id(type(each)) in kinds and not each.done()] if kinds else []
 
 
 def _new_files(before: dict[int, str]) -> list[str]:

@@ -18,7 +18,8 @@ class AsyncGenerators:
     """
 
     def __init__(self) -> None:
-        self._alive: weakref.WeakSet[Any] = weakref.WeakSet()
+        # made for the first generator: most loops have none, and CPython 3.13.0 crashes if it has no memory to make it
+        self._alive: weakref.WeakSet[Any] | None = None
         self._shut_down = False
 
     def hook(self, loop: Any) -> Any:
@@ -36,19 +37,22 @@ class AsyncGenerators:
                 source=loop,
                 stacklevel=2,
             )
+        if self._alive is None:
+            self._alive = weakref.WeakSet()
         self._alive.add(agen)
 
     def _finalize(self, loop: Any, agen: AsyncGenerator[Any, Any]) -> None:
         # the garbage collector may run in any thread
-        self._alive.discard(agen)
+        if self._alive is not None:
+            self._alive.discard(agen)
         if not loop.is_closed():
             loop.call_soon_threadsafe(loop.create_task, agen.aclose())
 
     async def shut_down(self, loop: Any) -> None:
         """Closes all that are left; what goes wrong is reported to the loop's exception handler."""
         self._shut_down = True
-        closing = list(self._alive)
-        self._alive.clear()
+        alive, self._alive = self._alive, None
+        closing = list(alive or ())
         if not closing:
             return
         results = await asyncio.gather(*[agen.aclose() for agen in closing], return_exceptions=True)
