@@ -4,8 +4,8 @@
 
 NAMESPACE: hasten, or asyncio (to see whether a fault is the interpreter's own). For each name of calls.py the n-th
 allocation fails, n = 0, 1, 2, …, until the call was over before its n-th allocation, several times on end. It may raise
-MemoryError; and the loop has to work afterwards. Before each try its number is printed, so that the last line tells where
-it crashed.
+MemoryError; and the loop has to work afterwards. Before each try its number is printed, so that the last line tells
+where it crashed.
 """
 
 from __future__ import annotations
