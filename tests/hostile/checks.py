@@ -26,15 +26,20 @@ logger = logging.getLogger("asyncio")
 
 
 class Ear(logging.Handler):
-    """Hears what is logged as an error; of a Liar, which cannot be shown, the text tells."""
+    """Hears what is logged as an error. Of a Liar, which cannot be shown, the text tells; so it does of an exception
+    that was raised while a Liar was handled."""
 
     def __init__(self) -> None:
         super().__init__()
         self.heard: list[BaseException] = []
         self.liars = 0
+        self.hidden: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.liars += "Liar" in record.getMessage()
+        text = record.getMessage()
+        self.liars += "Liar" in text
+        if "it cannot be shown" in text:
+            self.hidden.append(text)
         if record.exc_info and record.exc_info[1] is not None:
             self.heard.append(record.exc_info[1])
 
@@ -186,6 +191,8 @@ def told_to(machine: HostileMachine, ear: Ear, left_by: list[BaseException], mis
             exc = BaseException.__dict__["__context__"].__get__(exc)
     for exc in mischief.thrown:
         if type(exc) is objects.Liar and (ear.liars or not mischief.ticks):  # asyncio's loop fails to log one
+            continue
+        if any(f"{type(exc).__name__}: it cannot be shown" in text for text in ear.hidden):
             continue
         if id(exc) not in known and not issubclass(type(exc), asyncio.CancelledError):
             mischief.wrong.append(f"nobody heard of the {type(exc).__name__} that was raised")
