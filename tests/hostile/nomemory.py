@@ -79,6 +79,7 @@ def expected(exc: BaseException | None) -> bool:
     """A MemoryError, by itself, in a group, or as the reason of another; or a lost wake-up or connection of which
     somebody is told."""
     if isinstance(exc, (ticks.Stuck, ConnectionError)):
+        gc.collect()  # a task whose exception nobody has asked for tells it when it goes
         return any(isinstance(each, MemoryError) for each in heard)
     if exc is None or isinstance(exc, MemoryError) or str(exc) == "can't allocate lock":
         return True

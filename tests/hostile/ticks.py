@@ -88,6 +88,12 @@ def run_some_ticks(loop: Any, coro: Any) -> None:
     raise Stuck
 
 
+def cancel(task: Any) -> None:
+    """A task that has failed does not tell so by itself any more once cancel() was called."""
+    if not task.cancel():
+        task.result()
+
+
 def _program(name: str, main: Callable[[Any], Any]) -> None:
     """A coroutine that runs to its end."""
 

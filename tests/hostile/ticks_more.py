@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .calls import Call, forever, nothing, outside, stepped
-from .ticks import _program, fail
+from .ticks import _program, cancel, fail
 
 VAR: contextvars.ContextVar[Any] = contextvars.ContextVar("VAR")
 
@@ -245,7 +245,7 @@ async def locks(ns: Any) -> None:
     tasks = [ns.create_task(_hold(lock, ns)) for _ in range(3)]
     await ns.sleep(0)
     repr(lock), lock.locked()
-    tasks[1].cancel()
+    cancel(tasks[1])
     await _ended(ns, tasks)
     assert not lock.locked()
 
@@ -257,7 +257,7 @@ async def semaphores(ns: Any) -> None:
         tasks = [ns.create_task(_hold(it, ns)) for _ in range(3)]
         await ns.sleep(0)
         repr(it), it.locked()
-        tasks[2].cancel()
+        cancel(tasks[2])
         await _ended(ns, tasks)
     try:
         it.release()
@@ -272,7 +272,7 @@ async def events(ns: Any) -> None:
     tasks = [ns.create_task(event.wait()) for _ in range(3)]
     await ns.sleep(0)
     repr(event), event.is_set()
-    tasks[0].cancel()
+    cancel(tasks[0])
     event.set()
     await ns.wait(tasks)
     event.clear()
@@ -304,7 +304,7 @@ async def conditions(ns: Any) -> None:
     await ns.sleep(0)
     await ns.sleep(0)
     repr(condition), condition.locked()
-    tasks[0].cancel()
+    cancel(tasks[0])
     for _ in range(4):
         async with condition:
             condition.notify_all()
@@ -351,7 +351,7 @@ async def queues(ns: Any) -> None:
         made = ns.create_task(queue.get())
         await ns.sleep(0)
         repr(queue)
-        made.cancel()
+        cancel(made)
         await ns.wait([made])
 
 

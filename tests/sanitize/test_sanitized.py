@@ -85,7 +85,8 @@ def run(where: Path, *args: str, quarantine: int = 256, pools: bool = False) -> 
     said = done.stdout + done.stderr
     assert "Sanitizer" not in said, said[said.index("Sanitizer") - 200 :][:6000]
     assert "runtime error:" not in said, said[said.index("runtime error:") - 200 :][:6000]
-    assert done.returncode == 0, said[-6000:]
+    wrong = "".join(line for line in said.splitlines(keepends=True) if line.startswith("WRONG"))
+    assert done.returncode == 0, f"status {done.returncode}\n{wrong[:3000]}{said[-6000:]}"
     return done.stdout
 
 
