@@ -14,16 +14,15 @@ with _compat.cython_stand_in():  # all that is compiled
     import hasten.loop
 
     if not _compat.compiled():
-        import hasten.aio.completing
-        import hasten.aio.gathering
-        import hasten.aio.kinds
-        import hasten.aio.queues
-        import hasten.aio.shielding
-        import hasten.aio.sleeping
-        import hasten.aio.taskgroups
-        import hasten.aio.waiting
         import hasten.net.connecting
-        import hasten.net.servers  # noqa: F401
+        import hasten.net.servers
+        import hasten.primitives.completing
+        import hasten.primitives.gathering
+        import hasten.primitives.queues
+        import hasten.primitives.shielding
+        import hasten.primitives.sleeping
+        import hasten.primitives.taskgroups
+        import hasten.primitives.waiting  # noqa: F401
 
 from asyncio import ALL_COMPLETED as ALL_COMPLETED
 from asyncio import FIRST_COMPLETED as FIRST_COMPLETED
@@ -84,33 +83,11 @@ from hasten.loop import new_event_loop as new_event_loop
 
 if _TYPE_CHECKING:  # imported when they are first asked for
     from hasten.aio import subprocess as subprocess
-    from hasten.aio.completing import as_completed as as_completed
-    from hasten.aio.conditions import Barrier as Barrier
-    from hasten.aio.conditions import Condition as Condition
-    from hasten.aio.eager import create_eager_task_factory as create_eager_task_factory
-    from hasten.aio.eager import eager_task_factory as eager_task_factory
-    from hasten.aio.edges import future_add_to_awaited_by as future_add_to_awaited_by
-    from hasten.aio.edges import future_discard_from_awaited_by as future_discard_from_awaited_by
-    from hasten.aio.gathering import gather as gather
     from hasten.aio.graph import FrameCallGraphEntry as FrameCallGraphEntry
     from hasten.aio.graph import FutureCallGraph as FutureCallGraph
     from hasten.aio.graph import capture_call_graph as capture_call_graph
     from hasten.aio.graph import format_call_graph as format_call_graph
     from hasten.aio.graph import print_call_graph as print_call_graph
-    from hasten.aio.kinds import iscoroutine as iscoroutine
-    from hasten.aio.kinds import isfuture as isfuture
-    from hasten.aio.locks import BoundedSemaphore as BoundedSemaphore
-    from hasten.aio.locks import Event as Event
-    from hasten.aio.locks import Lock as Lock
-    from hasten.aio.locks import Semaphore as Semaphore
-    from hasten.aio.queues import LifoQueue as LifoQueue
-    from hasten.aio.queues import PriorityQueue as PriorityQueue
-    from hasten.aio.queues import Queue as Queue
-    from hasten.aio.queues import QueueShutDown as QueueShutDown
-    from hasten.aio.shielding import shield as shield
-    from hasten.aio.sleeping import sleep as sleep
-    from hasten.aio.spawning import create_task as create_task
-    from hasten.aio.spawning import ensure_future as ensure_future
     from hasten.aio.streams import StreamReader as StreamReader
     from hasten.aio.streams import StreamReaderProtocol as StreamReaderProtocol
     from hasten.aio.streams import StreamWriter as StreamWriter
@@ -118,15 +95,37 @@ if _TYPE_CHECKING:  # imported when they are first asked for
     from hasten.aio.streams import start_server as start_server
     from hasten.aio.subprocess import create_subprocess_exec as create_subprocess_exec
     from hasten.aio.subprocess import create_subprocess_shell as create_subprocess_shell
-    from hasten.aio.taskgroups import TaskGroup as TaskGroup
-    from hasten.aio.threads import run_coroutine_threadsafe as run_coroutine_threadsafe
-    from hasten.aio.threads import to_thread as to_thread
-    from hasten.aio.timeouts import Timeout as Timeout
-    from hasten.aio.timeouts import timeout as timeout
-    from hasten.aio.timeouts import timeout_at as timeout_at
-    from hasten.aio.waiting import wait as wait
-    from hasten.aio.waiting import wait_for as wait_for
     from hasten.core.bridging import wrap_future as wrap_future
+    from hasten.primitives.awaited_by import future_add_to_awaited_by as future_add_to_awaited_by
+    from hasten.primitives.awaited_by import future_discard_from_awaited_by as future_discard_from_awaited_by
+    from hasten.primitives.completing import as_completed as as_completed
+    from hasten.primitives.conditions import Barrier as Barrier
+    from hasten.primitives.conditions import Condition as Condition
+    from hasten.primitives.eager import create_eager_task_factory as create_eager_task_factory
+    from hasten.primitives.eager import eager_task_factory as eager_task_factory
+    from hasten.primitives.gathering import gather as gather
+    from hasten.primitives.locks import BoundedSemaphore as BoundedSemaphore
+    from hasten.primitives.locks import Event as Event
+    from hasten.primitives.locks import Lock as Lock
+    from hasten.primitives.locks import Semaphore as Semaphore
+    from hasten.primitives.queues import LifoQueue as LifoQueue
+    from hasten.primitives.queues import PriorityQueue as PriorityQueue
+    from hasten.primitives.queues import Queue as Queue
+    from hasten.primitives.queues import QueueShutDown as QueueShutDown
+    from hasten.primitives.shielding import shield as shield
+    from hasten.primitives.sleeping import sleep as sleep
+    from hasten.primitives.spawning import create_task as create_task
+    from hasten.primitives.spawning import ensure_future as ensure_future
+    from hasten.primitives.spawning import iscoroutine as iscoroutine
+    from hasten.primitives.spawning import isfuture as isfuture
+    from hasten.primitives.taskgroups import TaskGroup as TaskGroup
+    from hasten.primitives.threads import run_coroutine_threadsafe as run_coroutine_threadsafe
+    from hasten.primitives.threads import to_thread as to_thread
+    from hasten.primitives.timeouts import Timeout as Timeout
+    from hasten.primitives.timeouts import timeout as timeout
+    from hasten.primitives.timeouts import timeout_at as timeout_at
+    from hasten.primitives.waiting import wait as wait
+    from hasten.primitives.waiting import wait_for as wait_for
 
     if _sys.platform != "win32":
         from hasten.aio.streams import open_unix_connection as open_unix_connection

@@ -23,11 +23,11 @@ LOOKUP = re.compile(r"__Pyx_PyObject_(?:GetAttrStr|GetAttrStrNoError|SetAttrStr)
 
 # Lookups by name that are meant, and on what: a field of that name is declared for another class.
 MEANT: dict[str, dict[str, str]] = {
-    "aio/sleeping": {"value": "a StopIteration"},
+    "primitives/sleeping": {"value": "a StopIteration"},
     "core/future": {"future": "the module describe"},
     "core/task": {"roster": "a loop, which is untyped: its _roster"},
-    "aio/timeouts": {"context": "an exception's __context__"},
-    "aio/gathering": {"cancel_message": "a child of any kind"},
+    "primitives/timeouts": {"context": "an exception's __context__"},
+    "primitives/gathering": {"cancel_message": "a child of any kind"},
     "kernel/functions": dict.fromkeys(
         ("annotations", "code", "doc", "module", "name", "qualname"),
         "the function inside, which is Cython's or Python's",

@@ -17,6 +17,7 @@ LAYERS = (
     ("kernel",),
     ("poll",),
     ("core",),
+    ("primitives",),
     ("net",),
     ("loop",),
     ("aio",),

@@ -54,7 +54,12 @@ def test_a_first_run_imports_little() -> None:
     # asyncio has the rest; the older ones typing too
     assert others <= {"__future__", "cython_runtime", "typing", "_typing"}
     unneeded = ("hasten.net.connecting", "hasten.net.servers", "hasten.net.stream", "hasten.net.tls", "hasten.cli")
-    unneeded += ("hasten.aio.queues", "hasten.aio.locks", "hasten.aio.streams", "hasten.aio.gathering")
+    unneeded += (
+        "hasten.primitives.queues",
+        "hasten.primitives.locks",
+        "hasten.aio.streams",
+        "hasten.primitives.gathering",
+    )
     assert not set(unneeded) & set(imported)
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PRIMITIVES = ("many_futures", "gathering", "waiting", "timeouts", "completing_limited", "completing", "shielding")
 GROUPS = [
     *("kernel.step", "kernel.link", "core.future", "core.task", "core.native", "core.handle", "core.scheduler"),
-    *("net.stream", "net.listening", "aio.collecting", "aio.gathering", "aio.waiting", "aio.timeouts", "aio.limits"),
-    *("aio.completing", "aio.shielding", "aio.taskgroups", "aio.locks", "aio.queues", "functions", "classes", "loop"),
+    *("net.stream", "net.listening", "functions", "classes", "loop"),
+    *(f"primitives.{name}" for name in (*PRIMITIVES, "taskgroups", "locks", "queues")),
 ]
 pytestmark = [pytest.mark.sanitize, pytest.mark.timeout(1500)]
 
@@ -98,7 +99,7 @@ def test_it_is_the_sanitized_build_that_runs(sanitized: Path) -> None:
 
 
 @pytest.mark.parametrize("pools", [False, True], ids=["freed", "pooled"])
-@pytest.mark.parametrize("folder", ["tests/core", "tests/poll", "tests/aio"])
+@pytest.mark.parametrize("folder", ["tests/core", "tests/poll", "tests/primitives", "tests/aio"])
 def test_the_tests_pass(sanitized: Path, folder: str, pools: bool) -> None:
     run(sanitized, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not abuse", folder, pools=pools)
 

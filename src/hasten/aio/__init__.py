@@ -1,1 +1,1 @@
-"""The asyncio topics as users know them."""
+"""What only asyncio's users see: run(), streams, subprocesses, the call graph, asyncio's names, install()."""

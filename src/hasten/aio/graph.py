@@ -13,8 +13,8 @@ from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from types import FrameType
 from typing import Any, Protocol
 
-from hasten.aio.edges import awaited_by
 from hasten.kernel.step import Awaitable
+from hasten.primitives.awaited_by import awaited_by
 
 if sys.version_info >= (3, 14):
     from asyncio import FrameCallGraphEntry, FutureCallGraph

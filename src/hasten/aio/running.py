@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
-from hasten.aio.coroutines import await_it
 from hasten.aio.install import chosen_policy
 from hasten.core.registry import all_tasks
 from hasten.core.scheduler import Scheduler
 from hasten.loop import new_event_loop
+from hasten.primitives.coroutines import await_it
 
 _T = TypeVar("_T")
 _CREATED, _OPEN, _CLOSED = range(3)
@@ -206,7 +206,7 @@ def _cancel_all(loop: Any) -> None:
     left = all_tasks(loop)
     if not left:
         return
-    from hasten.aio.gathering import gather  # only now: most programs leave nothing
+    from hasten.primitives.gathering import gather  # only now: most programs leave nothing
 
     for task in left:
         task.cancel()

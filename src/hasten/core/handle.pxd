@@ -42,4 +42,6 @@ cdef int sweep(Timers timers) except -1
 @cython.locals(number=double)
 cdef double seconds(object value, str method, str what) except? -2.0
 
+cdef int disarm(TimerHandle timer) except -1
+
 cdef bint ends_loop(object exc) noexcept

@@ -296,6 +296,26 @@ def sweep(timers: Timers) -> int:
     return timers.end_sweep()
 
 
+def disarm(timer: TimerHandle) -> int:
+    """Cancels a timer that has no callback and arguments to let go of.
+
+    Most timeouts end before their time. A timer that was set last, and later than all others, is taken out on the spot.
+    """
+    timers = timer.timers
+    if timer._cancelled:
+        return 0
+    timer._cancelled = True
+    if not timer._scheduled or timers is None:
+        return 0
+    if timers.take_last(timer):
+        timer._scheduled = False
+        return 0
+    timers.cancelled += 1
+    if timers.crowded():
+        sweep(timers)
+    return 0
+
+
 def seconds(value: Any, method: str, what: str) -> float:
     """A number of seconds given by a caller."""
     if value is None:

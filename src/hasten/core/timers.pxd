@@ -2,6 +2,9 @@ cimport cython
 from cpython.ref cimport PyObject
 from hasten.poll.contract cimport Poller
 
+cdef extern from "hasten.h":
+    object hasten_steal(PyObject *)
+
 cdef struct Entry:
     double when                 # the loop's clock, seconds
     unsigned long long order    # equal deadlines run in the order they were set
@@ -31,6 +34,13 @@ cdef class Timers:
         self.entries[i] = entry
         self.kept += 1
         return 0
+    cdef inline bint take_last(self, object handle) except -1:
+        cdef size_t last = self.used - 1
+        if self.used == 0 or self.entries[last].handle != <PyObject *>handle:
+            return False
+        self.used = last
+        hasten_steal(<PyObject *>handle)
+        return True
     cdef int end_sweep(self) except -1
     cdef int heapify(self) noexcept
     cdef int shrink(self) noexcept

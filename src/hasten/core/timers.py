@@ -36,6 +36,13 @@ class Timers:
     def retain(self, i: int) -> None:
         """For end_sweep(), which sees here by itself what is cancelled."""
 
+    def take_last(self, handle: Any) -> bool:
+        """Takes a handle out if it stands last, where nothing has to move. Did it?"""
+        if not self._heap or self._heap[-1][2] is not handle:
+            return False
+        self._heap.pop()
+        return True
+
     def end_sweep(self) -> int:
         """Lets go of the cancelled entries."""
         # what is set meanwhile, by a destructor say, goes into the new heap

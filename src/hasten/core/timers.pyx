@@ -10,7 +10,6 @@ cdef extern from "hasten.h":
     void hasten_patch_gc(object type, int (*traverse)(PyObject *, visitproc, void *) noexcept,
                          int (*clear)(PyObject *) noexcept) noexcept
     void Py_INCREF(PyObject *) noexcept
-    object steal "hasten_steal"(PyObject *)
     void Py_DECREF(PyObject *) noexcept
 
 
@@ -89,7 +88,7 @@ cdef class Timers:
         if self.used:
             self.entries[0] = self.entries[self.used]
             sift_down(self.entries, self.used, 0)
-        return steal(top)
+        return hasten_steal(top)
 
     cdef int end_sweep(self) except -1:
         """Lets go of the entries that retain() was not called for since the last sweep."""
@@ -107,7 +106,7 @@ cdef class Timers:
         self.heapify()
         self.shrink()
         for i in range(gone):
-            steal(dead[i])
+            hasten_steal(dead[i])
         PyMem_RawFree(dead)
         return 0
 

@@ -192,7 +192,7 @@ class Step:
 snapshot = copy_context  # a context for call_shared()
 
 _skip: set[str] = set()
-_OURS = ("hasten.core.", "hasten.aio.")
+_OURS = ("hasten.core.", "hasten.primitives.", "hasten.aio.")
 
 
 def skip_origin(*functions: Any) -> None:

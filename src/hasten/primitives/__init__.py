@@ -1,0 +1,1 @@
+"""What tasks wait on and work together by: sleep, wait, gather, timeouts, groups, locks, queues…"""

@@ -1,0 +1,106 @@
+"""Collector: is told of each of many futures that is done, without a callback or a Handle of its own for each."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from typing import Any
+
+import cython
+
+from hasten.core import state
+from hasten.core.future import Future
+from hasten.core.task import Task
+from hasten.primitives.awaited_by import future_add_to_awaited_by, future_discard_from_awaited_by
+
+
+@cython.cclass
+class Collector(Future):  # type: ignore[type-arg]
+    """Has child_done(child) called for each child that was given to collect(), in the loop's next batch.
+
+    It is a future so that it can stand where a waiting task would, and only that: its own result is not used.
+    """
+
+    def release(self, child: Any) -> int:
+        """Takes collect() back."""
+        if isinstance(child, Future):
+            f = cython.cast(Future, child)
+            if f.waiter is self:
+                f.waiter = None
+                f.collected = False
+                return 0
+        child.remove_done_callback(self._wakeup)
+        return 0
+
+    def conclude(self, exc: Any) -> int:
+        """Ends it with what a child's methods gave or raised, unless these have completed it."""
+        if self.status == state.PENDING:
+            try:
+                self.set_exception(exc)
+            except Exception as refused:
+                if self.status != state.PENDING:
+                    raise
+                self.set_exception(refused)
+        return 0
+
+    def shown_for(self, waiter: Any) -> int:
+        """In the call graph, who waits for the children is `waiter`."""
+        self._asyncio_awaited_by = None if waiter is None else {waiter}
+        return 0
+
+
+def all_different(items: Any) -> bool:
+    """Is nothing in a list or tuple twice?"""
+    return len(set(items)) == len(items)
+
+
+def check_limit(limit: Any) -> int:
+    """How many at a time. TypeError or ValueError if it is no int of at least 1."""
+    try:
+        number = operator.index(limit)
+    except TypeError:
+        raise TypeError(f"limit must be an int (or None: no limit), not {limit!r}") from None
+    if number < 1:
+        raise ValueError(f"limit must be at least 1, not {number}")
+    return number
+
+
+def silence(child: Any) -> int:
+    """Nobody else knows of this task: if it is lost while it is pending, nobody is to be told."""
+    if isinstance(child, Task):
+        cython.cast(Task, child).log_destroy_pending = False
+    else:
+        child._log_destroy_pending = False
+    return 0
+
+
+def pending(child: Any) -> bool:
+    """Is it not done yet?"""
+    if isinstance(child, Future):
+        return cython.cast(Future, child).status == state.PENDING
+    return not child.done()
+
+
+def succeeded(child: Any) -> bool:
+    """Is it done, with a result? False also of what is no future of ours."""
+    if isinstance(child, Future):
+        f = cython.cast(Future, child)
+        return f.status == state.FINISHED and f.error is None
+    return False
+
+
+def show_edge(fut: Any, waiter: Any) -> None:
+    """Records that `waiter` waits for `fut`, where the interpreter's own tools look: in futures of its own."""
+    if not isinstance(fut, Future) and waiter is not None:
+        future_add_to_awaited_by(fut, waiter)
+
+
+def hide_edge(fut: Any, waiter: Any) -> None:
+    """Takes back what show_edge() recorded."""
+    if not isinstance(fut, Future) and waiter is not None:
+        future_discard_from_awaited_by(fut, waiter)
+
+
+def current_task_or_none() -> Any:
+    """The running task; None if there is none, or no loop."""
+    return None if asyncio._get_running_loop() is None else asyncio.current_task()

@@ -1,0 +1,62 @@
+cimport cython
+cimport hasten.core.native as native
+cimport hasten.core.state as state
+cimport hasten.kernel.deques as deques
+cimport hasten.kernel.step as step
+cimport hasten.primitives.locks as locks
+from hasten.primitives.loop_bound cimport LoopBound
+from hasten.primitives.locks cimport Event
+from hasten.core.future cimport Future
+from hasten.core.native cimport NativeCoroutine
+
+cdef class Queue(LoopBound):
+    cdef public object _maxsize             # as given
+    cdef public object _getters             # deques of futures
+    cdef public object _putters
+    cdef public Py_ssize_t _unfinished_tasks    # items put, and not reported done
+    cdef public object _finished            # an Event, set while there are none of these
+    cdef public bint _is_shutdown
+    cdef public object _queue
+    cdef double limit                       # maxsize
+    cdef int kind                           # 0: of a derived class; 1, 2, 3: our own
+
+    cdef bint is_empty(self) except -1
+    cdef bint is_full(self) except -1
+    cdef int add(self, object item) except -1
+    cdef int put_or_hand_on(self, object item) except -1
+    cdef object take(self)
+    cdef object get_or_hand_on(self)
+    cdef int wake_next(self, object waiters) except -1
+    cdef int wake_first(self, object waiters) except -1
+
+cdef bint withdraw(Future waiter, object line) except -1
+
+@cython.final
+cdef class QueueGet(NativeCoroutine):
+    cdef Queue queue
+
+    cdef int take(self) except -2
+
+@cython.final
+cdef class QueuePut(NativeCoroutine):
+    cdef Queue queue
+    cdef object item
+
+    cdef int add(self) except -2
+
+cdef QueueGet _spare_get
+cdef QueuePut _spare_put
+@cython.locals(spare=QueueGet)
+cdef QueueGet new_get()
+cdef int keep_get(QueueGet ended) except -1
+@cython.locals(spare=QueuePut)
+cdef QueuePut new_put()
+cdef int keep_put(QueuePut ended) except -1
+
+cdef class PriorityQueue(Queue):
+    pass
+
+cdef class LifoQueue(Queue):
+    pass
+
+cdef int _unpush(list heap, object item) except -1

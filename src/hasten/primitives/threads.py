@@ -1,0 +1,51 @@
+"""to_thread(), run_coroutine_threadsafe(): from a loop to other threads, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from hasten.core import bridging
+from hasten.primitives.spawning import ensure_future
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def to_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Calls `func(*args, **kwargs)` in a thread of the loop's default executor; returns or raises what it does.
+
+    The function sees the caller's context variables. Cancelling the caller does not stop the function.
+    """
+    loop = asyncio.get_running_loop()
+    call = partial(copy_context().run, func, *args, **kwargs)
+    return await loop.run_in_executor(None, call)
+
+
+def run_coroutine_threadsafe(
+    coro: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop
+) -> concurrent.futures.Future[T]:
+    """Runs a coroutine on a loop that runs in another thread. Cancelling the future that it gives cancels the task.
+
+    TypeError for what is no coroutine.
+    """
+    if not asyncio.iscoroutine(coro):
+        raise TypeError(f"A coroutine object is required, not {coro!r}")
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+    loop.call_soon_threadsafe(_begin, coro, loop, future)
+    return future
+
+
+def _begin(coro: Any, loop: Any, future: Any) -> None:
+    try:
+        bridging.hand_out(ensure_future(coro, loop=loop), future)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as exc:
+        if future.set_running_or_notify_cancel():
+            future.set_exception(exc)
+        raise
