@@ -5,6 +5,7 @@ HASTEN_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer.
 """
 
 import os
+import re
 import sys
 import sysconfig
 from pathlib import Path
@@ -12,51 +13,25 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-LINUX = sys.platform == "linux"
+PACKAGE = Path(__file__).resolve().parent / "src" / "hasten"
+# What a `.pxd` declares that has C code of its own: a class, or a function that is not a header's.
+CODE = re.compile(r"^cdef class|^cp?def [^#\n]*\(", re.MULTILINE)
+ELSEWHERE = set() if sys.platform == "linux" else {"epoll"}  # names of modules that need another system
 
-# A leaf hides pointers and CPython's slots; it has a plain Python twin of the same name.
-LEAVES = [
-    "kernel/step",
-    "kernel/functions",
-    "kernel/sockio",
-    "kernel/link",
-    "kernel/interpreter",
-    "core/ready",
-    "core/roster",
-    "core/timers",
-    "primitives/nested",
-]
-LINUX_LEAVES = ["kernel/epoll"]
-# Ordinary typed Python, compiled with the `.pxd` beside it.
-MODULES = [
-    "core/handle",
-    "core/waiters",
-    "core/future",
-    "core/task",
-    "core/scheduler",
-    "core/native",
-    "core/fdwatch",
-    "poll/contract",
-    "poll/selectors",
-    "net/endpoint",
-    "net/stream",
-    "net/listening",
-    "primitives/sleeping",
-    "primitives/spawning",
-    "primitives/many_futures",
-    "primitives/gathering",
-    "primitives/timeouts",
-    "primitives/waiting",
-    "primitives/completing_queue",
-    "primitives/completing_limited",
-    "primitives/completing",
-    "primitives/shielding",
-    "primitives/taskgroups",
-    "primitives/loop_bound",
-    "primitives/locks",
-    "primitives/queues",
-]
-LINUX_MODULES = ["poll/epoll"]
+
+def compiled(package: Path = PACKAGE) -> list[str]:
+    """The sources that are compiled, relative to `package`: each beside a `.pxd` that declares C code.
+
+    A `.pyx` is a leaf: it hides pointers and CPython's slots, and has a plain Python twin of the same name. Any other
+    module is ordinary typed Python. A `.pxd` of nothing but constants, or of a header's functions, only serves others.
+    """
+    sources = []
+    for pxd in sorted(package.rglob("*.pxd")):
+        if CODE.search(pxd.read_text(encoding="utf-8")) and pxd.stem not in ELSEWHERE:
+            leaf = pxd.with_suffix(".pyx")
+            sources.append(leaf if leaf.is_file() else pxd.with_suffix(".py"))
+    return [source.relative_to(package).as_posix() for source in sources]
+
 
 DIRECTIVES = {
     "language_level": 3,
@@ -236,8 +211,6 @@ def extensions() -> list[Extension]:
 
     compile_args, link_args = flags()
     sanitized = bool(os.environ.get("HASTEN_SANITIZE"))
-    leaves = [name + ".pyx" for name in LEAVES + (LINUX_LEAVES if LINUX else [])]
-    modules = [name + ".py" for name in MODULES + (LINUX_MODULES if LINUX else [])]
     headers = [str(p) for p in sorted(Path("src/hasten/kernel").glob("*.h"))]
     exts = [
         Extension(
@@ -249,7 +222,7 @@ def extensions() -> list[Extension]:
             extra_link_args=link_args,
             define_macros=[("CYTHON_CLINE_IN_TRACEBACK", "0")] + ([] if sanitized else [("NDEBUG", None)]),
         )
-        for source in leaves + modules
+        for source in compiled()
     ]
     tag = f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}" + ("-san" if sanitized else "")
     exts = cythonize(

@@ -15,9 +15,10 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "hasten"
 GENERATED = ROOT / "build" / f"cython-{sys.implementation.cache_tag}-{sysconfig.get_platform()}" / "src" / "hasten"
 
+COMPILED = sorted(str(path.relative_to(GENERATED).with_suffix("")) for path in GENERATED.rglob("*.c"))
+
 CLASS = re.compile(r"cdef class (\w+)")
 FIELD = re.compile(r"\s+cdef (?:readonly |public )?[\w\[\]., *]+?\s*\b(\w+)\s*(?:#.*)?$")
-CODE = re.compile(r"^cdef class|^c(?:p)?def [^#\n]*\(", re.MULTILINE)
 CIMPORT = re.compile(r"^(?:from hasten\.([\w.]+) cimport|cimport hasten\.([\w.]+))", re.MULTILINE)
 LOOKUP = re.compile(r"__Pyx_PyObject_(?:GetAttrStr|GetAttrStrNoError|SetAttrStr)\(.*?__pyx_n_[us]_(\w+)\)")
 
@@ -47,20 +48,40 @@ def _setup() -> object:
     return module
 
 
-def test_setup_lists_what_has_a_pxd() -> None:
+def _compiled(*package: Path) -> list[str]:
     pytest.importorskip("setuptools", reason="setuptools, which setup.py imports, is not installed here")
-    setup = _setup()
-    lists = ("LEAVES", "LINUX_LEAVES", "MODULES", "LINUX_MODULES")
-    listed = {name for each in lists for name in getattr(setup, each)}
-    # a .pxd of nothing but constants has nothing to compile
-    declared = {
-        str(path.relative_to(PACKAGE).with_suffix(""))
-        for path in PACKAGE.rglob("*.pxd")
-        if path.stem != "__init__" and CODE.search(path.read_text())
+    return _setup().compiled(*package)  # type: ignore[attr-defined,no-any-return]
+
+
+def test_what_is_compiled_has_a_pxd_with_code(tmp_path: Path) -> None:
+    texts = {
+        "constants.pxd": "cdef enum State:\n    OPEN = 1\n",
+        "header.pxd": 'cdef extern from "x.h":\n    int f "g"(object) except -1\n',
+        "floor/typed.pxd": "cdef class A:\n    cdef int x\n",
+        "floor/calls.pxd": "cimport cython\n@cython.locals(i=int)\ncdef int f(object x) except -1\n",
+        "floor/both.pxd": "cpdef object f()\n",
+        "floor/leaf.pxd": "@cython.final\ncdef class B:\n    cdef void *p\n",
+        "floor/leaf.pyx": "",
+        "floor/epoll.pxd": "cdef class C\n",
+        "floor/plain.py": "",
+        "__init__.pxd": "",
     }
-    assert listed == declared
-    for name in listed:
-        assert (PACKAGE / f"{name}.py").is_file(), f"{name} has no plain Python form to run uncompiled"
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    linux = ["floor/epoll.py"] if sys.platform == "linux" else []
+    assert _compiled(tmp_path) == ["floor/both.py", "floor/calls.py", *linux, "floor/leaf.pyx", "floor/typed.py"]
+
+
+def test_what_is_compiled_runs_uncompiled_too() -> None:
+    listed = _compiled()
+    assert {"kernel/step.pyx", "core/task.py"} <= set(listed)
+    for source in listed:
+        assert (PACKAGE / source).with_suffix(".py").is_file(), f"{source} has no plain Python form to run uncompiled"
+    leaves = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.pyx") if path.stem != "epoll"}
+    assert leaves <= set(listed), "a .pyx whose .pxd declares no code"
+    if COMPILED:
+        assert {source.rpartition(".")[0] for source in listed} <= set(COMPILED), "not compiled here: run make dev"
 
 
 def _fields(pxd: Path) -> set[str]:
@@ -93,9 +114,6 @@ def _lookups(generated: str) -> Iterator[tuple[str, str]]:
         for match in LOOKUP.finditer(line):
             place = re.search(r"__PYX_ERR\(\d+, (\d+),", line)
             yield match[1], place[1] if place else "?"
-
-
-COMPILED = sorted(str(path.relative_to(GENERATED).with_suffix("")) for path in GENERATED.rglob("*.c"))
 
 
 @pytest.mark.skipif(not COMPILED, reason="no generated C of this interpreter in build/: run make dev first")

@@ -44,21 +44,6 @@ def _level(module: str) -> int:
     raise AssertionError(f"{module} belongs to no layer: add it to LAYERS, or put it where it belongs")
 
 
-def _for_types_only(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
-
-
-def _statements(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    for child in ast.iter_child_nodes(tree):
-        if isinstance(child, (ast.Import, ast.ImportFrom)):
-            yield child
-        elif isinstance(child, ast.If) and _for_types_only(child):
-            # what a type checker reads is not imported when the program runs
-            yield from _statements(ast.Module(child.orelse, []))
-        else:
-            yield from _statements(child)
-
-
 def _targets(found: list[tuple[str, list[str]]]) -> Iterator[str]:
     """The modules of hasten that each `from base import names` reaches."""
     for base, names in found:
@@ -72,9 +57,10 @@ def _targets(found: list[tuple[str, list[str]]]) -> Iterator[str]:
 
 def _python_imports(text: str, package: str) -> set[str]:
     found: list[tuple[str, list[str]]] = []
-    for node in _statements(ast.parse(text)):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found += [(alias.name, []) for alias in node.names]
+        if not isinstance(node, ast.ImportFrom):
             continue
         base = node.module or ""
         if node.level:
@@ -95,7 +81,7 @@ def _cython_imports(text: str) -> set[str]:
 
 
 def imports(path: Path) -> set[str]:
-    """The modules of hasten that the file imports when it runs, at its top or inside a function."""
+    """The modules of hasten that the file imports: at its top, inside a function, or for a type checker only."""
     if path.suffix in (".pyx", ".pxd"):
         return _cython_imports(path.read_text())
     package = _module(path) if path.name == "__init__.py" else _module(path).rpartition(".")[0]
@@ -127,6 +113,7 @@ def test_the_reader_of_imports_sees_them() -> None:
         "if TYPE_CHECKING:\n    from hasten.loop import Loop\nelse:\n    import hasten.kernel\n"
         "def late():\n    from hasten import core\n    from .. import poll\n    from .stream import open_stream\n"
     )
-    assert _python_imports(text, "hasten.net") == {"hasten.kernel", "hasten.core", "hasten.poll", "hasten.net.stream"}
+    below = {"hasten.kernel", "hasten.core", "hasten.poll", "hasten.net.stream"}
+    assert _python_imports(text, "hasten.net") == {"hasten.loop", *below}
     text = "from hasten.kernel cimport step\ncimport hasten.core.ready as ready\nfrom libc.errno cimport errno\n"
     assert _cython_imports(text) == {"hasten.kernel.step", "hasten.core.ready"}

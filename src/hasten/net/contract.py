@@ -14,19 +14,24 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
-    from hasten.net.dns import Resolver
-    from hasten.net.sockets import SocketWaits
-
 # (family, type, protocol, canonical name, address), as socket.getaddrinfo gives them
 AddrInfo: TypeAlias = "tuple[int, int, int, str, Any]"
+
+
+class Waits(Protocol):
+    """Who waits inside a ``sock_*`` method, by file descriptor."""
+
+    readers: dict[int, tuple[socket.socket, Any]]
+    writers: dict[int, tuple[socket.socket, Any]]
 
 
 class NetLoop(Protocol):
     """The part of the loop that ``hasten.net`` uses."""
 
     slow_callback_duration: float
-    _resolver: Resolver  # threads for DNS
-    _sock_waits: SocketWaits  # who waits inside a sock_* method, by file descriptor
+
+    @property
+    def _sock_waits(self) -> Waits: ...
 
     def time(self) -> float: ...
     def get_debug(self) -> bool: ...
