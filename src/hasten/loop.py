@@ -17,14 +17,14 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple
 
 from hasten.core import fdwatch, report
-from hasten.core.asyncgens import AsyncGenerators
-from hasten.core.executors import Executors
 from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
 from hasten.core.signals import Signals
 from hasten.net import dns, sockets
 from hasten.poll import choice
 from hasten.poll import events as ev
+from hasten.primitives.asyncgens import AsyncGenerators
+from hasten.primitives.executors import Executors
 
 if TYPE_CHECKING:
     from hasten.net.servers import Server
@@ -99,7 +99,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         """Runs until `future` (a coroutine becomes a task) is done; gives its result or raises its exception."""
         self._check_closed()
         self._check_running()
-        new = not asyncio.isfuture(future)
+        new = not asyncio.isfuture(future)  # asyncio's own: imported already, while ours might not be needed else
         fut: Any = asyncio.ensure_future(future, loop=self)  # type: ignore[arg-type]
         if new:
             fut._log_destroy_pending = False  # the caller sees what ended the loop, not a task that was left

@@ -64,11 +64,13 @@ class Executors:
         executor = self._default
         if executor is None:
             return
+        from hasten.primitives import timeouts  # only now: most programs have no threads
+
         done = loop.create_future()
         thread = threading.Thread(target=self._join, args=(loop, executor, done))
         thread.start()
         try:
-            async with asyncio.timeout(timeout):
+            async with timeouts.timeout(timeout):
                 await done
         except TimeoutError:
             warnings.warn(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import warnings
 import weakref
@@ -55,7 +54,9 @@ class AsyncGenerators:
         closing = list(alive or ())
         if not closing:
             return
-        results = await asyncio.gather(*[agen.aclose() for agen in closing], return_exceptions=True)
+        from hasten.primitives.gathering import gather  # only now: most programs leave none
+
+        results = await gather(*[agen.aclose() for agen in closing], return_exceptions=True)
         for result, agen in zip(results, closing, strict=True):
             if isinstance(result, Exception):
                 loop.call_exception_handler(
