@@ -30,49 +30,23 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import hasten
 
 CALLS = 120  # of each callable
 PATIENCE = 60.0  # seconds for one callable, all its calls: only a hang takes as long
+PACKAGE = Path(hasten.__file__).parent
+# All that is compiled, and two that stand close to it.
 MODULES = [
-    "kernel.step",
-    "kernel.sockio",
-    "kernel.link",
-    "kernel.epoll",
-    "core.ready",
-    "core.roster",
-    "core.timers",
-    "core.handle",
-    "core.future",
-    "core.task",
-    "core.native",
-    "core.scheduler",
-    "core.fdwatch",
+    *sorted(
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for path in PACKAGE.rglob("*.pxd")
+        if path.stem != "__init__"
+    ),
     "core.registry",
-    "poll.contract",
-    "poll.selectors",
-    "poll.epoll",
     "poll.choice",
-    "net.endpoint",
-    "net.stream",
-    "net.listening",
-    "primitives.sleeping",
-    "primitives.spawning",
-    "primitives.many_futures",
-    "primitives.gathering",
-    "primitives.nested",
-    "primitives.timeouts",
-    "primitives.waiting",
-    "primitives.completing_queue",
-    "primitives.completing_limited",
-    "primitives.completing",
-    "primitives.shielding",
-    "primitives.taskgroups",
-    "primitives.loop_bound",
-    "primitives.locks",
-    "primitives.queues",
 ]
 # They end the process, or wait for what never comes, by their very purpose.
 SPARED = {"KqueueEventLoop", "BaseEventLoop", "SelectorEventLoop"}
