@@ -407,3 +407,32 @@ def test_what_is_no_exception_leaves_an_expired_block(given) -> None:
         assert limit.expired()
 
     hasten.run(main())
+
+
+def test_a_timeout_that_ends_early_takes_its_timer_along():
+    """At once where it was set last; any other goes with the rest, once most of them are cancelled."""
+
+    async def main():
+        timers = asyncio.get_running_loop()._timers
+        async with hasten.timeout(1000):
+            assert len(timers.items()) == 1
+        assert timers.items() == []
+        async with hasten.timeout(1000), hasten.timeout(2000):
+            pass
+        assert timers.items() == []
+        first = hasten.timeout(1000)
+        await first.__aenter__()
+        async with hasten.timeout(2000):
+            await first.__aexit__(None, None, None)
+            assert len(timers.items()) == 2
+        assert [handle.cancelled() for _, handle in timers.items()] == [True]
+        most = 0
+        for _ in range(1000):
+            early = hasten.timeout(1000)
+            await early.__aenter__()
+            async with hasten.timeout(2000):
+                await early.__aexit__(None, None, None)
+                most = max(most, len(timers.items()))
+        assert most < 100
+
+    hasten.run(main())

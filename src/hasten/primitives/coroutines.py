@@ -61,3 +61,6 @@ async def close_completed(completed: Any, wait: Callable[..., Any]) -> None:
         for task in tasks:
             if not task.cancelled():
                 task.exception()  # nobody else will look at it
+
+
+close_completed.__name__, close_completed.__qualname__ = "aclose", "as_completed.aclose"
