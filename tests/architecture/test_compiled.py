@@ -33,7 +33,9 @@ MEANT: dict[str, dict[str, str]] = {
         ("annotations", "code", "doc", "module", "name", "qualname"),
         "the function inside, which is Cython's or Python's",
     ),
+    "kernel/socket_channel": {"family": "of an object of the socket module, or what stands for one"},
     "net/endpoint": {"debug": "the logger"},
+    "net/listening": {"family": "a socket's"},
     "net/stream": {"get_buffer": "the user's protocol", "debug": "the logger"},
     "poll/selectors": {"fd": "a SelectorKey"},
 }
@@ -158,12 +160,13 @@ LASTING = {
     "Timers": "a loop's, a timer's: set when it is made",
     "Step": "a loop's, a task's: set when it is made",
     "Children": "a task group's: set when it is made",
+    "Workshop": "a loop's: set when it is made; a channel's: set before it reads",
     "Epoll": "a poller's: set when it is made; it runs no Python",
 }
 LASTING_FIELDS = {
     "_poller": "a loop's: set when it is made",
     "scheduler": "a transport's loop, which runs",
-    "link": "a transport's: set when it is made",
+    "channel": "a transport's: set when it is made",
 }
 VIRTUAL = re.compile(
     r"\(\(struct __pyx_vtabstruct_\w*?(?P<cls>[A-Z]\w*) \*\)(?P<on>[^\s()]+?)->(?:__pyx_base\.)*__pyx_vtab\)->"

@@ -19,7 +19,7 @@ FILES = sorted(
     for path in (ROOT / folder).rglob("*")
     if path.suffix in (".py", ".pyx", ".pxd", ".h") and "build" not in path.parts
 )
-CYTHON_FUNCTION = re.compile(r"^( *)(?:cdef|cpdef|def|async def)\b.*:\s*(?:#.*)?$")
+CYTHON_FUNCTION = re.compile(r"^( *)(?:cdef(?! class)|cpdef|def|async def)\b.*:\s*(?:#.*)?$")
 
 
 def _python_functions(text: str) -> list[tuple[str, int]]:

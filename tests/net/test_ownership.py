@@ -17,7 +17,7 @@ from unittest import mock
 
 import pytest
 
-from hasten.kernel import link as links
+from hasten.kernel import socket_channel
 from hasten.net.stream import SocketTransport
 
 LOCAL = "127.0.0.1"
@@ -89,15 +89,15 @@ class Cycle:
         self.me = self
 
 
-def test_a_link_that_was_collected_leaves_the_number_to_others() -> None:
+def test_a_channel_that_was_collected_leaves_the_number_to_others() -> None:
     for way in ("held", "asked for"):
         one, other = socket.socketpair()
         other.close()
-        link = links.hold(one)
+        channel = socket_channel.hold(one)
         one.close()  # its owner has closed it; the number is free
         files = strangers()
-        Cycle([link, one] if way == "held" else [link, link.socket()])
-        del link, one
+        Cycle([channel, one] if way == "held" else [channel, channel.socket()])
+        del channel, one
         gc.collect()
         check(files)
 

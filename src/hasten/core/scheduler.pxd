@@ -15,6 +15,7 @@ cimport hasten.kernel.clock as clock
 cimport hasten.kernel.interpreter as interpreter
 cimport hasten.kernel.step as step
 from hasten.kernel.step cimport Step
+from hasten.kernel.workshop cimport Workshop
 
 cdef class Scheduler:
     cdef readonly Ready _ready
@@ -22,6 +23,7 @@ cdef class Scheduler:
     cdef readonly Roster _roster
     cdef readonly Timers _timers
     cdef readonly Poller _poller
+    cdef Workshop workshop          # what its reads and writes use again and again
     cdef public bint _stopping
     cdef readonly bint _closed
     cdef bint debug

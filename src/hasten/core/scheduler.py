@@ -24,6 +24,7 @@ from hasten.core.task import Task
 from hasten.core.timers import Timers
 from hasten.kernel import clock, interpreter, step
 from hasten.kernel.step import Step
+from hasten.kernel.workshop import Workshop
 from hasten.poll.contract import Poller, Watch
 
 _T = TypeVar("_T")
@@ -44,6 +45,7 @@ class Scheduler:
     _roster: Roster
     _timers: Timers
     _poller: Poller
+    workshop: Workshop
     _stopping: bool
     _closed: bool
     debug: bool
@@ -61,10 +63,9 @@ class Scheduler:
     _ticks: int
     _polls: int
     if not cython.compiled:
-        _stopping = _closed = debug = in_batch = own_clock = False
+        _stopping = _closed = debug = in_batch = own_clock = eager = False
         _thread_id = due = share_due = clock_version = _ticks = _polls = 0
         task_factory = _until = None
-        eager = False
 
         def odd_clock(self) -> bool:
             self._look_at_clock()
@@ -82,7 +83,7 @@ class Scheduler:
         self._step = Step(self)
         self._roster = Roster()
         self._timers = Timers()
-        self._poller = Poller()
+        self._poller, self.workshop = Poller(), Workshop()
         return 0
 
     def __init__(self, poller: Poller) -> None:

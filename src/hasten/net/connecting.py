@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hasten.kernel.link import hold
+from hasten.kernel.socket_channel import hold
 from hasten.net import dns, sockets, stream, tls
 
 if TYPE_CHECKING:
@@ -192,9 +192,9 @@ async def _open(
         if encryption is None:
             transport = stream.open_stream(loop, sock, protocol, waiter=waiter, context=context)
         else:
-            link = hold(sock)
+            channel = hold(sock)
             transport = tls.open_tls(
-                loop, link, protocol, encryption, waiter=waiter, server_side=server_side, context=context
+                loop, channel, protocol, encryption, waiter=waiter, server_side=server_side, context=context
             )
     except BaseException:
         sock.close()

@@ -1,14 +1,14 @@
 cimport cython
 cimport hasten.kernel.step as step
 cimport hasten.poll.events as ev
-from hasten.kernel.link cimport Link
+from hasten.kernel.channel cimport Channel
 from hasten.core.scheduler cimport Scheduler
 from hasten.poll.contract cimport Poller, Watch
 
 cdef class Endpoint(Watch):
     cdef readonly object _loop              # None once the connection is lost
     cdef Scheduler scheduler                # the same; stays
-    cdef Link link                          # the socket; its fd is -1 once closed
+    cdef Channel channel                    # what it reads and writes; its fd is -1 once closed
     cdef readonly object _protocol          # None once the connection is lost
     cdef readonly object _server            # has _attach and _detach, or None
     cdef dict extra                         # what get_extra_info() tells besides; None: nothing
@@ -22,7 +22,7 @@ cdef class Endpoint(Watch):
     cdef unsigned char inside               # the protocol's context is entered
     cdef dict __dict__                      # methods can be replaced on an instance
 
-    cdef int setup(self, object loop, Link link, dict extra, object context) except -1
+    cdef int setup(self, object loop, Channel channel, dict extra, object context) except -1
     @cython.locals(fired=int)
     cdef int dispatch(self) except -1
     cdef int turn_in_context(self) except -1
@@ -40,7 +40,7 @@ cdef class Endpoint(Watch):
     cdef int stir(self) noexcept
     @cython.locals(poller=Poller)
     cdef int unwatch(self) except -1
-    cdef int let_go(self, Link link) except -1
+    cdef int let_go(self, Channel channel) except -1
     cdef int fatal(self, object exc, str message) except -1
     cdef int let_pass(self, object exc) except -1
     cdef int tell(self, str message, object exc, object protocol) except -1

@@ -15,7 +15,7 @@ import cython
 from hasten.core import report
 from hasten.core.scheduler import Scheduler
 from hasten.kernel import step
-from hasten.kernel.link import Link
+from hasten.kernel.channel import Channel
 from hasten.poll import events as ev
 from hasten.poll.contract import Watch
 
@@ -23,12 +23,12 @@ logger = logging.getLogger("asyncio")
 
 _Transport = asyncio.BaseTransport
 _get_extra_info = asyncio.Transport.get_extra_info
-_NOTHING = Link()
+_NOTHING = Channel()
 
 
 @cython.cclass
 class Endpoint(Watch):
-    """The base of the transports: a socket, its protocol, and the connection's beginning and end.
+    """The base of the transports: a channel, its protocol, and the connection's beginning and end.
 
     Beginning and end are callbacks: the transport itself stands in the ready queue for them. A subclass says in start()
     what to do first, in react() what to do when the socket is ready, in status() how it shows itself, in discard() and
@@ -37,7 +37,7 @@ class Endpoint(Watch):
 
     _loop: Any
     scheduler: Scheduler
-    link: Link
+    channel: Channel
     _protocol: Any
     _server: Any
     extra: dict[str, Any] | None
@@ -52,23 +52,24 @@ class Endpoint(Watch):
     if not cython.compiled:
         _loop = _protocol = _server = extra = lost_by = None
         scheduler = None  # type: ignore[assignment]
-        link = _NOTHING
+        channel = _NOTHING
         _conn_lost = 0
         to_begin = to_end = started = closing = inside = False
 
     def __cinit__(self) -> None:
-        self.link = _NOTHING
+        self.channel = _NOTHING
 
-    def setup(self, loop: Any, link: Link, extra: dict[str, Any] | None, context: Context | None) -> int:
-        if self.link is not _NOTHING:
+    def setup(self, loop: Any, channel: Channel, extra: dict[str, Any] | None, context: Context | None) -> int:
+        if self.channel is not _NOTHING:
             raise RuntimeError("a transport cannot be initialized twice")
         if not isinstance(loop, Scheduler):
             raise TypeError(f"a hasten event loop is needed, not {loop!r}")
-        if link is None or link.fd < 0:
+        if channel is None or channel.fd < 0:
             raise ValueError("a transport needs an open socket")
-        self.fd = link.fd
+        self.fd = channel.fd
         self._loop = self.scheduler = loop
-        self.link = link
+        self.channel = channel
+        channel.workshop = self.scheduler.workshop
         self.extra = None if extra is None else dict(extra)
         self.context = step.copy_context() if context is None else context
         return 0
@@ -79,7 +80,7 @@ class Endpoint(Watch):
 
     def __repr__(self) -> str:
         info = [type(self).__name__]
-        if self.link.fd < 0:
+        if self.channel.fd < 0:
             info.append("closed")
         elif self.closing:
             info.append("closing")
@@ -93,13 +94,13 @@ class Endpoint(Watch):
         return []
 
     def __del__(self) -> None:
-        link = self.link
-        if link.fd < 0:
+        channel = self.channel
+        if channel.fd < 0:
             return
         try:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
         finally:
-            self.let_go(link)
+            self.let_go(channel)
 
     # ---- what fired -----------------------------------------------------------------------
 
@@ -183,7 +184,7 @@ class Endpoint(Watch):
         try:
             return self.again(ev.READ)
         except BaseException:  # no memory. Nobody has it, but for its server, which would wait for its end
-            self.let_go(self.link)
+            self.let_go(self.channel)
             raise
 
     def react(self) -> int:
@@ -262,23 +263,23 @@ class Endpoint(Watch):
     def _call_connection_lost(self, exc: BaseException | None) -> None:
         if self._loop is None:
             return
-        link = self.link
+        channel = self.channel
         try:
             if self.started:
                 self._protocol.connection_lost(exc)
         finally:
             try:
-                link.note_sockname()  # is asked for after the end too, by who writes logs
+                channel.note_end()  # is asked for after the end too, by who writes logs
             finally:
                 self._protocol = self._loop = None
                 self.release()
-                self.let_go(link)
+                self.let_go(channel)
 
-    def let_go(self, link: Link) -> int:
+    def let_go(self, channel: Channel) -> int:
         """Closes the socket, and tells the server."""
         server, self._server = self._server, None
         try:
-            link.close()
+            channel.close()
         finally:
             if server is not None:
                 server._detach(self)
@@ -346,15 +347,12 @@ class Endpoint(Watch):
     def told(self, name: str) -> Any:
         """What get_extra_info() gives; None: nothing."""
         value = None if self.extra is None else self.extra.get(name)
-        link = self.link
-        if value is not None or link is _NOTHING:
+        channel = self.channel
+        if value is not None:
             return value
-        if name == "peername":
-            value = link.peername()
-        elif name == "sockname":
-            value = link.sockname()
-        elif name == "socket":
-            value = TransportSocket(link.socket())
+        value = channel.told(name)
+        if value is not None and name == "socket":
+            value = TransportSocket(value)
             if self.extra is None:
                 self.extra = {}
             self.extra[name] = value
@@ -374,5 +372,5 @@ class Endpoint(Watch):
     @property
     def _sock(self) -> socket.socket | None:
         """The socket object; None once closed."""
-        link = self.link
-        return None if link.fd < 0 else link.socket()
+        channel = self.channel
+        return None if channel.fd < 0 else channel.told("socket")

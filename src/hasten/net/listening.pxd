@@ -1,8 +1,8 @@
 cimport cython
-cimport hasten.kernel.link as links
+cimport hasten.kernel.socket_channel as socket_channel
 cimport hasten.net.stream as stream
 from hasten.core.scheduler cimport Scheduler
-from hasten.kernel.link cimport Link
+from hasten.kernel.socket_channel cimport SocketChannel
 
 cdef class Listener:
     cdef object loop
@@ -12,10 +12,10 @@ cdef class Listener:
     cdef object inner               # the socket.socket whose accept() it has; else the same
     cdef object handle              # of its reader, or None
     cdef int fd
-    cdef int domain                 # its address family; -1: it has an accept() of its own
+    cdef int family                 # its address family; -1: it has an accept() of its own
     cdef int most                   # connections that are taken in one go
     cdef object retry               # the timer that starts accepting again, or None
 
     cdef int unwatch(self) except -1
     cdef int pause(self, object exc) except -1
-    cdef int open(self, Link link) except -1
+    cdef int open(self, SocketChannel channel) except -1

@@ -10,8 +10,8 @@ from typing import Any
 import cython
 
 from hasten.core.scheduler import Scheduler
-from hasten.kernel import link as links
-from hasten.kernel.link import Link
+from hasten.kernel import socket_channel
+from hasten.kernel.socket_channel import SocketChannel
 from hasten.net import stream
 
 # The process or the system is out of descriptors or memory: the connection stays in the queue, try again later.
@@ -47,7 +47,7 @@ class Listener:
     inner: Any
     handle: Any
     fd: int
-    domain: int
+    family: int
     most: int
     retry: Any
 
@@ -58,9 +58,9 @@ class Listener:
         self.server = server
         self.sock = sock
         self.fd = sock.fileno()
-        inner = links.acceptor(sock)
+        inner = socket_channel.acceptor(sock)
         self.inner = sock if inner is None else inner
-        self.domain = -1 if inner is None else int(sock.family)
+        self.family = -1 if inner is None else int(sock.family)
         self.handle = None
         self.most = server._backlog + 1
         self.retry = None
@@ -88,7 +88,7 @@ class Listener:
         """Takes the waiting connections, as many as the queue was said to hold, so that other I/O has its turn too."""
         for _ in range(self.most):
             try:
-                link = links.accept(self.inner, self.fd, self.domain)
+                channel = socket_channel.accept(self.inner, self.fd, self.family)
             except OSError as exc:
                 if exc.errno in _LOST_BEFORE_ACCEPT:
                     continue
@@ -96,11 +96,11 @@ class Listener:
                     raise  # the loop reports it
                 self.pause(exc)
                 return
-            if link is None:
+            if channel is None:
                 return
             if self.scheduler.debug:
-                self.server._tell_accepted(link.peername(), link.socket())
-            self.open(link)
+                self.server._tell_accepted(channel.peername(), channel.socket())
+            self.open(channel)
             if self.server._sockets is None:
                 return  # closed by the protocol factory
 
@@ -127,7 +127,7 @@ class Listener:
             self.retry = self.loop.call_later(_ACCEPT_RETRY_DELAY, self.resume)
             raise
 
-    def open(self, link: Link) -> int:
+    def open(self, channel: SocketChannel) -> int:
         """Makes the protocol and the transport of the new connection."""
         server = self.server
         protocol = None
@@ -135,15 +135,15 @@ class Listener:
             context = server._context.copy()
             protocol = context.run(server._protocol_factory)
             if server._sockets is None:
-                link.close()
+                channel.close()
             elif server._tls is None:
-                stream.open_link(self.loop, link, protocol, None, None, server, context)
+                stream.open_channel(self.loop, channel, protocol, None, None, server, context)
             else:
-                server._open_tls(link, protocol, context)
+                server._open_tls(channel, protocol, context)
         except (SystemExit, KeyboardInterrupt):
-            link.close()
+            channel.close()
             raise
         except BaseException as exc:
-            link.close()
+            channel.close()
             server._report(exc, protocol)
         return 0

@@ -178,14 +178,14 @@ class Server(asyncio.AbstractServer):
         """Debug mode."""
         logger.debug("%r got a new connection from %r: %r", self, address, conn)
 
-    def _open_tls(self, link: Any, protocol: asyncio.BaseProtocol, context: contextvars.Context) -> None:
+    def _open_tls(self, channel: Any, protocol: asyncio.BaseProtocol, context: contextvars.Context) -> None:
         """Put TLS on a connection that was accepted; if the handshake fails, debug mode tells."""
         loop = self._loop
         assert self._tls is not None
         waiter = loop.create_future()
         over = partial(self._handshake_over, protocol)
         tls.open_tls(
-            loop, link, protocol, self._tls, waiter=waiter, over=over, server_side=True, server=self, context=context
+            loop, channel, protocol, self._tls, waiter=waiter, over=over, server_side=True, server=self, context=context
         )
 
     def _handshake_over(self, protocol: asyncio.BaseProtocol, transport: asyncio.Transport, waiter: Any) -> None:

@@ -10,25 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import sys
-from collections import deque
 from collections.abc import Iterable
 from contextvars import Context
 from typing import Any
 
 import cython
 
-from hasten.kernel import deques, sockio
-from hasten.kernel import link as links
-from hasten.kernel.link import Link
+from hasten.kernel import buffers, socket_channel
+from hasten.kernel import channel as channels
+from hasten.kernel.channel import Channel
 from hasten.net.endpoint import Endpoint
+from hasten.net.outbox import HIGH_WATER, Outbox
 from hasten.poll import events as ev
 
 logger = logging.getLogger("asyncio")
 
 _Transport = asyncio.Transport
 _BufferedProtocol = asyncio.BufferedProtocol
-HIGH_WATER = 64 * 1024
 TELL_AFTER = 5  # writes to a lost connection
 
 
@@ -39,22 +37,20 @@ class SocketTransport(Endpoint):
     data_received: Any
     get_buffer: Any
     waiter: Any
-    buffer: deque[bytes] | None
-    sent: int
-    buffered: int
-    high: int
-    low: int
+    outbox: Outbox | None
     latest: int
     paused: bool
     readable: int
     at_end: bool
     eof: bool
-    protocol_paused: bool
     internet: bool
     if not cython.compiled:
-        data_received = get_buffer = waiter = buffer = None
-        sent = buffered = latest = readable = 0
-        paused = at_end = eof = protocol_paused = internet = False
+        data_received = get_buffer = waiter = outbox = None
+        latest = readable = 0
+        paused = at_end = eof = internet = False
+
+        def waiting(self) -> int:
+            return 0 if self.outbox is None else self.outbox.size
 
     # aiohttp and others ask whether start_tls() takes this transport
     _start_tls_compatible = True
@@ -68,15 +64,19 @@ class SocketTransport(Endpoint):
         server: Any = None,
         context: Context | None = None,
     ) -> None:
-        self.attach(loop, links.hold(sock), protocol, extra, server, context)
+        self.attach(loop, socket_channel.hold(sock), protocol, extra, server, context)
 
     def attach(
-        self, loop: Any, link: Link, protocol: Any, extra: dict[str, Any] | None, server: Any, context: Context | None
+        self,
+        loop: Any,
+        channel: Channel,
+        protocol: Any,
+        extra: dict[str, Any] | None,
+        server: Any,
+        context: Context | None,
     ) -> int:
-        self.setup(loop, link, extra, context)
-        self.high = HIGH_WATER
-        self.low = HIGH_WATER // 4
-        self.internet = link.internet()
+        self.setup(loop, channel, extra, context)
+        self.internet = channel.internet()
         self.bind_protocol(protocol)
         self._server = server
         if server is not None:
@@ -89,13 +89,14 @@ class SocketTransport(Endpoint):
         return _Transport
 
     def status(self) -> list[str]:
-        state = "polling" if self.buffered else "idle"
+        state = "polling" if self.waiting() else "idle"
         reading = "polling" if self.is_reading() else "idle"
-        return [f"read={reading}", f"write=<{state}, bufsize={self.buffered}>"]
+        return [f"read={reading}", f"write=<{state}, bufsize={self.waiting()}>"]
 
     def discard(self) -> int:
-        self.buffer = None
-        self.buffered = self.sent = 0
+        outbox = self.outbox
+        if outbox is not None:
+            outbox.clear()
         return 0
 
     def release(self) -> int:
@@ -109,7 +110,7 @@ class SocketTransport(Endpoint):
         poller = self.scheduler._poller
         error = None
         try:
-            if not self.events and not self._conn_lost and (not self.closing or self.buffered):
+            if not self.events and not self._conn_lost and (not self.closing or self.waiting()):
                 poller.register(self, ev.READ)
         except BaseException as exc:
             self.let_pass(exc)
@@ -117,7 +118,7 @@ class SocketTransport(Endpoint):
         waiter, self.waiter = self.waiter, None
         waited_for = waiter is not None and not waiter.done()
         if error is None:
-            if self.buffered:
+            if self.waiting():
                 self.want_write()
             if waited_for:
                 waiter.set_result(None)
@@ -147,12 +148,13 @@ class SocketTransport(Endpoint):
     # ---- what fired -----------------------------------------------------------------------
 
     def react(self) -> int:
-        sockio.let_others_run()
+        channel = self.channel
+        channel.let_others_run()
         fired = self.fired
         self.fired = 0
         if fired & ev.READ:
             self.read_ready(fired & ev.HANGUP != 0)
-        if fired & ev.WRITE and self.buffered:
+        if fired & ev.WRITE and self.waiting():
             self.write_ready()
         return 0
 
@@ -170,15 +172,15 @@ class SocketTransport(Endpoint):
         return self.read_buffer(hangup)
 
     def read_chunk(self, hangup: bool) -> int:
-        link = self.link
+        channel = self.channel
         try:
-            data = sockio.recv(link, self.latest, not self.internet)
+            data = channel.recv(self.latest)
         except BaseException as exc:
             return self.fatal(exc, "Fatal read error on socket transport")
         if data is None:
             return self.go_on(False, False)
-        full = link.full
-        lent = link.lent
+        full = channel.full
+        lent = channel.lent
         n = len(data)
         if n == 0:
             return self.reached_end()
@@ -188,26 +190,26 @@ class SocketTransport(Endpoint):
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.data_received() call failed.")
         if lent:
-            sockio.give_back(data, lent)
+            channel.give_back(data, lent)
         return self.go_on(hangup, full)
 
     def read_buffer(self, hangup: bool) -> int:
-        link = self.link
+        channel = self.channel
         updated = self.data_received  # of the same protocol, should get_buffer() set another one
         try:
             buf = self.get_buffer(-1)
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.get_buffer() call failed.")
         try:
-            n = sockio.recv_into(link, buf, not self.internet)
+            n = channel.recv_into(buf)
         except BaseException as exc:
             return self.fatal(exc, "Fatal read error on socket transport")
         if n == -1:
             return self.go_on(False, False)
-        full = link.full
+        full = channel.full
         if n == 0:
             return self.reached_end()
-        if n == sockio.NO_ROOM:
+        if n == channels.NO_ROOM:
             empty = RuntimeError("get_buffer() returned an empty buffer")
             return self.fatal(empty, "Fatal error: protocol.get_buffer() call failed.")
         try:
@@ -266,22 +268,23 @@ class SocketTransport(Endpoint):
         if type(data) is not bytes:
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-            piece = sockio.plain(data)  # looked at once, and before anything else is: that may run anything
-        sockio.let_others_run()
-        n = sockio.size(piece)
+            piece = buffers.plain(data)  # looked at once, and before anything else is: that may run anything
+        channel = self.channel
+        channel.let_others_run()
+        n = buffers.size(piece)
         if self.eof or self._conn_lost:
             if n or self.eof:
                 self.cannot_write()
             return
         if n == 0:
             return
-        if self.buffered:
-            self.keep(sockio.exact(piece))
+        if self.waiting():
+            self.keep(buffers.exact(piece))
             self.pause_if_full()
             return
         try:
             self.stir()
-            rest = sockio.send(self.link, piece)
+            rest = channel.send(piece)
             if rest is None:
                 return
             self.keep(rest)
@@ -297,21 +300,21 @@ class SocketTransport(Endpoint):
         for data in list_of_data:
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-            pieces.append(sockio.exact(data))
+            pieces.append(buffers.exact(data))
         if self.eof or self._conn_lost:
             if pieces:
                 self.cannot_write()
             return
-        idle = not self.buffered
+        idle = not self.waiting()
         for piece in pieces:
             if piece:
                 self.keep(piece)
-        if not self.buffered:
+        if not self.waiting():
             return
         if idle:
             if self.flush() < 0:
                 return
-            if self.buffered:
+            if self.waiting():
                 self.want_write()
         self.pause_if_full()
 
@@ -325,11 +328,10 @@ class SocketTransport(Endpoint):
 
     def keep(self, data: bytes) -> int:
         """Puts data behind what waits. Nothing runs meanwhile: it could write too, and come before these data."""
-        if self.buffer is None:
-            self.buffer = deques.new()
-        deques.push(self.buffer, data)
-        self.buffered += len(data)
-        return 0
+        if self.outbox is None:
+            self.outbox = Outbox()
+        outbox = self.outbox
+        return outbox.put(data)
 
     def want_write(self) -> int:
         """Asks the poller for room in the socket's buffer."""
@@ -339,7 +341,7 @@ class SocketTransport(Endpoint):
                 poller.modify(self, ev.READ | ev.WRITE)
             else:
                 poller.drained(self, ev.WRITE)
-            if self.link.foreign and self.events:  # it may have taken less than there is room for
+            if self.channel.unseen and self.events:  # it may have taken less than there is room for
                 self.again(ev.WRITE)
         except BaseException as exc:
             self.fatal(exc, "Fatal write error on socket transport")
@@ -347,51 +349,27 @@ class SocketTransport(Endpoint):
 
     def flush(self) -> int:
         """Sends what waits until it is gone or would block; -2 when the connection broke."""
-        link = self.link
-        while self.buffered:
-            buffer = self.buffer
-            try:
-                if deques.size(buffer) == 1:  # type: ignore[arg-type]
-                    n = sockio.send_from(link, buffer[0], self.sent)  # type: ignore[index]
-                else:
-                    n = sockio.send_many(link, buffer, self.sent)  # type: ignore[arg-type]
-            except BaseException as exc:
-                self.fatal(exc, "Fatal write error on socket transport")
-                return -2
-            if n <= 0:
-                break
-            self.stir()
-            self.consume(n)
-        return 0
-
-    def consume(self, n: int) -> int:
-        """Takes `n` bytes that were sent off the buffer's front."""
-        buffer = self.buffer
-        if buffer is None or n > self.buffered:
-            return 0  # it was discarded meanwhile
-        self.buffered -= n
-        while n > 0:
-            first = buffer[0]
-            left = len(first) - self.sent
-            if n < left:
-                self.sent += n
-                return 0
-            n -= left
-            self.sent = 0
-            deques.shift(buffer)
+        outbox = self.outbox
+        try:
+            if outbox is not None:
+                self.stir()
+                outbox.flush(self.channel)
+        except BaseException as exc:
+            self.fatal(exc, "Fatal write error on socket transport")
+            return -2
         return 0
 
     def write_ready(self) -> int:
         if self._conn_lost or self.flush() < 0:
             return 0
         poller = self.scheduler._poller
-        if self.buffered:
+        if self.waiting():
             self.want_write()
         elif not self.internet:
             # a unix socket tells of room after each message that the peer takes
             poller.modify(self, ev.READ)
         self.resume_if_drained()
-        if not self.buffered and not self._conn_lost:
+        if not self.waiting() and not self._conn_lost:
             self.flushed()
         return 0
 
@@ -412,42 +390,41 @@ class SocketTransport(Endpoint):
         if self.closing or self.eof:
             return
         self.eof = True
-        if not self.buffered:
+        if not self.waiting():
             self.shut_writing()
 
     def shut_writing(self) -> int:
-        link = self.link
+        channel = self.channel
         try:
             self.stir()
-            link.shut_writing()
+            channel.shut_writing()
         except BaseException as exc:
             self.fatal(exc, "Fatal error on transport")
         return 0
 
     def get_write_buffer_size(self) -> int:
         """Bytes that wait to be sent."""
-        return self.buffered
+        return self.waiting()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         """(low, high)"""
-        return self.low, self.high
+        outbox = self.outbox
+        if outbox is None:
+            return HIGH_WATER // 4, HIGH_WATER
+        return outbox.low, outbox.high
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Above `high` bytes the protocol is paused, at `low` it is resumed."""
-        if high is None:
-            high = HIGH_WATER if low is None else 4 * low
-        if low is None:
-            low = high // 4
-        if not high >= low >= 0:
-            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self.high = int(min(high, sys.maxsize))
-        self.low = int(min(low, sys.maxsize))
+        if self.outbox is None:
+            self.outbox = Outbox()
+        outbox = self.outbox
+        outbox.set_limits(high, low)
         self.pause_if_full()
 
     def pause_if_full(self) -> int:
-        if self.buffered <= self.high or self.protocol_paused or self._protocol is None:
+        outbox = self.outbox
+        if outbox is None or self._protocol is None or not outbox.overflows():
             return 0
-        self.protocol_paused = True
         try:
             self._protocol.pause_writing()
         except BaseException as exc:
@@ -455,9 +432,9 @@ class SocketTransport(Endpoint):
         return 0
 
     def resume_if_drained(self) -> int:
-        if not self.protocol_paused or self.buffered > self.low:
+        outbox = self.outbox
+        if outbox is None or not outbox.is_low_again():
             return 0
-        self.protocol_paused = False
         try:
             self._protocol.resume_writing()
         except BaseException as exc:
@@ -472,7 +449,7 @@ class SocketTransport(Endpoint):
             self.end_soon()
             return
         self.closing = True
-        if not self.buffered:
+        if not self.waiting():
             self.finish(None)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
@@ -495,22 +472,22 @@ def open_stream(
     connection_made() is scheduled, then reading starts, then `waiter` gets its result. `server` has _attach() and
     _detach(). The protocol's methods run in `context` (None: a copy of the current one).
     """
-    return open_link(loop, links.hold(sock), protocol, waiter, extra, server, context)
+    return open_channel(loop, socket_channel.hold(sock), protocol, waiter, extra, server, context)
 
 
-def open_link(
+def open_channel(
     loop: Any,
-    link: Link,
+    channel: Channel,
     protocol: asyncio.BaseProtocol,
     waiter: Any,
     extra: dict[str, Any] | None,
     server: Any,
     context: Context | None,
 ) -> SocketTransport:
-    """open_stream() of a link."""
+    """open_stream() of a channel."""
     protocol.connection_made  # noqa: B018 - what is no protocol fails here
     transport = SocketTransport.__new__(SocketTransport)
-    transport.attach(loop, link, protocol, extra, server, context)
+    transport.attach(loop, channel, protocol, extra, server, context)
     transport.waiter = waiter
     transport.begin_soon()
     return transport

@@ -22,7 +22,7 @@ except ImportError:  # an interpreter built without OpenSSL
 if TYPE_CHECKING:
     import contextvars
 
-    from hasten.kernel.link import Link
+    from hasten.kernel.channel import Channel
     from hasten.net.contract import NetLoop
 
 
@@ -90,7 +90,7 @@ def check_context(context: Any) -> None:
 
 def open_tls(
     loop: NetLoop,
-    link: Link,
+    channel: Channel,
     protocol: asyncio.BaseProtocol,
     tls: TlsOptions,
     *,
@@ -115,7 +115,7 @@ def open_tls(
             waiter.add_done_callback(partial(over, transport))
         # Last: the socket is the transport's own from then on. Who closed it because of a later error would close
         # it under the transport, which would find the next connection under the same number.
-        stream.open_link(loop, link, engine, None, None, server, context)
+        stream.open_channel(loop, channel, engine, None, None, server, context)
     except BaseException:
         transport.close()  # it has nothing to close, and would warn that it was left open
         raise

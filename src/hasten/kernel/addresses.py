@@ -1,0 +1,12 @@
+"""What addresses.pyx is needed for: uncompiled, addresses are those that the socket module shows from the beginning."""
+
+from __future__ import annotations
+
+import socket
+
+_INTERNET = (socket.AF_INET, getattr(socket, "AF_INET6", socket.AF_INET))
+
+
+def internet(family: int) -> bool:
+    """Is it IPv4 or IPv6?"""
+    return family in _INTERNET

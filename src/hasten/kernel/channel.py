@@ -1,0 +1,133 @@
+"""What channel.pyx does, in plain Python."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from typing import Any
+
+from hasten.kernel.workshop import CHUNK, Workshop
+
+NO_ROOM = -3  # of recv_into(): the buffer is empty
+_MANY = 64  # pieces in one system call
+_AGAIN = (BlockingIOError, InterruptedError)
+_nobodys = Workshop()  # until a channel is given to a loop
+
+
+class Channel:
+    """What is read and written without blocking, by one file descriptor."""
+
+    def __init__(self) -> None:
+        self.fd = -1  # -1: closed, or nothing yet
+        self.owned = False  # the descriptor is ours to close
+        self.unseen = False  # it is read and written by code that the poller does not see
+        # of the latest recv() or recv_into()
+        self.full = False  # it gave as much as it could take: there may be more
+        self.lent = 0  # room of the object that give_back() wants; 0: an ordinary one
+        self.workshop = _nobodys  # of the loop whose it is
+
+    def fileno(self) -> int:
+        """The file descriptor; -1 once closed."""
+        return self.fd
+
+    # ---- the system calls -----------------------------------------------------------------
+
+    def _receive(self, buf: Any) -> tuple[int, bool]:
+        """The number of bytes, and whether there is more although it gave less than there was room for."""
+        return os.readv(self.fd, [buf]), False
+
+    def _transmit(self, data: Any) -> int:
+        return os.write(self.fd, data)
+
+    def _transmit_many(self, pieces: list[Any]) -> int:
+        return os.writev(self.fd, pieces)
+
+    # ---- reading --------------------------------------------------------------------------
+
+    def recv(self, expected: int) -> bytes | None:
+        """What there is, at most CHUNK bytes; b"" at the end; None if it would block. Raises OSError."""
+        room = bytearray(CHUNK)
+        n = self.recv_into(room)
+        return None if n < 0 else bytes(memoryview(room)[:n])
+
+    def recv_into(self, buf: Any) -> int:
+        """Fills a writable buffer: the number of bytes, 0 at the end, -1 if it would block, NO_ROOM if it is empty.
+
+        Raises OSError; what a buffer raises that is none.
+        """
+        with memoryview(buf) as view:
+            room = view.nbytes
+            if room == 0:
+                return NO_ROOM
+            try:
+                n, cut = self._receive(view)
+            except _AGAIN:
+                return -1
+        self.full = cut or n == room
+        return n
+
+    def give_back(self, data: bytes, room: int) -> int:
+        """The protocol has seen what recv() gave, with `lent` = room."""
+        return self.workshop.give_back(data, room)
+
+    def let_others_run(self) -> int:
+        """See Workshop: to be called where nothing depends on what was looked at before."""
+        return self.workshop.let_others_run()
+
+    # ---- writing --------------------------------------------------------------------------
+
+    def send(self, data: Any) -> bytes | None:
+        """Sends something plain() (see buffers): what did not go, or None. Raises OSError."""
+        with memoryview(data) as view, view.cast("B") as whole:
+            try:
+                n = self._transmit(data)
+            except _AGAIN:
+                n = 0
+            if n == whole.nbytes:
+                return None
+            return data if n == 0 and type(data) is bytes else whole[n:].tobytes()
+
+    def send_from(self, data: bytes, offset: int) -> int:
+        """Sends what lies behind `offset`: the number of bytes that went, -1 if it would block. Raises OSError."""
+        try:
+            return self._transmit(memoryview(data)[offset:])
+        except _AGAIN:
+            return -1
+
+    def send_many(self, items: deque[bytes], offset: int) -> int:
+        """send_from() of the first pieces (bytes) of a deque, in one system call."""
+        pieces: list[Any] = list(itertools.islice(items, _MANY))
+        pieces[0] = memoryview(pieces[0])[offset:]
+        try:
+            return self._transmit_many(pieces)
+        except _AGAIN:
+            return -1
+
+    # ---- the end --------------------------------------------------------------------------
+
+    def shut_writing(self) -> int:
+        """The peer will see the end of what we sent. Raises OSError. Only sockets have two directions."""
+        return self.close()
+
+    def close(self) -> int:
+        """Closes it. Raises OSError, with the descriptor closed nevertheless."""
+        fd, self.fd = self.fd, -1
+        if self.owned:
+            self.owned = False
+            os.close(fd)
+        return 0
+
+    # ---- what it is -----------------------------------------------------------------------
+
+    def internet(self) -> bool:
+        """Is it TCP? Then the kernel tells of room only when a write fell short."""
+        return False
+
+    def told(self, name: str) -> Any:
+        """What get_extra_info() is to give; None: nothing."""
+        return None
+
+    def note_end(self) -> int:
+        """It is about to be closed: what is to be told after that is noted down."""
+        return 0

@@ -1,0 +1,225 @@
+"""What is read and written without blocking, by one file descriptor. The plain twin is channel.py.
+
+A Channel is a pipe's end, or any other descriptor that read(2) and write(2) work on; other kinds derive from it and have
+other system calls. Between a system call and what is made of it nothing else runs: no destructor, no
+`__release_buffer__`. What a call found out besides its result stands in the channel, and is set last.
+
+The interpreter's lock is kept: the calls do not block, and giving the lock away costs as much as a small recv.
+"""
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_SetFromErrno
+from cpython.sequence cimport PySequence_GetItem
+from libc.errno cimport EAGAIN, ECONNRESET, EINTR, errno
+from hasten.kernel.workshop cimport CHUNK, Workshop, resize
+
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <unistd.h>
+    static inline void hasten_errno_set(int e) { errno = e; }
+    """
+    void errno_set "hasten_errno_set"(int e) noexcept
+    Py_ssize_t c_read "read"(int fd, void *buf, size_t n) nogil
+    Py_ssize_t c_write "write"(int fd, const void *buf, size_t n) nogil
+    Py_ssize_t c_writev "writev"(int fd, const iovec *pieces, int n) nogil
+    int c_close "close"(int fd) nogil
+
+cdef enum:
+    LARGE = 16384       # from here on one more copy, or fresh memory for each read, is what costs
+    MANY = 64           # pieces in one system call
+
+cdef Workshop _nobodys = Workshop()     # until a channel is given to a loop
+
+
+cdef inline bint would_block() noexcept:
+    return errno == EAGAIN or errno == EINTR    # EWOULDBLOCK is EAGAIN wherever this is compiled
+
+
+cdef class Channel:
+    def __cinit__(self):
+        self.fd = -1
+        self.workshop = _nobodys
+
+    def __dealloc__(self):
+        if self.owned:      # a flag: the collector may have taken every Python object of it away by now
+            c_close(self.fd)
+
+    def fileno(self):
+        """The file descriptor; -1 once closed."""
+        return self.fd
+
+    # ---- the system calls -----------------------------------------------------------------
+
+    cdef Py_ssize_t receive(self, void *buf, Py_ssize_t room, int *cut) noexcept:
+        """`cut`: there is more, although it gave less than there was room for."""
+        return c_read(self.fd, buf, room)
+
+    cdef Py_ssize_t transmit(self, const char *start, Py_ssize_t n) noexcept:
+        return c_write(self.fd, start, n)
+
+    cdef Py_ssize_t transmit_many(self, iovec *pieces, int n) noexcept:
+        return c_writev(self.fd, pieces, n)
+
+    # ---- reading --------------------------------------------------------------------------
+
+    cdef object recv(self, Py_ssize_t expected):
+        """What there is, at most CHUNK bytes; b"" at the end; None if it would block. Raises OSError.
+
+        `expected` is what the latest recv() gave: large ones go straight into the object that the protocol gets, which is
+        used again if give_back() finds that nobody has kept it.
+        """
+        cdef Py_ssize_t n
+        cdef int cut = 0
+        self.lent = 0
+        if expected >= LARGE:
+            return self.recv_large(expected)
+        n = self.receive(self.workshop.scratch, CHUNK, &cut)
+        if n >= 0:
+            self.workshop.moved += n
+            self.full = n == CHUNK or cut
+            return PyBytes_FromStringAndSize(self.workshop.scratch, n)
+        if would_block():
+            return None
+        PyErr_SetFromErrno(OSError)
+
+    cdef object recv_large(self, Py_ssize_t expected):
+        cdef Py_ssize_t n, room = 2 * LARGE
+        cdef int cut = 0
+        cdef int error
+        cdef bytes data, result
+        cdef Workshop workshop = self.workshop
+        while room < CHUNK and room < expected + expected // 4:
+            room *= 2
+        data = workshop.take_spare(&room)
+        n = self.receive(PyBytes_AS_STRING(data), room, &cut)
+        error = errno
+        workshop.moved += n
+        self.full = n == room or cut
+        if n >= room // 4:
+            resize(data, n)
+            self.lent = room
+            return data
+        # nothing, or so little that the room would be wasted on it
+        result = None if n < 0 else PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), n)
+        workshop.keep_spare(data, room)
+        errno_set(error)
+        if n < 0 and not would_block():
+            PyErr_SetFromErrno(OSError)
+        return result
+
+    cdef Py_ssize_t recv_into(self, object buf) except -2:
+        """Fills a writable buffer: the number of bytes, 0 at the end, -1 if it would block, NO_ROOM if it is empty.
+
+        Raises OSError; what a buffer raises that is none.
+        """
+        cdef Py_buffer view
+        cdef int cut = 0
+        cdef int error
+        cdef Py_ssize_t n, room
+        PyObject_GetBuffer(buf, &view, PyBUF_WRITABLE)
+        room = view.len
+        if room == 0:
+            PyBuffer_Release(&view)
+            return NO_ROOM
+        n = self.receive(view.buf, room, &cut)
+        error = errno
+        PyBuffer_Release(&view)     # may run anything
+        self.workshop.moved += n
+        self.full = n == room or cut
+        if n >= 0:
+            return n
+        errno_set(error)
+        if would_block():
+            return -1
+        PyErr_SetFromErrno(OSError)
+        return -2
+
+    # ---- writing --------------------------------------------------------------------------
+
+    cdef bytes send(self, object data):
+        """Sends something plain() (see buffers): what did not go, or None. Raises OSError."""
+        cdef Py_buffer view
+        if PyBytes_CheckExact(data):
+            return self.send_block(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), data)
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            return self.send_block(<char *>view.buf, view.len, None)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef bytes send_block(self, const char *start, Py_ssize_t n, bytes whole):
+        """`whole`: the bytes object that this is, if it is one."""
+        cdef Py_ssize_t sent = self.transmit(start, n)
+        self.workshop.moved += sent
+        if sent == n:
+            return None
+        if sent < 0:
+            if not would_block():
+                PyErr_SetFromErrno(OSError)
+            sent = 0
+        if sent == 0 and whole is not None:
+            return whole
+        # what is left of bytes could be kept as they are, but they may be much longer
+        return PyBytes_FromStringAndSize(start + sent, n - sent)
+
+    cdef Py_ssize_t send_from(self, bytes data, Py_ssize_t offset) except -2:
+        """Sends what lies behind `offset`: the number of bytes that went, -1 if it would block. Raises OSError."""
+        cdef Py_ssize_t n = self.transmit(PyBytes_AS_STRING(data) + offset, PyBytes_GET_SIZE(data) - offset)
+        return self.sent(n)
+
+    cdef Py_ssize_t send_many(self, object items, Py_ssize_t offset) except -2:
+        """send_from() of the first pieces (bytes) of a deque, in one system call."""
+        cdef iovec pieces[MANY]
+        cdef Py_ssize_t i, n = min(len(items), MANY)
+        cdef bytes item
+        # By index, since to make an iterator may run the collector. Nothing runs until they are sent, and the deque holds
+        # them.
+        for i in range(n):
+            item = PySequence_GetItem(items, i)
+            pieces[i].iov_base = <void *>(PyBytes_AS_STRING(item) + offset)
+            pieces[i].iov_len = PyBytes_GET_SIZE(item) - offset
+            offset = 0
+        return self.sent(self.transmit_many(pieces, n))
+
+    cdef Py_ssize_t sent(self, Py_ssize_t n) except -2:
+        if n >= 0:
+            self.workshop.moved += n
+            return n
+        if would_block():
+            return -1
+        PyErr_SetFromErrno(OSError)
+        return -2
+
+    # ---- the end --------------------------------------------------------------------------
+
+    cdef int shut_writing(self) except -1:
+        """The peer will see the end of what we sent. Raises OSError. Only sockets have two directions."""
+        return self.close()
+
+    cdef int close(self) except -1:
+        """Closes it. Raises OSError, with the descriptor closed nevertheless."""
+        cdef int fd = self.fd, failed
+        cdef bint owned = self.owned
+        self.fd = -1
+        self.owned = False
+        if owned:
+            with nogil:     # it may linger
+                failed = c_close(fd)
+            if failed and errno != EINTR and errno != ECONNRESET:
+                PyErr_SetFromErrno(OSError)
+        return 0
+
+    # ---- what it is -----------------------------------------------------------------------
+
+    cdef bint internet(self) noexcept:
+        """Is it TCP? Then the kernel tells of room only when a write fell short."""
+        return False
+
+    cdef object told(self, object name):
+        """What get_extra_info() is to give; None: nothing."""
+        return None
+
+    cdef int note_end(self) except -1:
+        """It is about to be closed: what is to be told after that is noted down."""
+        return 0

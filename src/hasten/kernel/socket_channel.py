@@ -1,0 +1,183 @@
+"""What socket_channel.pyx does, in plain Python: here each connection has its socket object from the beginning."""
+
+from __future__ import annotations
+
+import socket as socket_module
+from collections import deque
+from typing import Any
+
+from hasten.kernel import addresses, buffers
+from hasten.kernel.channel import NO_ROOM, Channel
+from hasten.kernel.workshop import CHUNK
+
+_socket = socket_module.socket  # the true one, whatever is put there later
+_true_accept = socket_module.socket.accept
+_base = _socket.__base__
+# What a transport calls of a socket. Where somebody has put methods of their own there, these are called.
+_METHODS = ("recv", "recv_into", "recvmsg", "recvmsg_into", "send", "sendmsg", "shutdown")
+_AGAIN = (BlockingIOError, InterruptedError)
+
+
+class SocketChannel(Channel):
+    """A connected socket as a transport holds it: its descriptor, its addresses, its socket object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.family = 0
+        self.made: Any = None
+        self.peer: Any = None
+        self.local: Any = None
+
+    def _receive(self, buf: Any) -> tuple[int, bool]:
+        if self.internet() or not hasattr(self.made, "recvmsg_into"):
+            return self.made.recv_into(buf), False
+        # what follows descriptors that came with the data is left for the next call
+        n, _, flags, _ = self.made.recvmsg_into([buf])
+        return n, bool(flags & socket_module.MSG_CTRUNC)
+
+    def _transmit(self, data: Any) -> int:
+        return int(self.made.send(data))
+
+    def _transmit_many(self, pieces: list[Any]) -> int:
+        return int(self.made.sendmsg(pieces)) if hasattr(self.made, "sendmsg") else self._transmit(pieces[0])
+
+    def descriptor(self) -> int:
+        """The number for a system call; -1 once closed, by whomever."""
+        return self.fd if self.fd < 0 else int(self.made.fileno())
+
+    def internet(self) -> bool:
+        return addresses.internet(self.family)
+
+    def socket(self) -> Any:
+        """The socket.socket. The descriptor is its own from then on."""
+        if self.made is None:
+            self.made = _socket(self.family or socket_module.AF_INET, socket_module.SOCK_STREAM)
+            self.made.close()
+        return self.made
+
+    def close(self) -> int:
+        self.fd = -1
+        if self.made is not None:
+            self.made.close()
+        return 0
+
+    def shut_writing(self) -> int:
+        self.made.shutdown(socket_module.SHUT_WR)
+        return 0
+
+    def told(self, name: str) -> Any:
+        if name == "peername":
+            return self.peername()
+        if name == "sockname":
+            return self.sockname()
+        return self.socket() if name == "socket" else None
+
+    def note_end(self) -> int:
+        if self.fd >= 0 and self.local is None:
+            try:
+                self.local = self.made.getsockname()
+            except OSError:
+                pass
+        return 0
+
+    def sockname(self) -> Any:
+        """Our address, or None."""
+        self.note_end()
+        return self.local
+
+    def peername(self) -> Any:
+        """The peer's address, or None."""
+        return self.peer
+
+
+class ForeignChannel(SocketChannel):
+    """What has methods of its own to read and write with: these are called, whatever they do."""
+
+    def recv(self, expected: int) -> bytes | None:
+        self.lent = 0
+        try:
+            data = self.made.recv(CHUNK)
+        except _AGAIN:
+            return None
+        data = buffers.exact(data)
+        self.full = True
+        return data
+
+    def recv_into(self, buf: Any) -> int:
+        with memoryview(buf) as view:
+            if view.nbytes == 0:
+                return NO_ROOM
+        try:
+            n = self.made.recv_into(buf)
+        except _AGAIN:
+            return -1
+        if n < 0:
+            raise ValueError(f"recv_into() of {self.made!r} gave {n}: a number of bytes was expected")
+        self.full = True
+        return int(n)
+
+    def _transmit(self, data: Any) -> int:
+        n, total = self.made.send(data), buffers.size(data)
+        if not 0 <= n <= total:
+            raise ValueError(
+                f"send() of {self.made!r} gave {n}: the number of bytes that it took of {total} was expected"
+            )
+        return int(n)
+
+    def send_many(self, items: deque[bytes], offset: int) -> int:
+        return self.send_from(items[0], offset)
+
+
+def _is_true_socket(sock: Any) -> bool:
+    """Is it an object of the socket module, whatever its `__class__` says?"""
+    return _base in type(sock).__mro__
+
+
+def _has_own_methods(sock: Any) -> bool:
+    kind = type(sock)
+    if kind is _socket or kind is _base:
+        return False
+    own = getattr(sock, "__dict__", ())
+    return any(name in own or getattr(kind, name, None) is not getattr(_base, name, None) for name in _METHODS)
+
+
+def hold(sock: Any) -> SocketChannel:
+    """Takes over a connected nonblocking socket.socket, or what has its methods. Its owner closes it, or close()."""
+    foreign = not _is_true_socket(sock) or _has_own_methods(sock)
+    channel = ForeignChannel() if foreign else SocketChannel()
+    channel.made = sock
+    channel.unseen = foreign
+    channel.family = int(sock.family)
+    channel.fd = sock.fileno()
+    try:
+        channel.peer = sock.getpeername()
+    except OSError:
+        pass
+    return channel
+
+
+def acceptor(sock: Any) -> Any:
+    """The socket.socket whose accept() that of `sock` is: itself, or what a wrapper holds; None: its own."""
+    if type(sock) is _socket:
+        return sock
+    method = sock.accept
+    inner: Any = getattr(method, "__self__", None)
+    if getattr(method, "__func__", None) is not _true_accept or not _is_true_socket(inner):
+        return None
+    return inner if inner is sock or inner.fileno() == sock.fileno() else None
+
+
+def accept(sock: Any, fd: int, family: int) -> SocketChannel | None:
+    """The next connection of a listening socket, nonblocking; None: there is none yet. Raises OSError."""
+    try:
+        made, address = sock.accept()
+    except _AGAIN:
+        return None
+    try:
+        made.setblocking(False)
+        channel = hold(made)
+    except BaseException:
+        made.close()
+        raise
+    channel.peer = address
+    return channel

@@ -1,0 +1,332 @@
+"""A connected socket as a transport holds it. The plain twin is socket_channel.py.
+
+An accepted connection is a file descriptor and the peer's address as the kernel gave it. An object of the socket module,
+and addresses as Python shows them, are made when somebody asks for them.
+"""
+import socket as socket_module
+from _socket import socket as _Base
+
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_SetFromErrno
+from libc.errno cimport EAGAIN, EINTR, errno
+cimport hasten.kernel.addresses as addresses
+cimport hasten.kernel.buffers as buffers
+from hasten.kernel.addresses cimport hasten_address, socklen_t
+from hasten.kernel.channel cimport NO_ROOM, iovec
+from hasten.kernel.step cimport is_instance
+from hasten.kernel.workshop cimport CHUNK
+
+cdef extern from "socketfd.h":
+    int hasten_socket_fd(object sock) noexcept
+
+cdef extern from *:
+    """
+    #include <fcntl.h>
+    #include <sys/socket.h>
+    #include <sys/uio.h>
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0
+    #endif
+    static ssize_t hasten_sendv(int fd, struct iovec *iov, int n) {
+        struct msghdr m = {0};
+        m.msg_iov = iov;
+        m.msg_iovlen = n;
+        return sendmsg(fd, &m, MSG_NOSIGNAL);
+    }
+    /* Descriptors that come with the data are dropped, but the data behind them is left for the next call: `cut`. */
+    static ssize_t hasten_recv_local(int fd, void *buf, size_t n, int *cut) {
+        struct iovec iov = {buf, n};
+        struct msghdr m = {0};
+        m.msg_iov = &iov;
+        m.msg_iovlen = 1;
+        ssize_t got = recvmsg(fd, &m, 0);
+        *cut = got > 0 && (m.msg_flags & MSG_CTRUNC) != 0;
+        return got;
+    }
+    static int hasten_accept(int fd, hasten_address *a, socklen_t *n) {     /* a nonblocking one, or -1 */
+    #ifdef SOCK_NONBLOCK
+        return accept4(fd, &a->any, n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    #else
+        int c = accept(fd, &a->any, n);
+        if (c >= 0) {
+            fcntl(c, F_SETFD, FD_CLOEXEC);
+            fcntl(c, F_SETFL, fcntl(c, F_GETFL) | O_NONBLOCK);
+        }
+        return c;
+    #endif
+    }
+    """
+    int MSG_NOSIGNAL, SHUT_WR
+    Py_ssize_t c_recv "recv"(int fd, void *buf, size_t n, int flags) nogil
+    Py_ssize_t c_send "send"(int fd, const void *buf, size_t n, int flags) nogil
+    Py_ssize_t hasten_recv_local(int fd, void *buf, size_t n, int *cut) nogil
+    Py_ssize_t hasten_sendv(int fd, iovec *iov, int n) nogil
+    int hasten_accept(int fd, hasten_address *a, socklen_t *n) nogil
+    int c_shutdown "shutdown"(int fd, int how) nogil
+
+cdef object _socket = socket_module.socket      # the true one, whatever is put there later
+cdef object _true_accept = socket_module.socket.accept
+cdef object _STREAM = int(socket_module.SOCK_STREAM)
+cdef object _close = _Base.close
+cdef object _family_of = _Base.family.__get__     # without the enum that socket.socket makes of it
+
+
+cdef bint fd_is_found():
+    """Is the descriptor where hasten_socket_fd() looks for it?"""
+    try:
+        one, other = socket_module.socketpair()
+    except OSError:
+        return False
+    with one, other:
+        return hasten_socket_fd(one) == one.fileno() and hasten_socket_fd(other) == other.fileno()
+
+
+cdef bint _fd_is_found = fd_is_found()
+# What a transport calls of a socket. Where somebody has put methods of their own there, these are called.
+cdef tuple _METHODS = ("recv", "recv_into", "recvmsg", "recvmsg_into", "send", "sendmsg", "shutdown")
+
+
+cdef bint is_true_socket(object sock) noexcept:
+    """Is it an object of the socket module, whatever its `__class__` says?"""
+    return is_instance(sock, _Base)
+
+
+cdef bint has_own_methods(object sock) except -1:
+    kind = type(sock)
+    if kind is _socket or kind is _Base:
+        return False
+    own = getattr(sock, "__dict__", ())
+    for name in _METHODS:
+        if name in own or getattr(kind, name, None) is not getattr(_Base, name, None):
+            return True
+    return False
+
+
+cdef class SocketChannel(Channel):
+    cdef int descriptor(self) noexcept:
+        """The number for a system call; -1 once closed, by whomever."""
+        return hasten_socket_fd(self.made) if self.true_socket else self.fd
+
+    cdef Py_ssize_t receive(self, void *buf, Py_ssize_t room, int *cut) noexcept:
+        if addresses.internet(self.family):
+            return c_recv(self.descriptor(), buf, room, 0)
+        return hasten_recv_local(self.descriptor(), buf, room, cut)
+
+    cdef Py_ssize_t transmit(self, const char *start, Py_ssize_t n) noexcept:
+        return c_send(self.descriptor(), start, n, MSG_NOSIGNAL)
+
+    cdef Py_ssize_t transmit_many(self, iovec *pieces, int n) noexcept:
+        return hasten_sendv(self.descriptor(), pieces, n)
+
+    cdef bint internet(self) noexcept:
+        return addresses.internet(self.family)
+
+    cpdef object socket(self):
+        """The socket.socket. The descriptor is its own from then on."""
+        if self.made is not None:
+            return self.made
+        if not self.owned:
+            new = _socket(self.family, _STREAM)
+            new.close()
+        else:
+            new = _socket(self.family, _STREAM, -1, self.fd)
+            if not self.owned or self.made is not None:     # Python ran: somebody was faster
+                new.detach()
+                return self.socket()
+            self.owned = False
+            self.true_socket = _fd_is_found
+        self.made = new
+        if self.fd >= 0:
+            new.setblocking(False)
+        return new
+
+    cdef int close(self) except -1:
+        made = self.made
+        if self.owned or made is None:
+            return Channel.close(self)
+        self.fd = -1
+        return close_object(made)
+
+    cdef int shut_writing(self) except -1:
+        if c_shutdown(self.descriptor(), SHUT_WR):
+            PyErr_SetFromErrno(OSError)
+        return 0
+
+    cdef object told(self, object name):
+        if name == "peername":
+            return self.peername()
+        if name == "sockname":
+            return self.sockname()
+        return self.socket() if name == "socket" else None
+
+    cdef int note_end(self) except -1:
+        if self.fd >= 0 and self.local is None:
+            self.local = name_of(self, False, &self.local_shown)
+        return 0
+
+    cdef object sockname(self):
+        """Our address, or None."""
+        self.note_end()
+        if not self.local_shown and self.local is not None:
+            self.local = addresses.shown(self.local)
+            self.local_shown = True
+        return self.local
+
+    cdef object peername(self):
+        """The peer's address, or None."""
+        if not self.peer_shown and self.peer is not None:
+            self.peer = addresses.shown(self.peer)
+            self.peer_shown = True
+        return self.peer
+
+
+cdef class ForeignChannel(SocketChannel):
+    """What has methods of its own to read and write with: these are called, whatever they do."""
+
+    cdef object recv(self, Py_ssize_t expected):
+        made = self.made
+        self.lent = 0
+        try:
+            data = made.recv(CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return None
+        data = buffers.exact(data)
+        self.full = True
+        return data
+
+    cdef Py_ssize_t recv_into(self, object buf) except -2:
+        cdef Py_buffer view
+        cdef Py_ssize_t n
+        made = self.made
+        PyObject_GetBuffer(buf, &view, PyBUF_WRITABLE)
+        n = view.len
+        PyBuffer_Release(&view)
+        if n == 0:
+            return NO_ROOM
+        try:
+            n = made.recv_into(buf)
+        except (BlockingIOError, InterruptedError):
+            return -1
+        if n < 0:
+            raise ValueError(f"recv_into() of {made!r} gave {n}: a number of bytes was expected")
+        self.full = True
+        return n
+
+    cdef bytes send(self, object data):
+        cdef Py_ssize_t n, total = buffers.size(data)
+        made = self.made
+        try:
+            n = made.send(data)
+        except (BlockingIOError, InterruptedError):
+            n = 0
+        check_sent(made, n, total)
+        return None if n == total else buffers.exact(memoryview(data).cast("B")[n:])
+
+    cdef Py_ssize_t send_from(self, bytes data, Py_ssize_t offset) except -2:
+        made = self.made
+        try:
+            return check_sent(made, made.send(memoryview(data)[offset:]), PyBytes_GET_SIZE(data) - offset)
+        except (BlockingIOError, InterruptedError):
+            return -1
+
+    cdef Py_ssize_t send_many(self, object items, Py_ssize_t offset) except -2:
+        return self.send_from(items[0], offset)
+
+    cdef int shut_writing(self) except -1:
+        made = self.made
+        made.shutdown(SHUT_WR)
+        return 0
+
+
+cdef Py_ssize_t check_sent(object made, Py_ssize_t n, Py_ssize_t total) except -2:
+    if n < 0 or n > total:
+        raise ValueError(f"send() of {made!r} gave {n}: the number of bytes that it took of {total} was expected")
+    return n
+
+
+cdef int close_object(object made) except -1:
+    try:
+        made.close()
+    except MemoryError:     # its method is written in Python; the descriptor is closed nevertheless
+        if not is_true_socket(made) or made._io_refs > 0:
+            raise
+        _close(made)
+    return 0
+
+
+cdef object name_of(SocketChannel channel, bint of_peer, unsigned char *shown):
+    made = channel.made
+    if addresses.known(channel.family) and not channel.unseen:
+        shown[0] = False
+        return addresses.name_of(channel.descriptor(), of_peer)
+    shown[0] = True
+    try:
+        return made.getpeername() if of_peer else made.getsockname()
+    except OSError:
+        return None
+
+
+cpdef SocketChannel hold(object sock):
+    """Takes over a connected nonblocking socket.socket, or what has its methods. Its owner closes it, or close()."""
+    cdef SocketChannel channel
+    cdef bint true_socket = is_true_socket(sock)
+    channel = ForeignChannel() if not true_socket or has_own_methods(sock) else SocketChannel()
+    channel.made = sock
+    channel.unseen = type(channel) is ForeignChannel
+    channel.family = _family_of(sock) if true_socket else int(sock.family)
+    channel.true_socket = true_socket and _fd_is_found
+    channel.fd = sock.fileno()
+    channel.peer = name_of(channel, True, &channel.peer_shown)
+    return channel
+
+
+cpdef object acceptor(object sock):
+    """The socket.socket whose accept() that of `sock` is: itself, or what a wrapper holds; None: its own."""
+    if type(sock) is _socket:
+        return sock
+    method = sock.accept
+    inner = getattr(method, "__self__", None)
+    if getattr(method, "__func__", None) is not _true_accept or not is_true_socket(inner):
+        return None
+    return inner if inner is sock or inner.fileno() == sock.fileno() else None
+
+
+cdef SocketChannel accept(object sock, int fd, int family):
+    """The next connection of a listening socket, nonblocking; None: there is none yet. Raises OSError."""
+    cdef hasten_address a
+    cdef socklen_t n = sizeof(a)
+    cdef int got
+    cdef SocketChannel channel
+    if not addresses.known(family):
+        return accept_unknown(sock)
+    channel = SocketChannel()       # before there is a descriptor that could be lost
+    if _fd_is_found and is_true_socket(sock):
+        fd = hasten_socket_fd(sock)     # it may have been closed
+    got = hasten_accept(fd, &a, &n)
+    if got < 0:
+        if errno == EAGAIN or errno == EINTR:
+            return None
+        PyErr_SetFromErrno(OSError)
+    channel.fd = got
+    channel.owned = True
+    channel.family = family
+    channel.peer = addresses.raw(&a, n)
+    return channel
+
+
+cdef SocketChannel accept_unknown(object sock):
+    cdef SocketChannel channel
+    try:
+        made, address = sock.accept()
+    except (BlockingIOError, InterruptedError):
+        return None
+    try:
+        made.setblocking(False)
+        channel = hold(made)
+    except BaseException:
+        made.close()
+        raise
+    channel.peer = address
+    channel.peer_shown = True
+    return channel
