@@ -189,7 +189,7 @@ def test_a_unix_server_that_cannot_be_made_closes_its_socket(loop: Any, tmp_path
             raise PermissionError
 
         before = {id(each) for each in gc.get_objects() if type(each) is socket.socket}
-        with mock.patch("hasten.net.binding.file_identity", file_identity), pytest.raises(PermissionError):
+        with mock.patch("hasten.net.server_sockets.file_identity", file_identity), pytest.raises(PermissionError):
             await loop.create_unix_server(asyncio.Protocol, str(tmp_path / "s"))
         assert [sock.fileno() for sock in made if id(sock) not in before] == [-1]
 

@@ -80,7 +80,7 @@ async def create_connection(
             interleave = 1
         if interleave:
             infos = dns.interleave(infos, interleave)
-        sock = await _connect_any(loop, infos, local_infos, happy_eyeballs_delay, all_errors)
+        sock = await _connect(loop, infos, local_infos, happy_eyeballs_delay, all_errors)
         ours = True
     elif sock is None:
         raise ValueError("host and port was not specified and no sock specified")
@@ -241,23 +241,33 @@ class _Failures:
         return [error for _, error in sorted(found, key=operator.itemgetter(0))]
 
 
-async def _connect_any(
+async def _connect(
     loop: NetLoop,
     infos: Sequence[AddrInfo],
     local_infos: Sequence[AddrInfo] | None,
     delay: float | None,
     all_errors: bool,
 ) -> socket.socket:
-    """Connect to one of *infos* and return the socket, or raise what summarises the failures."""
+    """Connect to one of *infos*, in turn or with *delay* racing; raise what sums up the failures if none could be."""
     failures = _Failures()
+    sock: socket.socket | None
     try:
-        if delay is None:
-            sock = await _connect_in_turn(loop, infos, local_infos, failures)
-        else:
+        if delay is not None:
             sock = await _connect_racing(loop, infos, local_infos, failures, delay)
-        if sock is None:
-            raise _summary(failures.take(), all_errors)
-        return sock
+            if sock is not None:
+                return sock
+        else:
+            for attempt, info in enumerate(infos):
+                sock = None
+                try:
+                    sock = _new_socket(info, attempt, local_infos, failures)
+                    await loop.sock_connect(sock, info[4])
+                    return sock
+                except BaseException as exc:
+                    _give_up(sock, exc, attempt, failures)
+                    if not isinstance(exc, OSError):
+                        raise
+        raise _summary(failures.take(), all_errors)
     finally:
         failures.take()
 
@@ -271,17 +281,6 @@ def _summary(errors: list[OSError], all_errors: bool) -> Exception:
     if len(set(texts)) == 1:
         return errors[0]
     return OSError(f"Multiple exceptions: {', '.join(texts)}")
-
-
-async def _connect_in_turn(
-    loop: NetLoop, infos: Sequence[AddrInfo], local_infos: Sequence[AddrInfo] | None, failures: _Failures
-) -> socket.socket | None:
-    for attempt, info in enumerate(infos):
-        try:
-            return await _connect_one(loop, attempt, info, local_infos, failures)
-        except OSError:
-            continue
-    return None
 
 
 async def _connect_racing(
@@ -410,22 +409,38 @@ class _Race:
 async def _connect_one(
     loop: NetLoop, attempt: int, info: AddrInfo, local_infos: Sequence[AddrInfo] | None, failures: _Failures
 ) -> socket.socket:
-    """Create, bind and connect one socket; it is closed again if that fails."""
-    family, kind, proto, _, address = info
+    """One attempt of a race; its socket is closed again if that fails."""
     sock: socket.socket | None = None
     try:
-        sock = socket.socket(family=family, type=kind, proto=proto)
-        sock.setblocking(False)
-        if local_infos is not None:
-            _bind_local(sock, family, local_infos, attempt, failures)
-        await loop.sock_connect(sock, address)
+        sock = _new_socket(info, attempt, local_infos, failures)
+        await loop.sock_connect(sock, info[4])
     except BaseException as exc:
-        if sock is not None:
-            _close_quietly(sock)
-        if isinstance(exc, OSError):
-            failures.add(attempt, exc)
+        _give_up(sock, exc, attempt, failures)
         raise
     return sock
+
+
+def _new_socket(
+    info: AddrInfo, attempt: int, local_infos: Sequence[AddrInfo] | None, failures: _Failures
+) -> socket.socket:
+    """A nonblocking socket for an address, bound if *local_infos* say so."""
+    sock = socket.socket(family=info[0], type=info[1], proto=info[2])
+    try:
+        sock.setblocking(False)
+        if local_infos is not None:
+            _bind_local(sock, info[0], local_infos, attempt, failures)
+    except BaseException:
+        _close_quietly(sock)
+        raise
+    return sock
+
+
+def _give_up(sock: socket.socket | None, exc: BaseException, attempt: int, failures: _Failures) -> None:
+    """Close the socket of an attempt that failed, and note why."""
+    if sock is not None:
+        _close_quietly(sock)
+    if isinstance(exc, OSError):
+        failures.add(attempt, exc)
 
 
 def _bind_local(

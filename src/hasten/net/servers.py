@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hasten.net import binding, dns, sockets, tls
+from hasten.net import dns, server_sockets, sockets, tls
 from hasten.net.listening import Listener
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Server(asyncio.AbstractServer):
         for sock in listening:
             sock.close()
         if self._unlink is not None:
-            binding.unlink_if_ours(*self._unlink)
+            server_sockets.unlink_if_ours(*self._unlink)
 
     def close_clients(self) -> None:
         """Close every connection; what is buffered is still sent."""
@@ -248,8 +248,8 @@ async def create_server(
             raise ValueError("host/port and sock can not be specified at the same time")
         if reuse_address is None:
             reuse_address = os.name == "posix" and sys.platform != "cygwin"
-        wanted = binding.SocketOptions(reuse_address, bool(reuse_port), bool(keep_alive))
-        listening = binding.bind_all(loop, await _resolve_hosts(loop, host, port, family, flags), wanted)
+        wanted = server_sockets.SocketOptions(reuse_address, bool(reuse_port), bool(keep_alive))
+        listening = server_sockets.bind_all(loop, await _resolve_hosts(loop, host, port, family, flags), wanted)
     elif sock is None:
         raise ValueError("Neither host/port nor sock were specified")
     elif sock.type != socket.SOCK_STREAM:
@@ -289,7 +289,7 @@ async def create_unix_server(
     if path is not None:
         if sock is not None:
             raise ValueError("path and sock can not be specified at the same time")
-        sock = binding.bind_unix(os.fspath(path))
+        sock = server_sockets.bind_unix(os.fspath(path))
     elif sock is None:
         raise ValueError("path was not specified, and no sock specified")
     else:
@@ -299,7 +299,7 @@ async def create_unix_server(
 
     ours = path is not None
     try:
-        unlink = binding.file_identity(sock.getsockname()) if cleanup_socket else None
+        unlink = server_sockets.file_identity(sock.getsockname()) if cleanup_socket else None
         server = Server(loop, [sock], protocol_factory, options, backlog, unlink)
     except BaseException:
         if ours:
