@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.net import dns, server_sockets, sockets, tls
 from hasten.net.listening import Listener
+from hasten.primitives.gathering import gather
+from hasten.primitives.sleeping import sleep
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -119,7 +121,7 @@ class Server(asyncio.AbstractServer):
         """
         self._start_serving()
         # The first connections may be answered before whoever waits here goes on, as with asyncio.
-        await asyncio.sleep(0)
+        await sleep(0)
 
     async def serve_forever(self) -> None:
         """Accept connections until cancelled; then close the server and its connections.
@@ -338,7 +340,7 @@ async def _resolve_hosts(
     if len(hosts) == 1:
         found = [await _resolve_host(loop, hosts[0], port, family, flags)]
     else:
-        found = await asyncio.gather(*[_resolve_host(loop, name, port, family, flags) for name in hosts])
+        found = await gather(*[_resolve_host(loop, name, port, family, flags) for name in hosts])
     return list(dict.fromkeys(itertools.chain.from_iterable(found)))
 
 
