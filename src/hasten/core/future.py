@@ -448,11 +448,11 @@ class FutureIter(Awaitable):
             self.value = None
             return step.RETURNED
         if f.status == state.PENDING:
-            if self.stage == 1:
+            if self.stage == step.SUSPENDED:
                 self.future = None
                 self.value = RuntimeError("await wasn't used with future")
                 return step.RAISED
-            self.stage = 1
+            self.stage = step.SUSPENDED
             f.blocking = True
             self.value = f
             return step.YIELDED
@@ -486,7 +486,7 @@ def new_iter() -> FutureIter:
     spare = _spare
     _spare = None
     if spare is not None and step.sole(spare):
-        spare.stage = 0
+        spare.stage = step.FRESH
         return spare
     return cython.cast(FutureIter, FutureIter.__new__(FutureIter))
 

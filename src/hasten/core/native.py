@@ -60,7 +60,7 @@ class NativeCoroutine(Awaitable):
 
     def suspend(self, fut: Future[Any]) -> int:
         """Waits for a future (of ours, which may be on any loop)."""
-        self.stage = 1
+        self.stage = step.SUSPENDED
         self.future = fut
         fut.blocking = True
         self.value = fut
@@ -68,14 +68,14 @@ class NativeCoroutine(Awaitable):
 
     def give(self, value: Any) -> int:
         """Returns."""
-        self.stage = 2
+        self.stage = step.ENDED
         self.future = None
         self.value = value
         return step.RETURNED
 
     def fail(self, exc: BaseException) -> int:
         """Raises."""
-        self.stage = 2
+        self.stage = step.ENDED
         self.future = None
         self.value = exc
         return step.RAISED
@@ -83,9 +83,9 @@ class NativeCoroutine(Awaitable):
     # ---- what drives it -------------------------------------------------------------------
 
     def resume(self) -> int:
-        if self.stage == 0:
+        if self.stage == step.FRESH:
             return self.start()
-        if self.stage == 1:
+        if self.stage == step.SUSPENDED:
             f = self.future
             if f.status == state.FINISHED and f.error is None:  # type: ignore[union-attr]
                 return self.woken()
@@ -98,26 +98,26 @@ class NativeCoroutine(Awaitable):
         return step.RAISED
 
     def resume_throw(self, exc: BaseException) -> int:
-        if self.stage == 1:
+        if self.stage == step.SUSPENDED:
             return self.failed(exc)
-        if self.stage == 2:
+        if self.stage == step.ENDED:
             self.value = RuntimeError("cannot reuse already awaited coroutine")
             return step.RAISED
         return self.fail(exc)
 
     def fresh(self) -> bool:
-        return self.stage == 0
+        return self.stage == step.FRESH
 
     def shut(self) -> int:
         """Ends it where it is suspended, as if GeneratorExit were thrown in."""
-        if self.stage == 1:
+        if self.stage == step.SUSPENDED:
             kind = self.failed(GeneratorExit())
             if kind == step.YIELDED:
                 return kind
             exc = self.value
             if kind == step.RAISED and not is_ending(exc):
                 return kind
-        self.stage = 2
+        self.stage = step.ENDED
         self.value = None
         return step.RETURNED
 
@@ -126,12 +126,12 @@ class NativeCoroutine(Awaitable):
     @property
     def cr_await(self) -> Any:
         """What it waits for, or None."""
-        return self.future if self.stage == 1 else None
+        return self.future if self.stage == step.SUSPENDED else None
 
     @property
     def cr_frame(self) -> FrameType | None:
         """A frame to look at (nothing runs in it), until it has ended."""
-        return None if self.stage == 2 else codes.frame_of(self)
+        return None if self.stage == step.ENDED else codes.frame_of(self)
 
     @property
     def cr_code(self) -> CodeType:
@@ -159,7 +159,7 @@ class NativeCoroutine(Awaitable):
     @property
     def cr_suspended(self) -> bool:
         """Is it suspended?"""
-        return self.stage == 1 and not self.running
+        return self.stage == step.SUSPENDED and not self.running
 
     @property
     def cr_state(self) -> str:
@@ -170,10 +170,10 @@ class NativeCoroutine(Awaitable):
         return f"<coroutine object {_qualname(self)} at {id(self):#x}>"
 
     def __del__(self) -> None:
-        if self.stage == 0:
+        if self.stage == step.FRESH:
             name = _qualname(self)
             warnings.warn(f"coroutine '{name}' was never awaited", RuntimeWarning, stacklevel=1, source=self)
-        elif self.stage == 1:
+        elif self.stage == step.SUSPENDED:
             self.end_it()
 
 

@@ -101,6 +101,7 @@ cpdef object set_running_loop(object loop)
 
 cdef enum Stage:
     FRESH = 0
+    SUSPENDED = 1
     ENDED = 2
 
 cdef class Awaitable:
@@ -110,7 +111,7 @@ cdef class Awaitable:
     hooks can rely on their own fields, whatever runs meanwhile.
     """
     cdef object value           # yielded, returned or raised by the latest hook
-    cdef int stage              # FRESH: not started; ENDED; an odd number: suspended, a subclass says on what
+    cdef int stage              # FRESH: not started; ENDED; SUSPENDED or another odd number: on what, a subclass says
     cdef unsigned char running  # a hook runs
     cdef int resume(self) except -2
     cdef int resume_throw(self, object exc) except -2

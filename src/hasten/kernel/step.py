@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 _T = TypeVar("_T")
 RAISED, RETURNED, YIELDED = -1, 0, 1
-FRESH, ENDED = 0, 2
+FRESH, SUSPENDED, ENDED = 0, 1, 2
 
 monotonic = time.monotonic
 is_callable = callable
@@ -385,7 +385,7 @@ class Awaitable:
     """
 
     value: Any = None
-    stage: int = 0
+    stage: int = FRESH
     running: bool = False
     _shared: bool = False  # by many at once: nothing of what one send does is kept in it
 
@@ -431,7 +431,7 @@ class Awaitable:
         raise StopIteration(value)
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        if self.stage & 1 and not self.running:
+        if self.stage & SUSPENDED and not self.running:
             raise RuntimeError("coroutine is being awaited already")
         return self  # type: ignore[return-value]
 

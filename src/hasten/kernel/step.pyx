@@ -426,7 +426,7 @@ cdef int _am_send(PyObject *me, PyObject *arg, PyObject **res) except -1:
 
 cdef PyObject *_am_await(PyObject *me) except? NULL:
     # As the interpreter has it: `await` asks this once, before it sends anything.
-    if (<Awaitable>me).stage & 1 and not (<Awaitable>me).running:
+    if (<Awaitable>me).stage & SUSPENDED and not (<Awaitable>me).running:
         hasten_refuse_second()
         return NULL
     Py_INCREF(<object>me)

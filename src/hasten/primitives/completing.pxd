@@ -1,5 +1,6 @@
 cimport cython
 cimport hasten.primitives.completing_limited as completing_limited
+cimport hasten.primitives.completing_queue as completing_queue
 cimport hasten.core.native as native
 cimport hasten.core.state as state
 cimport hasten.kernel.deques as deques
@@ -22,7 +23,7 @@ cdef class Next(NativeCoroutine):
     cdef bint resolve               # to give the result, not the future
     cdef bint claimed
 
-    @cython.locals(owner=AsCompleted, arrivals=Arrivals, kind=cython.int)
+    @cython.locals(owner=AsCompleted, arrivals=Arrivals, there=cython.int)
     cdef int go(self) except -2
     @cython.locals(f=Future)
     cdef int hand_out(self, object child) except -2

@@ -16,7 +16,7 @@ from hasten.core import native, state
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
 from hasten.kernel import deques, functions, step
-from hasten.primitives import completing_limited, coroutines, waiting
+from hasten.primitives import completing_limited, completing_queue, coroutines, waiting
 from hasten.primitives.completing_queue import Arrivals
 
 
@@ -108,23 +108,23 @@ class Next(NativeCoroutine):
         owner = self.owner
         arrivals = owner.arrivals  # type: ignore[union-attr]
         try:
-            kind = arrivals.ready()
-            if kind == 1:
+            there = arrivals.ready()
+            if there == completing_queue.WAIT:
                 line = deque() if arrivals.waiters is None else arrivals.waiters
                 fut = native.new_waiter(arrivals.loop)
-                kind = arrivals.ready()  # again, as to make these may have run anything
-                if kind == 1:
+                there = arrivals.ready()  # again, as to make these may have run anything
+                if there == completing_queue.WAIT:
                     if arrivals.waiters is None:
                         arrivals.waiters = line
                     deques.push(arrivals.waiters, fut)
-            if kind == 0:
+            if there == completing_queue.TAKE:
                 child = arrivals.take()
         except BaseException as exc:
             arrivals.unclaim()
             return self.finish(exc)
-        if kind == 0:
+        if there == completing_queue.TAKE:
             return self.hand_out(child)
-        if kind == 1:
+        if there == completing_queue.WAIT:
             return self.suspend(fut)
         arrivals.unclaim()
         return self.over(arrivals)

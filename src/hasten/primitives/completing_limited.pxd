@@ -1,4 +1,5 @@
 cimport cython
+cimport hasten.primitives.completing_queue as completing_queue
 cimport hasten.primitives.many_futures as many_futures
 cimport hasten.primitives.spawning as spawning
 cimport hasten.core.future as futures

@@ -17,7 +17,7 @@ from hasten.core import future as futures
 from hasten.core import native
 from hasten.core.future import Future
 from hasten.kernel import deques
-from hasten.primitives import coroutines, many_futures, spawning
+from hasten.primitives import completing_queue, coroutines, many_futures, spawning
 from hasten.primitives.completing_queue import Arrivals
 
 _FINITE = (list, tuple, set, frozenset, deque)
@@ -226,8 +226,9 @@ class Bounded(Arrivals):
 
     def ready(self) -> int:
         if deques.size(self.finished) != 0:
-            return 0
-        return 2 if self.exhausted() and len(self.flying) == 0 and deques.size(self.queued) == 0 else 1
+            return completing_queue.TAKE
+        over = self.exhausted() and len(self.flying) == 0 and deques.size(self.queued) == 0
+        return completing_queue.OVER if over else completing_queue.WAIT
 
     def take(self) -> Any:
         item = deques.shift(self.finished)  # before anything runs that may take it, too

@@ -6,6 +6,11 @@ cimport hasten.kernel.deques as deques
 from hasten.primitives.many_futures cimport Collector
 from hasten.core.future cimport Future
 
+cdef enum:
+    TAKE = 0        # of ready()
+    WAIT = 1
+    OVER = 2
+
 cdef class Arrivals(Collector):
     cdef object loop
     cdef object finished            # deque of futures that are done; None: the time is over

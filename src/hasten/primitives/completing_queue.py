@@ -14,6 +14,9 @@ from hasten.kernel import deques
 from hasten.primitives import many_futures, spawning
 from hasten.primitives.many_futures import Collector
 
+if not cython.compiled:
+    TAKE, WAIT, OVER = 0, 1, 2
+
 
 @cython.cclass
 class Arrivals(Collector):
@@ -133,8 +136,8 @@ class Arrivals(Collector):
         return 0
 
     def ready(self) -> int:
-        """Can one be taken? 0: yes; 1: wait for one; 2: none will come any more."""
-        return 0 if deques.size(self.finished) != 0 else 1
+        """Can one be taken? TAKE: yes; WAIT: not yet; OVER: none will come any more."""
+        return TAKE if deques.size(self.finished) != 0 else WAIT
 
     def take(self) -> Any:
         return deques.shift(self.finished)

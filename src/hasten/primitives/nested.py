@@ -27,7 +27,7 @@ class Driver(NativeCoroutine):
     @property
     def cr_await(self) -> Any:
         """What it waits for, or None."""
-        if self.stage != 1:
+        if self.stage != step.SUSPENDED:
             return None
         return self.future if self.inner is None else self.inner
 
@@ -50,7 +50,7 @@ def iterator_of(awaitable: Any) -> Any:
         # one that somebody else awaits already goes the long way, on which the interpreter says so
         return awaitable if awaitable.cr_await is None else await_it(awaitable)
     if isinstance(awaitable, NativeCoroutine):
-        return awaitable if not awaitable.stage & 1 else await_it(awaitable)
+        return awaitable if not awaitable.stage & step.SUSPENDED else await_it(awaitable)
     if type(awaitable) is Future or type(awaitable) is Task:
         return awaitable.__await__()
     return await_it(awaitable)

@@ -9,6 +9,12 @@ from hasten.primitives.locks cimport Event
 from hasten.core.future cimport Future
 from hasten.core.native cimport NativeCoroutine
 
+cdef enum:
+    DERIVED = 0     # with methods of its own, which are called
+    FIFO = 1
+    HEAP = 2
+    LIFO = 3
+
 cdef class Queue(LoopBound):
     cdef public object _maxsize             # as given
     cdef public object _getters             # deques of futures
@@ -18,7 +24,7 @@ cdef class Queue(LoopBound):
     cdef public bint _is_shutdown
     cdef public object _queue
     cdef double limit                       # maxsize
-    cdef int kind                           # 0: of a derived class; 1, 2, 3: our own
+    cdef int kind                           # DERIVED: a class of somebody else's
 
     cdef bint is_empty(self) except -1
     cdef bint is_full(self) except -1

@@ -37,7 +37,8 @@ else:
         """Raised by put() and get() of a queue that has been shut down."""
 
 
-DERIVED, FIFO, HEAP, LIFO = 0, 1, 2, 3
+if not cython.compiled:
+    DERIVED, FIFO, HEAP, LIFO = 0, 1, 2, 3
 
 
 @cython.binding(True)
@@ -66,10 +67,10 @@ class Queue(LoopBound):
             raise TypeError(f"maxsize must be a number of items, got {maxsize!r}")
         self._maxsize = maxsize
         self.limit = float(maxsize)
-        self.kind = 0
-        for number, cls in enumerate((Queue, PriorityQueue, LifoQueue), 1):
+        self.kind = DERIVED
+        for kind, cls in ((FIFO, Queue), (HEAP, PriorityQueue), (LIFO, LifoQueue)):
             if type(self) is cls:
-                self.kind = number
+                self.kind = kind
         self._getters = deque()
         self._putters = deque()
         self._unfinished_tasks = 0
@@ -133,12 +134,12 @@ class Queue(LoopBound):
         return bool(0 < self._maxsize <= self.qsize())
 
     def is_empty(self) -> bool:
-        if self.kind != 0:
+        if self.kind != DERIVED:
             return deques.size(self._queue) == 0
         return bool(self.empty())
 
     def is_full(self) -> bool:
-        if self.kind != 0:
+        if self.kind != DERIVED:
             return 0 < self.limit <= deques.size(self._queue)
         return bool(self.full())
 
@@ -161,9 +162,9 @@ class Queue(LoopBound):
 
     def add(self, item: Any) -> int:
         """Adds an item where there is room, and wakes who waits for one."""
-        if self.kind == 1:
+        if self.kind == FIFO:
             deques.push(self._queue, item)
-        elif self.kind == 3:
+        elif self.kind == LIFO:
             self._queue.append(item)
         else:
             self._put(item)
@@ -179,7 +180,7 @@ class Queue(LoopBound):
     def put_or_hand_on(self, item: Any) -> int:
         """put_nowait() for put()."""
         try:
-            if self.kind != 0:
+            if self.kind != DERIVED:
                 if self._is_shutdown:
                     raise QueueShutDown
                 self.add(item)
@@ -213,14 +214,14 @@ class Queue(LoopBound):
 
     def take(self) -> Any:
         """Removes the next item of those there are, and wakes who waits for a slot."""
-        item = deques.shift(self._queue) if self.kind == 1 else self._get()
+        item = deques.shift(self._queue) if self.kind == FIFO else self._get()
         self.wake_next(self._putters)
         return item
 
     def get_or_hand_on(self) -> Any:
         """get_nowait() for get()."""
         try:
-            item = self.take() if self.kind != 0 else self.get_nowait()
+            item = self.take() if self.kind != DERIVED else self.get_nowait()
         except BaseException:
             if not self.is_empty():
                 self.wake_next(self._getters)
@@ -263,7 +264,7 @@ class Queue(LoopBound):
 
     def wake_next(self, waiters: Any) -> int:
         """wake_first(), as a subclass may have it."""
-        if self.kind != 0:
+        if self.kind != DERIVED:
             return self.wake_first(waiters)
         self._wakeup_next(waiters)
         return 0
@@ -410,7 +411,7 @@ def new_get() -> QueueGet:
     spare = _spare_get
     _spare_get = None
     if spare is not None and step.sole(spare):
-        spare.stage = 0
+        spare.stage = step.FRESH
         return spare
     return cython.cast(QueueGet, QueueGet.__new__(QueueGet))
 
@@ -427,7 +428,7 @@ def new_put() -> QueuePut:
     spare = _spare_put
     _spare_put = None
     if spare is not None and step.sole(spare):
-        spare.stage = 0
+        spare.stage = step.FRESH
         return spare
     return cython.cast(QueuePut, QueuePut.__new__(QueuePut))
 

@@ -8,6 +8,10 @@ from hasten.core.handle cimport TimerHandle
 from hasten.core.scheduler cimport Scheduler
 from hasten.kernel.step cimport Awaitable
 
+cdef enum:
+    PASSED = 1      # stages of a Sleep, beside FRESH and ENDED
+    TIMED = 3
+
 @cython.final
 cdef class Sleep(Awaitable):
     cdef object delay           # as given

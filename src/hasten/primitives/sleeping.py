@@ -22,12 +22,15 @@ from hasten.kernel.step import Awaitable
 
 _T = TypeVar("_T")
 
+if not cython.compiled:
+    PASSED, TIMED = 1, 3
+
 
 @cython.cclass
 class Sleep(Awaitable):
     """The coroutine that sleep() gives.
 
-    stage 0: nobody awaits it yet; 1: gave way once; 2: ended; 3: waits for its timer.
+    Its stages are FRESH: nobody awaits it yet; PASSED: it gave way once; TIMED: it waits for its timer; ENDED.
     """
 
     delay: Any
@@ -45,20 +48,20 @@ class Sleep(Awaitable):
             raise AttributeError(f"'coroutine' object has no attribute {name!r}")
 
     def resume(self) -> int:
-        if self.stage == 0:
+        if self.stage == step.FRESH:
             return self.start()
-        if self.stage == 1:
-            self.stage = 2
+        if self.stage == PASSED:
+            self.stage = step.ENDED
             self.value = self.result
             keep(self)
             return step.RETURNED
-        if self.stage == 3:
+        if self.stage == TIMED:
             f = self.future
             if f.status == state.PENDING:  # type: ignore[union-attr]
                 # a second task awaits it: that one is told, and the first goes on waiting
                 self.value = RuntimeError("coroutine is being awaited already")
                 return step.RAISED
-            self.stage = 2
+            self.stage = step.ENDED
             self.drop_timer()
             self.future = None
             if f.status == state.FINISHED and f.error is None:  # type: ignore[union-attr]
@@ -77,7 +80,7 @@ class Sleep(Awaitable):
         except Exception as exc:
             return self.fail(exc)
         if over:
-            self.stage = 1
+            self.stage = PASSED
             self.value = None
             return step.YIELDED
         if math.isnan(seconds):
@@ -107,7 +110,7 @@ class Sleep(Awaitable):
 
     def suspend(self) -> int:
         fut = self.future
-        self.stage = 3
+        self.stage = TIMED
         fut.blocking = True  # type: ignore[union-attr]
         self.value = fut
         return step.YIELDED
@@ -122,10 +125,10 @@ class Sleep(Awaitable):
         return 0
 
     def resume_throw(self, exc: BaseException) -> int:
-        return self.fail(RuntimeError("cannot reuse already awaited coroutine") if self.stage == 2 else exc)
+        return self.fail(RuntimeError("cannot reuse already awaited coroutine") if self.stage == step.ENDED else exc)
 
     def fresh(self) -> bool:
-        return self.stage == 0
+        return self.stage == step.FRESH
 
     def fail(self, exc: BaseException) -> int:
         self.shut()
@@ -134,7 +137,7 @@ class Sleep(Awaitable):
 
     def shut(self) -> int:
         """Ends it: the timer is cancelled."""
-        self.stage = 2
+        self.stage = step.ENDED
         self.drop_timer()
         self.future = self.value = None
         return step.RETURNED
@@ -149,7 +152,7 @@ class Sleep(Awaitable):
     @property
     def cr_frame(self) -> FrameType | None:
         """A frame to look at (nothing runs in it), until it has ended."""
-        return None if self.stage == 2 else codes.frame_of(self)
+        return None if self.stage == step.ENDED else codes.frame_of(self)
 
     @property
     def cr_code(self) -> CodeType:
@@ -169,7 +172,7 @@ class Sleep(Awaitable):
     @property
     def cr_suspended(self) -> bool:
         """Is it suspended?"""
-        return (self.stage == 1 or self.stage == 3) and not self.running
+        return (self.stage == PASSED or self.stage == TIMED) and not self.running
 
     @property
     def cr_state(self) -> str:
@@ -188,9 +191,9 @@ class Sleep(Awaitable):
         return f"<coroutine object sleep at {id(self):#x}>"
 
     def __del__(self) -> None:
-        if self.stage == 0:
+        if self.stage == step.FRESH:
             warnings.warn("coroutine 'sleep' was never awaited", RuntimeWarning, stacklevel=1, source=self)
-        elif self.stage != 2:
+        elif self.stage != step.ENDED:
             self.end_it()
 
 
@@ -209,7 +212,7 @@ def new_sleep() -> Sleep:
     spare = _spare
     _spare = None
     if spare is not None and step.sole(spare):
-        spare.stage = 0
+        spare.stage = step.FRESH
         return spare
     return cython.cast(Sleep, Sleep.__new__(Sleep))
 

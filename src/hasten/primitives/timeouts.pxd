@@ -10,6 +10,13 @@ from hasten.core.scheduler cimport Scheduler
 from hasten.core.task cimport Task
 from hasten.kernel.step cimport Step
 
+cdef enum:
+    CREATED = 0
+    ACTIVE = 1
+    EXPIRING = 2
+    EXPIRED = 3
+    FINISHED = 4
+
 cdef class Timeout:
     cdef PyObject *attributes       # stands first: see step.lazy_attributes()
     cdef int state                  # CREATED to FINISHED

@@ -23,7 +23,8 @@ from hasten.core.task import Task
 from hasten.kernel import functions, step
 from hasten.kernel.step import Step
 
-CREATED, ACTIVE, EXPIRING, EXPIRED, FINISHED = 0, 1, 2, 3, 4
+if not cython.compiled:
+    CREATED, ACTIVE, EXPIRING, EXPIRED, FINISHED = 0, 1, 2, 3, 4
 _STATES = ("created", "active", "expiring", "expired", "finished")
 
 
@@ -52,7 +53,7 @@ class Timeout:
         step.drop_attributes(self)
 
     def __repr__(self) -> str:
-        if self.state != 1:
+        if self.state != ACTIVE:
             return f"<Timeout [{_STATES[self.state]}]>"
         when = None if self._when is None else round(self._when, 3)
         return f"<Timeout [{_STATES[self.state]}] when={when}>"
@@ -63,12 +64,12 @@ class Timeout:
 
     def expired(self) -> bool:
         """Has the deadline passed before the block's end?"""
-        return self.state == 2 or self.state == 3
+        return self.state == EXPIRING or self.state == EXPIRED
 
     def reschedule(self, when: float | None) -> None:
         """Sets another deadline, in seconds of `loop.time()`, or none. RuntimeError outside the block, or too late."""
-        if self.state != 1:
-            if self.state == 0:
+        if self.state != ACTIVE:
+            if self.state == CREATED:
                 raise RuntimeError("Timeout has not been entered")
             raise RuntimeError(f"Cannot change state of {_STATES[self.state]} Timeout")
         self._when = when
@@ -98,12 +99,12 @@ class Timeout:
 
     def enter(self) -> int:
         """The beginning of the block. RuntimeError outside a task, or for the second time."""
-        if self.state != 0:
+        if self.state != CREATED:
             raise RuntimeError("Timeout has already been entered")
         task = current_task()
         if task is None:
             raise RuntimeError("Timeout should be used inside a task")
-        self.state = 1
+        self.state = ACTIVE
         self._task = task
         if type(task) is Task:
             self._cancelling = cython.cast(Task, task)._num_cancels_requested
@@ -118,10 +119,10 @@ class Timeout:
     def leave(self, exc: BaseException | None) -> BaseException | None:
         """The end of the block, which `exc` leaves. Returns what is to be raised in its place, or None."""
         self.disarm()
-        if self.state == 1:
-            self.state = 4
-        elif self.state == 2:
-            self.state = 3
+        if self.state == ACTIVE:
+            self.state = FINISHED
+        elif self.state == EXPIRING:
+            self.state = EXPIRED
             if self.uncancel() and exc is not None:
                 if step.is_instance(exc, CancelledError):
                     late = TimeoutError()
@@ -180,7 +181,7 @@ class Timeout:
         self._handle = None
         if self._task is not None:
             self._task.cancel()
-        self.state = 2
+        self.state = EXPIRING
         return 0
 
     def uncancel(self) -> bool:

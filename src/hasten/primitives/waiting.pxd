@@ -13,6 +13,11 @@ from hasten.primitives.timeouts cimport Timeout
 from hasten.core.future cimport Future
 from hasten.core.native cimport NativeCoroutine
 
+cdef enum:
+    FIRST_DONE = 0
+    FIRST_FAILED = 1
+    ALL_DONE = 2
+
 @cython.final
 cdef class Countdown(Collector):
     cdef Py_ssize_t left            # callbacks that have not come yet

@@ -24,6 +24,9 @@ _T = TypeVar("_T")
 _F = TypeVar("_F", bound="asyncio.Future[Any]")
 FIRST, FAILED, ALL = 0, 1, 2
 
+if not cython.compiled:
+    FIRST_DONE, FIRST_FAILED, ALL_DONE = 0, 1, 2
+
 
 def _release(fut: Any) -> None:
     futures.set_unless_done(fut, None)
@@ -31,11 +34,11 @@ def _release(fut: Any) -> None:
 
 def mode_of(return_when: object) -> int:
     if return_when == ALL_COMPLETED:
-        return 2
+        return ALL_DONE
     if return_when == FIRST_EXCEPTION:
-        return 1
+        return FIRST_FAILED
     if return_when == FIRST_COMPLETED:
-        return 0
+        return FIRST_DONE
     raise ValueError(
         f"Invalid return_when value: {return_when!r}: use FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED"
     )
@@ -45,7 +48,7 @@ def mode_of(return_when: object) -> int:
 class Countdown(Collector):
     """Finishes `target` when enough of the children are done.
 
-    mode 0: one is; 1: one has failed, or all are done; 2: all are done.
+    mode FIRST_DONE: one is; FIRST_FAILED: one has failed, or all are done; ALL_DONE: all are done.
     """
 
     left: int
@@ -60,8 +63,8 @@ class Countdown(Collector):
 
     def child_done(self, child: Any) -> int:
         self.left -= 1
-        enough = self.left <= 0 or self.mode == 0
-        if self.mode == 1 and not enough and not many_futures.succeeded(child):
+        enough = self.left <= 0 or self.mode == FIRST_DONE
+        if self.mode == FIRST_FAILED and not enough and not many_futures.succeeded(child):
             try:
                 enough = not child.cancelled() and child.exception() is not None
             except BaseException as exc:  # its methods are anybody's: who waits is told
@@ -268,7 +271,7 @@ class WaitFor(Driver):
         limit.enter()
         self.limit = limit
         self.awaitable = None
-        self.stage = 1
+        self.stage = step.SUSPENDED
         try:
             self.inner = nested.iterator_of(awaitable)
         except BaseException as exc:
@@ -312,7 +315,7 @@ class WaitFor(Driver):
             return NativeCoroutine.shut(self)
         inner, limit = self.inner, self.limit
         self.inner = self.limit = self.future = None
-        self.stage = 2
+        self.stage = step.ENDED
         try:
             inner.close()
         except BaseException as exc:
