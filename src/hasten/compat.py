@@ -30,6 +30,7 @@ class cython_stand_in:
         module: Any = ModuleType("cython")
         module.compiled = False
         module.cclass = lambda cls: cls
+        module.no_gc = lambda cls: cls
         module.binding = lambda on: lambda what: what
         module.freelist = lambda size: lambda cls: cls
         module.cast = lambda kind, value: value

@@ -461,6 +461,23 @@ def test_race_cancelled_again_while_it_ends(run, addresses) -> None:
 
 
 @pytest.mark.hasten_only
+def test_what_says_that_it_is_an_oserror_is_none(run, addresses) -> None:
+    class Liar(Exception):
+        @property  # type: ignore[misc]
+        def __class__(self) -> type:
+            return OSError
+
+    async def main() -> None:
+        addresses.outcome = {SIX[0][4][0]: Liar()}
+        with pytest.raises(Liar):
+            await asyncio.get_running_loop().create_connection(asyncio.Protocol, "name", 80)
+        assert len(addresses.tried) == 1
+        assert addresses.open() == []
+
+    run(main())
+
+
+@pytest.mark.hasten_only
 def test_race_raises_what_is_no_oserror(run, addresses) -> None:
     async def main() -> None:
         before = asyncio.all_tasks()

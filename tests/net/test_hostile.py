@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 import hasten
+from hasten.net.stream import SocketTransport
 
 Pair = tuple[socket.socket, socket.socket]
+COLLECTED = Path(__file__).with_name("hostile_collected.py")
 
 
 @pytest.fixture
@@ -511,6 +513,68 @@ def test_a_destructor_that_writes_comes_in_turn(loop: Any, pair: Pair) -> None:
         await peer.lost
 
     run(loop, main())
+
+
+@pytest.mark.parametrize("way", ["write", "set_write_buffer_limits"])
+def test_a_destructor_that_writes_first_of_all(loop: Any, pair: Pair, way: str) -> None:
+    """To make the queue of what waits runs no destructor, which would put something into a queue of its own."""
+
+    class Writes:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            if not transport.is_closing():
+                transport.write(b"d" * 500_000)
+
+    transport: Any = None
+
+    async def main() -> None:
+        nonlocal transport
+        transport, peer = await connect(pair[0])
+        before = gc.get_threshold()
+        gc.collect()
+        gc.disable()
+        Writes()
+        gc.set_threshold(1, 1, 1)
+        call = getattr(transport, way)
+        given = b"w" * 500_000 if way == "write" else 1 << 20
+        gc.enable()
+        try:
+            call(given)
+        finally:
+            gc.set_threshold(*before)
+        gc.collect()  # now at the latest
+        received = await drain(pair[1], 1_000_000 if way == "write" else 500_000)
+        assert received.count(b"d") == 500_000
+        assert b"w" not in received.strip(b"w")
+        assert transport.get_write_buffer_size() == 0
+        transport.abort()
+        await peer.lost
+
+    run(loop, main())
+
+
+@needs_python_buffers
+@pytest.mark.parametrize("state", ["open", "closed"])
+@pytest.mark.parametrize("method", ["write", "writelines", "write_eof"])
+def test_a_transport_that_the_collector_takes_apart(method: str, state: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(COLLECTED), method, state],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(hasten.__file__).parents[1])},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "given back\nend\n", "")
+
+
+@pytest.mark.parametrize("method", ["write", "writelines", "write_eof", "abort", "close"])
+def test_one_that_was_never_initialized_says_so(method: str) -> None:
+    arguments: dict[str, tuple[Any, ...]] = {"write": (b"x",), "writelines": ([b"x"],)}
+    made: Any = SocketTransport.__new__(SocketTransport)
+    with pytest.raises(RuntimeError, match="the transport was not initialized"):
+        getattr(made, method)(*arguments.get(method, ()))
 
 
 # ---- pollers that fail -------------------------------------------------------------------------

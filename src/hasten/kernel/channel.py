@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 from collections import deque
@@ -15,13 +16,17 @@ _AGAIN = (BlockingIOError, InterruptedError)
 _nobodys = Workshop()  # until a channel is given to a loop
 
 
+def _bad_descriptor() -> OSError:
+    return OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
 class Channel:
     """What is read and written without blocking, by one file descriptor."""
 
     def __init__(self) -> None:
         self.fd = -1  # -1: closed, or nothing yet
         self.owned = False  # the descriptor is ours to close
-        self.unseen = False  # it is read and written by code that the poller does not see
+        self.unseen = False  # it has methods of its own, which may hold back what the poller does not tell of again
         # of the latest recv() or recv_into()
         self.full = False  # it gave as much as it could take: there may be more
         self.lent = 0  # room of the object that give_back() wants; 0: an ordinary one
@@ -35,13 +40,13 @@ class Channel:
 
     def _receive(self, buf: Any) -> tuple[int, bool]:
         """The number of bytes, and whether there is more although it gave less than there was room for."""
-        return os.readv(self.fd, [buf]), False
+        raise _bad_descriptor()
 
     def _transmit(self, data: Any) -> int:
-        return os.write(self.fd, data)
+        raise _bad_descriptor()
 
     def _transmit_many(self, pieces: list[Any]) -> int:
-        return os.writev(self.fd, pieces)
+        raise _bad_descriptor()
 
     # ---- reading --------------------------------------------------------------------------
 
@@ -107,8 +112,8 @@ class Channel:
     # ---- the end --------------------------------------------------------------------------
 
     def shut_writing(self) -> int:
-        """The peer will see the end of what we sent. Raises OSError. Only sockets have two directions."""
-        return self.close()
+        """The peer will see the end of what we sent. Raises OSError."""
+        raise _bad_descriptor()
 
     def close(self) -> int:
         """Closes it. Raises OSError, with the descriptor closed nevertheless."""

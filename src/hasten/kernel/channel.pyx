@@ -1,16 +1,17 @@
 """What is read and written without blocking, by one file descriptor. The plain twin is channel.py.
 
-A Channel is a pipe's end, or any other descriptor that read(2) and write(2) work on; other kinds derive from it and have
-other system calls. Between a system call and what is made of it nothing else runs: no destructor, no
-`__release_buffer__`. What a call found out besides its result stands in the channel, and is set last.
+A Channel has what all kinds of descriptors have in common. The kinds derive from it and have system calls of their own;
+those of the base fail, as on a closed descriptor. Between a system call and what is made of it nothing else runs: no
+destructor, no `__release_buffer__`. What a call found out besides its result stands in the channel, and is set last.
 
 The interpreter's lock is kept: the calls do not block, and giving the lock away costs as much as a small recv.
 """
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.sequence cimport PySequence_GetItem
-from libc.errno cimport EAGAIN, ECONNRESET, EINTR, errno
+from libc.errno cimport EAGAIN, EBADF, ECONNRESET, EINTR, errno
 from hasten.kernel.workshop cimport CHUNK, Workshop, resize
 
 cdef extern from *:
@@ -20,9 +21,6 @@ cdef extern from *:
     static inline void hasten_errno_set(int e) { errno = e; }
     """
     void errno_set "hasten_errno_set"(int e) noexcept
-    Py_ssize_t c_read "read"(int fd, void *buf, size_t n) nogil
-    Py_ssize_t c_write "write"(int fd, const void *buf, size_t n) nogil
-    Py_ssize_t c_writev "writev"(int fd, const iovec *pieces, int n) nogil
     int c_close "close"(int fd) nogil
 
 cdef enum:
@@ -36,6 +34,8 @@ cdef inline bint would_block() noexcept:
     return errno == EAGAIN or errno == EINTR    # EWOULDBLOCK is EAGAIN wherever this is compiled
 
 
+# The collector leaves its workshop alone, which is part of no circle: what it takes apart may still be written to.
+@cython.no_gc_clear
 cdef class Channel:
     def __cinit__(self):
         self.fd = -1
@@ -53,13 +53,16 @@ cdef class Channel:
 
     cdef Py_ssize_t receive(self, void *buf, Py_ssize_t room, int *cut) noexcept:
         """`cut`: there is more, although it gave less than there was room for."""
-        return c_read(self.fd, buf, room)
+        errno_set(EBADF)
+        return -1
 
     cdef Py_ssize_t transmit(self, const char *start, Py_ssize_t n) noexcept:
-        return c_write(self.fd, start, n)
+        errno_set(EBADF)
+        return -1
 
     cdef Py_ssize_t transmit_many(self, iovec *pieces, int n) noexcept:
-        return c_writev(self.fd, pieces, n)
+        errno_set(EBADF)
+        return -1
 
     # ---- reading --------------------------------------------------------------------------
 
@@ -194,8 +197,10 @@ cdef class Channel:
     # ---- the end --------------------------------------------------------------------------
 
     cdef int shut_writing(self) except -1:
-        """The peer will see the end of what we sent. Raises OSError. Only sockets have two directions."""
-        return self.close()
+        """The peer will see the end of what we sent. Raises OSError."""
+        errno_set(EBADF)
+        PyErr_SetFromErrno(OSError)
+        return 0
 
     cdef int close(self) except -1:
         """Closes it. Raises OSError, with the descriptor closed nevertheless."""

@@ -6,7 +6,7 @@
 
 typedef struct {
     PyObject_HEAD
-    int fd;         /* the first field of all versions; link.pyx checks it at import */
+    int fd;         /* the first field of all versions; socket_channel.pyx checks it at import */
 } hasten_socket_object;
 
 static inline int hasten_socket_fd(PyObject *sock) {

@@ -263,10 +263,11 @@ async def _connect(
                     sock = _new_socket(info, attempt, local_infos, failures)
                     await loop.sock_connect(sock, info[4])
                     return sock
+                except OSError as exc:
+                    _give_up(sock, exc, attempt, failures)
                 except BaseException as exc:
                     _give_up(sock, exc, attempt, failures)
-                    if not isinstance(exc, OSError):
-                        raise
+                    raise
         raise _summary(failures.take(), all_errors)
     finally:
         failures.take()
@@ -424,11 +425,12 @@ def _new_socket(
     info: AddrInfo, attempt: int, local_infos: Sequence[AddrInfo] | None, failures: _Failures
 ) -> socket.socket:
     """A nonblocking socket for an address, bound if *local_infos* say so."""
-    sock = socket.socket(family=info[0], type=info[1], proto=info[2])
+    family, kind, proto, _, _ = info
+    sock = socket.socket(family=family, type=kind, proto=proto)
     try:
         sock.setblocking(False)
         if local_infos is not None:
-            _bind_local(sock, info[0], local_infos, attempt, failures)
+            _bind_local(sock, family, local_infos, attempt, failures)
     except BaseException:
         _close_quietly(sock)
         raise

@@ -100,6 +100,8 @@ class Endpoint(Watch):
         try:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
         finally:
+            self.closing = True  # whoever gets hold of it now, while the collector takes it apart, cannot write
+            self._conn_lost += 1
             self.let_go(channel)
 
     # ---- what fired -----------------------------------------------------------------------

@@ -13,7 +13,11 @@ from hasten.kernel.channel import Channel
 
 HIGH_WATER = 65536  # bytes
 
+deques.new()  # has the class of deques looked for now, and not while something is written
 
+
+# To make one must not start the collector, which may run a destructor that writes. It holds bytes only: no circle.
+@cython.no_gc  # type: ignore[attr-defined]
 @cython.cclass
 class Outbox:
     """A transport's. It sends by a channel, and knows nothing of protocols: the transport asks it and tells them."""
@@ -34,8 +38,10 @@ class Outbox:
         self.low = HIGH_WATER // 4
 
     def put(self, piece: bytes) -> int:
-        """Puts a piece, which is not empty, behind what waits. Nothing runs meanwhile: it could write too, and come
-        before this one."""
+        """Puts a piece, which is not empty, behind what waits.
+
+        Nothing runs meanwhile (to make a deque does not start the collector): it could write too, and come before.
+        """
         if self.pieces is None:
             self.pieces = deques.new()
         deques.push(self.pieces, piece)

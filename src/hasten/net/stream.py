@@ -270,7 +270,8 @@ class SocketTransport(Endpoint):
                 raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
             piece = buffers.plain(data)  # looked at once, and before anything else is: that may run anything
         channel = self.channel
-        channel.let_others_run()
+        if self._loop is not None:  # else it is over, and the collector may have taken the channel away
+            channel.let_others_run()
         n = buffers.size(piece)
         if self.eof or self._conn_lost:
             if n or self.eof:
@@ -328,10 +329,15 @@ class SocketTransport(Endpoint):
 
     def keep(self, data: bytes) -> int:
         """Puts data behind what waits. Nothing runs meanwhile: it could write too, and come before these data."""
-        if self.outbox is None:
-            self.outbox = Outbox()
-        outbox = self.outbox
+        outbox = self.own_outbox()
         return outbox.put(data)
+
+    def own_outbox(self) -> Outbox:
+        """The outbox, made when it is first needed: most connections never have anything that waits."""
+        outbox = self.outbox
+        if outbox is None:
+            outbox = self.outbox = Outbox()
+        return outbox
 
     def want_write(self) -> int:
         """Asks the poller for room in the socket's buffer."""
@@ -415,9 +421,7 @@ class SocketTransport(Endpoint):
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Above `high` bytes the protocol is paused, at `low` it is resumed."""
-        if self.outbox is None:
-            self.outbox = Outbox()
-        outbox = self.outbox
+        outbox = self.own_outbox()
         outbox.set_limits(high, low)
         self.pause_if_full()
 
