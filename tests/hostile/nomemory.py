@@ -16,6 +16,7 @@ import contextlib
 import faulthandler
 import gc
 import logging
+import signal
 import sys
 import traceback
 import warnings
@@ -198,6 +199,7 @@ def one(ns: Any, name: str) -> int:
 
 def main(namespace: str, names: list[str]) -> int:
     faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with none
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     sys.unraisablehook = lambda info: heard.append(info.exc_value)
