@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 MOST = 3000  # allocations of a call
 LARGE = [5000] * 30  # bytes: such objects come from no free list
 ENOUGH = 4  # tries on end in which nothing failed: the call has no more allocations than that
-PATIENCE = 30.0  # seconds for one try
+PATIENCE = 30  # seconds for one try
 LOSES = {"net_sock_accept_connect"}  # socket.accept() itself loses a descriptor if there is no memory for its object
 
 
@@ -160,7 +160,7 @@ def one(ns: Any, name: str) -> int:
     wrong = failures = missed = 0
     for n in range(MOST):
         print(f"{name} {n}", flush=True)
-        faulthandler.dump_traceback_later(PATIENCE, exit=True)
+        signal.alarm(PATIENCE)
         heard.clear()
         exc = tried(ns, loop, name, n)
         failures += exc is not None
@@ -179,7 +179,7 @@ def one(ns: Any, name: str) -> int:
                 loop.close()
             loop = ns.new_event_loop()
             loop.set_exception_handler(lambda loop, context: heard.append(context.get("exception")))
-        faulthandler.cancel_dump_traceback_later()
+        signal.alarm(0)
         heard.clear()
         gc.collect()  # the interpreter has sixteen MemoryErrors; the next ones are one, whose traceback only grows
         if name.startswith("net_") and name not in LOSES and (left := calls_net.descriptors()) != fds:
@@ -199,6 +199,8 @@ def one(ns: Any, name: str) -> int:
 
 def main(namespace: str, names: list[str]) -> int:
     faulthandler.enable()
+    # Not dump_traceback_later(): it begins a thread, and the hooks must not be put in while a thread asks for memory.
+    faulthandler.register(signal.SIGALRM, chain=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with none
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
