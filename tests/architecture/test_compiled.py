@@ -36,7 +36,8 @@ MEANT: dict[str, dict[str, str]] = {
     "kernel/socket_channel": {"family": "of an object of the socket module, or what stands for one"},
     "net/endpoint": {"debug": "the logger"},
     "net/listening": {"family": "a socket's"},
-    "net/stream": {"get_buffer": "the user's protocol", "debug": "the logger"},
+    "net/sink": dict.fromkeys(("buffer_updated", "data_received", "get_buffer"), "the user's protocol"),
+    "net/stream": {"debug": "the logger"},
     "poll/selectors": {"fd": "a SelectorKey"},
 }
 

@@ -29,14 +29,15 @@ ONLY_IN_C = {
         (f"{cls}.{name}" for cls in ("Channel", "SocketChannel") for name in ("receive", "transmit", "transmit_many")),
         "a system call with pointers: with an underscore in Python",
     ),
-    "Channel.recv_large": "only there large objects are used again",
-    "Channel.send_block": "a part of send() with pointers",
+    "Channel.rest": "a part of send() with pointers",
     "Channel.sent": "what errno says is an exception in Python",
     **dict.fromkeys(
         ("ForeignChannel.send", "ForeignChannel.send_from", "ForeignChannel.shut_writing"),
         "in Python every socket is used through its methods",
     ),
-    **dict.fromkeys(("Workshop.take_spare", "Workshop.keep_spare", "resize"), "nothing is used again in Python"),
+    **dict.fromkeys(
+        ("Workshop.take_spare", "Workshop.keep_spare", "Workshop.was_read", "resize"), "nothing is used again in Python"
+    ),
     **dict.fromkeys(("known", "name_of", "raw", "shown"), "the socket module shows addresses as they are to be"),
 }
 ONLY_IN_PYTHON = {

@@ -10,7 +10,6 @@ from typing import Any
 
 from hasten.kernel.workshop import CHUNK, Workshop
 
-NO_ROOM = -3  # of recv_into(): the buffer is empty
 _MANY = 64  # pieces in one system call
 _AGAIN = (BlockingIOError, InterruptedError)
 _nobodys = Workshop()  # until a channel is given to a loop
@@ -27,9 +26,7 @@ class Channel:
         self.fd = -1  # -1: closed, or nothing yet
         self.owned = False  # the descriptor is ours to close
         self.unseen = False  # it has methods of its own, which may hold back what the poller does not tell of again
-        # of the latest recv() or recv_into()
-        self.full = False  # it gave as much as it could take: there may be more
-        self.lent = 0  # room of the object that give_back() wants; 0: an ordinary one
+        self.full = False  # the latest fill() gave as much as there was room for: there may be more
         self.workshop = _nobodys  # of the loop whose it is
 
     def fileno(self) -> int:
@@ -50,31 +47,25 @@ class Channel:
 
     # ---- reading --------------------------------------------------------------------------
 
-    def recv(self, expected: int) -> bytes | None:
-        """What there is, at most CHUNK bytes; b"" at the end; None if it would block. Raises OSError."""
-        room = bytearray(CHUNK)
-        n = self.recv_into(room)
-        return None if n < 0 else bytes(memoryview(room)[:n])
+    def fill(self) -> int:
+        """One read into the room that was made in the loop's workshop. Raises OSError.
 
-    def recv_into(self, buf: Any) -> int:
-        """Fills a writable buffer: the number of bytes, 0 at the end, -1 if it would block, NO_ROOM if it is empty.
-
-        Raises OSError; what a buffer raises that is none.
+        Gives the number of bytes, 0 at the end, -1 if it would block.
         """
-        with memoryview(buf) as view:
-            room = view.nbytes
-            if room == 0:
-                return NO_ROOM
+        workshop = self.workshop
+        borrowed = workshop.borrowed
+        workshop.leave_room()
+        room = bytearray(CHUNK) if borrowed is None else borrowed
+        with memoryview(room) as view:
+            size = view.nbytes
             try:
                 n, cut = self._receive(view)
             except _AGAIN:
                 return -1
-        self.full = cut or n == room
+            if borrowed is None:
+                workshop.bring(bytes(view[:n]))
+        self.full = cut or n == size
         return n
-
-    def give_back(self, data: bytes, room: int) -> int:
-        """The protocol has seen what recv() gave, with `lent` = room."""
-        return self.workshop.give_back(data, room)
 
     def let_others_run(self) -> int:
         """See Workshop: to be called where nothing depends on what was looked at before."""

@@ -7,12 +7,12 @@ destructor, no `__release_buffer__`. What a call found out besides its result st
 The interpreter's lock is kept: the calls do not block, and giving the lock away costs as much as a small recv.
 """
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.sequence cimport PySequence_GetItem
 from libc.errno cimport EAGAIN, EBADF, ECONNRESET, EINTR, errno
-from hasten.kernel.workshop cimport CHUNK, Workshop, resize
+from hasten.kernel.workshop cimport Workshop
 
 cdef extern from *:
     """
@@ -24,7 +24,6 @@ cdef extern from *:
     int c_close "close"(int fd) nogil
 
 cdef enum:
-    LARGE = 16384       # from here on one more copy, or fresh memory for each read, is what costs
     MANY = 64           # pieces in one system call
 
 cdef Workshop _nobodys = Workshop()     # until a channel is given to a loop
@@ -66,69 +65,18 @@ cdef class Channel:
 
     # ---- reading --------------------------------------------------------------------------
 
-    cdef object recv(self, Py_ssize_t expected):
-        """What there is, at most CHUNK bytes; b"" at the end; None if it would block. Raises OSError.
+    cdef Py_ssize_t fill(self) except -2:
+        """One read into the room that was made in the loop's workshop. Raises OSError.
 
-        `expected` is what the latest recv() gave: large ones go straight into the object that the protocol gets, which is
-        used again if give_back() finds that nobody has kept it.
+        Gives the number of bytes, 0 at the end, -1 if it would block.
         """
-        cdef Py_ssize_t n
-        cdef int cut = 0
-        self.lent = 0
-        if expected >= LARGE:
-            return self.recv_large(expected)
-        n = self.receive(self.workshop.scratch, CHUNK, &cut)
-        if n >= 0:
-            self.workshop.moved += n
-            self.full = n == CHUNK or cut
-            return PyBytes_FromStringAndSize(self.workshop.scratch, n)
-        if would_block():
-            return None
-        PyErr_SetFromErrno(OSError)
-
-    cdef object recv_large(self, Py_ssize_t expected):
-        cdef Py_ssize_t n, room = 2 * LARGE
-        cdef int cut = 0
-        cdef int error
-        cdef bytes data, result
         cdef Workshop workshop = self.workshop
-        while room < CHUNK and room < expected + expected // 4:
-            room *= 2
-        data = workshop.take_spare(&room)
-        n = self.receive(PyBytes_AS_STRING(data), room, &cut)
-        error = errno
-        workshop.moved += n
-        self.full = n == room or cut
-        if n >= room // 4:
-            resize(data, n)
-            self.lent = room
-            return data
-        # nothing, or so little that the room would be wasted on it
-        result = None if n < 0 else PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), n)
-        workshop.keep_spare(data, room)
-        errno_set(error)
-        if n < 0 and not would_block():
-            PyErr_SetFromErrno(OSError)
-        return result
-
-    cdef Py_ssize_t recv_into(self, object buf) except -2:
-        """Fills a writable buffer: the number of bytes, 0 at the end, -1 if it would block, NO_ROOM if it is empty.
-
-        Raises OSError; what a buffer raises that is none.
-        """
-        cdef Py_buffer view
+        cdef Py_ssize_t n, room = workshop.size
         cdef int cut = 0
         cdef int error
-        cdef Py_ssize_t n, room
-        PyObject_GetBuffer(buf, &view, PyBUF_WRITABLE)
-        room = view.len
-        if room == 0:
-            PyBuffer_Release(&view)
-            return NO_ROOM
-        n = self.receive(view.buf, room, &cut)
+        n = self.receive(workshop.start, room, &cut)
         error = errno
-        PyBuffer_Release(&view)     # may run anything
-        self.workshop.moved += n
+        workshop.was_read(n)        # may run anything, unless there are bytes to be taken
         self.full = n == room or cut
         if n >= 0:
             return n
@@ -143,24 +91,26 @@ cdef class Channel:
     cdef bytes send(self, object data):
         """Sends something plain() (see buffers): what did not go, or None. Raises OSError."""
         cdef Py_buffer view
+        cdef Py_ssize_t n, sent
         if PyBytes_CheckExact(data):
-            return self.send_block(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), data)
+            n = PyBytes_GET_SIZE(data)
+            sent = self.transmit(PyBytes_AS_STRING(data), n)
+            if sent != n:
+                return self.rest(PyBytes_AS_STRING(data), n, sent, data)
+            self.workshop.moved += n
+            return None
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            return self.send_block(<char *>view.buf, view.len, None)
+            sent = self.transmit(<char *>view.buf, view.len)
+            return self.rest(<char *>view.buf, view.len, sent, None)
         finally:
             PyBuffer_Release(&view)
 
-    cdef bytes send_block(self, const char *start, Py_ssize_t n, bytes whole):
-        """`whole`: the bytes object that this is, if it is one."""
-        cdef Py_ssize_t sent = self.transmit(start, n)
-        self.workshop.moved += sent
+    cdef bytes rest(self, const char *start, Py_ssize_t n, Py_ssize_t sent, bytes whole):
+        """What is left of `n` bytes when so much was sent, or None. `whole`: the bytes object that they are, if one."""
+        sent = max(self.sent(sent), 0)
         if sent == n:
             return None
-        if sent < 0:
-            if not would_block():
-                PyErr_SetFromErrno(OSError)
-            sent = 0
         if sent == 0 and whole is not None:
             return whole
         # what is left of bytes could be kept as they are, but they may be much longer

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 from hasten.kernel import addresses, buffers
-from hasten.kernel.channel import NO_ROOM, Channel
+from hasten.kernel.channel import Channel
 from hasten.kernel.workshop import CHUNK
 
 _socket = socket_module.socket  # the true one, whatever is put there later
@@ -93,26 +93,23 @@ class SocketChannel(Channel):
 class ForeignChannel(SocketChannel):
     """What has methods of its own to read and write with: these are called, whatever they do."""
 
-    def recv(self, expected: int) -> bytes | None:
-        self.lent = 0
+    def fill(self) -> int:
+        workshop = self.workshop
+        borrowed = workshop.borrowed
+        workshop.leave_room()  # what is called now may read from another channel
+        data = b""
         try:
-            data = self.made.recv(CHUNK)
-        except _AGAIN:
-            return None
-        data = buffers.exact(data)
-        self.full = True
-        return data
-
-    def recv_into(self, buf: Any) -> int:
-        with memoryview(buf) as view:
-            if view.nbytes == 0:
-                return NO_ROOM
-        try:
-            n = self.made.recv_into(buf)
+            if borrowed is None:
+                data = buffers.exact(self.made.recv(CHUNK))
+                n = len(data)
+            else:
+                n = self.made.recv_into(borrowed)
         except _AGAIN:
             return -1
         if n < 0:
             raise ValueError(f"recv_into() of {self.made!r} gave {n}: a number of bytes was expected")
+        if borrowed is None:
+            workshop.bring(data)
         self.full = True
         return int(n)
 

@@ -6,14 +6,13 @@ and addresses as Python shows them, are made when somebody asks for them.
 import socket as socket_module
 from _socket import socket as _Base
 
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EAGAIN, EINTR, errno
 cimport hasten.kernel.addresses as addresses
 cimport hasten.kernel.buffers as buffers
 from hasten.kernel.addresses cimport hasten_address, socklen_t
-from hasten.kernel.channel cimport NO_ROOM, iovec
+from hasten.kernel.channel cimport iovec
 from hasten.kernel.step cimport is_instance
 from hasten.kernel.workshop cimport CHUNK
 
@@ -184,32 +183,24 @@ cdef class SocketChannel(Channel):
 cdef class ForeignChannel(SocketChannel):
     """What has methods of its own to read and write with: these are called, whatever they do."""
 
-    cdef object recv(self, Py_ssize_t expected):
-        made = self.made
-        self.lent = 0
-        try:
-            data = made.recv(CHUNK)
-        except (BlockingIOError, InterruptedError):
-            return None
-        data = buffers.exact(data)
-        self.full = True
-        return data
-
-    cdef Py_ssize_t recv_into(self, object buf) except -2:
-        cdef Py_buffer view
+    cdef Py_ssize_t fill(self) except -2:
         cdef Py_ssize_t n
-        made = self.made
-        PyObject_GetBuffer(buf, &view, PyBUF_WRITABLE)
-        n = view.len
-        PyBuffer_Release(&view)
-        if n == 0:
-            return NO_ROOM
+        made, workshop = self.made, self.workshop
+        borrowed = workshop.borrowed
+        workshop.leave_room()       # what is called now may read from another channel
+        data = None
         try:
-            n = made.recv_into(buf)
+            if borrowed is None:
+                data = buffers.exact(made.recv(CHUNK))
+                n = len(data)
+            else:
+                n = made.recv_into(borrowed)
         except (BlockingIOError, InterruptedError):
             return -1
         if n < 0:
             raise ValueError(f"recv_into() of {made!r} gave {n}: a number of bytes was expected")
+        if n and borrowed is None:
+            workshop.bring(data)
         self.full = True
         return n
 

@@ -1,3 +1,5 @@
+from cpython.buffer cimport Py_buffer
+
 cdef enum:
     CHUNK = 262144          # how much one read takes at most
     TURN = 1 << 20          # bytes; some 0.2 ms
@@ -7,10 +9,22 @@ cdef class Workshop:
     cdef bytes spare                # a large object that was received into directly, or None
     cdef Py_ssize_t spare_room      # its true size
     cdef Py_ssize_t moved           # bytes since other threads had their turn
+    # The room of the read that comes next. Nothing else runs between make_room() or borrow_room() and the read, or between
+    # the read and take_bytes().
+    cdef char *start
+    cdef Py_ssize_t size            # in bytes; -1: `large` has just what was read
+    cdef bytes large                # the object that the room lies in; None: the scratch, or a borrowed buffer
+    cdef object borrowed            # somebody's buffer, or None
+    cdef Py_buffer view             # of that buffer
+    cdef Py_ssize_t lent            # of the latest take_bytes(): the room of the object that give_back() wants; 0: none
 
+    cdef int make_room(self, Py_ssize_t expected) except -1
+    cdef bint borrow_room(self, object buf) except -1
+    cdef int leave_room(self) except -1
+    cdef int was_read(self, Py_ssize_t n) except -1
+    cdef int bring(self, bytes data) except -1
+    cdef bytes take_bytes(self, Py_ssize_t n)
     cdef bytes take_spare(self, Py_ssize_t *room)
     cdef int keep_spare(self, bytes data, Py_ssize_t room) noexcept
     cdef int give_back(self, bytes data, Py_ssize_t room) noexcept
     cdef int let_others_run(self) except -1
-
-cdef void resize(bytes data, Py_ssize_t n) noexcept

@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 CHUNK = 262144  # how much one read takes at most
 
 
 class Workshop:
     """What one loop's reads and writes use again and again."""
 
+    def __init__(self) -> None:
+        self.borrowed: Any = None
+        self.large = b""
+        self.lent = 0
+
+    def make_room(self, expected: int) -> int:
+        """Room for bytes. `expected`: as many as came last time."""
+        self.borrowed = None
+        return 0
+
+    def borrow_room(self, buf: Any) -> bool:
+        """Room in a writable buffer; False if that is empty. Raises what the buffer raises."""
+        with memoryview(buf) as view:
+            if view.readonly:
+                raise BufferError("Object is not writable.")
+            if view.nbytes == 0:
+                return False
+        self.borrowed = buf
+        return True
+
+    def leave_room(self) -> int:
+        """The read is over, or there will be none."""
+        self.borrowed = None
+        return 0
+
+    def bring(self, data: bytes) -> int:
+        """These bytes were read: take_bytes() gives them."""
+        self.large = data
+        return 0
+
+    def take_bytes(self, n: int) -> bytes:
+        """What was read into the room that make_room() made."""
+        data, self.large = self.large, b""
+        return data
+
     def give_back(self, data: bytes, room: int) -> int:
-        """The protocol has seen what a read gave."""
+        """Its user has seen what take_bytes() gave."""
         return 0
 
     def let_others_run(self) -> int:

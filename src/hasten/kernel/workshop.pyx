@@ -1,8 +1,13 @@
 """What one loop's reads and writes use again and again. The plain twin is workshop.py.
 
 A loop has one, and runs in one thread: nobody else is in it between two lines that hold the interpreter's lock.
+
+A read takes three steps: who wants the bytes makes room (make_room() or borrow_room()), a channel reads into it, and
+who wants them takes them (take_bytes(); a borrowed buffer has them already). Nothing else may run between two of them.
 """
-from cpython.bytes cimport PyBytes_FromStringAndSize
+cimport cython
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 cimport hasten.kernel.interpreter as interpreter
 
@@ -20,12 +25,17 @@ cdef extern from *:
     void hasten_resize(object b, Py_ssize_t n) noexcept
     Py_ssize_t Py_REFCNT(object) noexcept
 
+cdef enum:
+    LARGE = 16384       # from here on one more copy, or fresh memory for each read, is what costs
+
 
 cdef void resize(bytes data, Py_ssize_t n) noexcept:
     """Makes a bytes object that nobody else has seen shorter, or as long again as it was made."""
     hasten_resize(data, n)
 
 
+# It is part of no circle: what it borrows, it has while one read goes on.
+@cython.no_gc
 cdef class Workshop:
     def __cinit__(self):
         # A fresh 256 KiB object for each recv would cost page faults.
@@ -35,6 +45,86 @@ cdef class Workshop:
 
     def __dealloc__(self):
         PyMem_RawFree(self.scratch)
+
+    # ---- one read -------------------------------------------------------------------------
+
+    cdef int make_room(self, Py_ssize_t expected) except -1:
+        """Room for bytes. `expected`: as many as came last time.
+
+        Small ones land in the scratch. Large ones go straight into the object that take_bytes() gives, which is used again
+        if give_back() finds that nobody has kept it.
+        """
+        cdef Py_ssize_t room = 2 * LARGE
+        if expected < LARGE:
+            self.start = self.scratch
+            self.size = CHUNK
+            return 0
+        while room < CHUNK and room < expected + expected // 4:
+            room *= 2
+        large = self.take_spare(&room)
+        self.large = large
+        self.start = PyBytes_AS_STRING(large)
+        self.size = room
+        return 0
+
+    cdef bint borrow_room(self, object buf) except -1:
+        """Room in a writable buffer; False if that is empty. Raises what the buffer raises."""
+        cdef Py_buffer view
+        PyObject_GetBuffer(buf, &view, PyBUF_WRITABLE)      # may run anything
+        if view.len == 0:
+            PyBuffer_Release(&view)
+            return False
+        self.view = view
+        self.borrowed = buf
+        self.start = <char *>view.buf
+        self.size = view.len
+        return True
+
+    cdef int leave_room(self) except -1:
+        """The read is over, or there will be none. To give a borrowed buffer back may run anything."""
+        cdef Py_buffer view
+        large = self.large
+        if self.borrowed is not None:
+            view = self.view
+            self.borrowed = None
+            PyBuffer_Release(&view)
+        elif large is not None:
+            self.large = None
+            self.keep_spare(large, self.size)
+        return 0
+
+    cdef int was_read(self, Py_ssize_t n) except -1:
+        """A channel has read `n` bytes into the room; below 0: none."""
+        self.moved += n
+        if self.borrowed is not None or (n <= 0 and self.large is not None):
+            self.leave_room()
+        return 0
+
+    cdef int bring(self, bytes data) except -1:
+        """These bytes were read, by somebody else's code: take_bytes() gives them."""
+        self.large = data
+        self.size = -1
+        return 0
+
+    cdef bytes take_bytes(self, Py_ssize_t n):
+        """What was read into the room that make_room() made. `lent` tells what is to be done with it afterwards."""
+        cdef Py_ssize_t room = self.size
+        cdef bytes data = self.large
+        self.lent = 0
+        if data is None:
+            return PyBytes_FromStringAndSize(self.start, n)
+        self.large = None
+        if room < 0:
+            return data
+        if n >= room // 4:
+            resize(data, n)
+            self.lent = room
+            return data
+        result = PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), n)      # the room would be wasted on it
+        self.keep_spare(data, room)
+        return result
+
+    # ---- large objects --------------------------------------------------------------------
 
     cdef bytes take_spare(self, Py_ssize_t *room):
         """An object to receive `room` bytes into, or somewhat more: `room` says how many."""
@@ -53,10 +143,12 @@ cdef class Workshop:
         return 0
 
     cdef int give_back(self, bytes data, Py_ssize_t room) noexcept:
-        """The protocol has seen what a read gave. The caller has the one reference that it knows of."""
+        """Its user has seen what take_bytes() gave, with `lent` = room. The caller has the one reference it knows of."""
         if Py_REFCNT(data) == 1:
             self.keep_spare(data, room)
         return 0
+
+    # ---- other threads --------------------------------------------------------------------
 
     cdef int let_others_run(self) except -1:
         """To be called where nothing depends on what was looked at before: a thread that waits for the interpreter's

@@ -25,7 +25,7 @@ cdef class Endpoint(Watch):
     cdef int setup(self, object loop, Channel channel, dict extra, object context) except -1
     @cython.locals(fired=int)
     cdef int dispatch(self) except -1
-    cdef int turn_in_context(self) except -1
+    cdef int turn_elsewhere(self) except -1
     cdef int turn(self) except -1
     cdef int begin(self) except -1
     cdef int introduce(self) except -1
@@ -37,7 +37,11 @@ cdef class Endpoint(Watch):
     cdef int again(self, int events) except -1
     @cython.locals(poller=Poller)
     cdef int look_again(self, int events) except -1
-    cdef int stir(self) noexcept
+    cdef inline int stir(self) noexcept:
+        """Something was sent, or an end: a peer on this very loop is to see it in the next tick."""
+        if self.scheduler is not None:
+            self.scheduler._poller.stirred = True
+        return 0
     @cython.locals(poller=Poller)
     cdef int unwatch(self) except -1
     cdef int let_go(self, Channel channel) except -1

@@ -56,6 +56,11 @@ class Endpoint(Watch):
         _conn_lost = 0
         to_begin = to_end = started = closing = inside = False
 
+        def stir(self) -> int:
+            if self.scheduler is not None:
+                self.scheduler._poller.stirred = True
+            return 0
+
     def __cinit__(self) -> None:
         self.channel = _NOTHING
 
@@ -107,13 +112,22 @@ class Endpoint(Watch):
     # ---- what fired -----------------------------------------------------------------------
 
     def dispatch(self) -> int:
-        """The one boundary between what a protocol raises and the loop."""
+        """One turn, in the protocol's context. The one boundary between what a protocol raises and the loop."""
         fired = self.fired
         self.queued = False
-        if not fired:
+        if not fired or self._loop is None:  # None: it is over, or the collector takes it apart
             return 0
         try:
-            self.turn_in_context()
+            if self.inside or not cython.compiled:
+                self.turn_elsewhere()
+            else:
+                step.context_enter(self.context)
+                self.inside = True
+                try:
+                    self.turn()
+                finally:
+                    self.inside = False
+                    step.context_exit(self.context)
         except (SystemExit, KeyboardInterrupt):
             self.again(fired)  # what was not looked at, for who runs the loop again
             raise
@@ -121,23 +135,14 @@ class Endpoint(Watch):
             self.fatal(exc, "Fatal error on transport")
         return 0
 
-    def turn_in_context(self) -> int:
-        if not cython.compiled:
-            inside, self.inside = self.inside, True
-            try:
-                return (self.context.copy() if inside else self.context).run(self.turn)
-            finally:
-                self.inside = inside
-        if self.inside:  # the protocol runs the loop itself, by _run_once(): nobody can enter a context twice
-            self.context.copy().run(self.turn_again)
-            return 0
-        step.context_enter(self.context)
-        self.inside = True
+    def turn_elsewhere(self) -> int:
+        """A turn that does not enter the context itself."""
+        inside, self.inside = self.inside, True
         try:
-            self.turn()
+            # the protocol may run the loop itself, by _run_once(): nobody can enter a context twice
+            (self.context.copy() if inside else self.context).run(self.turn_again)
         finally:
-            self.inside = False
-            step.context_exit(self.context)
+            self.inside = inside
         return 0
 
     def turn_again(self) -> None:
@@ -145,15 +150,14 @@ class Endpoint(Watch):
         self.turn()
 
     def turn(self) -> int:
+        if not (self.to_begin or self.to_end):
+            return self.react()
+        self.fired = 0
         if self.to_begin:
             self.to_begin = False
-            self.fired = 0
             return self.begin()
-        if self.to_end:
-            self.to_end = False
-            self.fired = 0
-            return self.end()
-        return self.react()
+        self.to_end = False
+        return self.end()
 
     def begin(self) -> int:
         """The first callback: connection_made(), then start()."""
@@ -184,7 +188,7 @@ class Endpoint(Watch):
         """Has begin() called in the next batch."""
         self.to_begin = True
         try:
-            return self.again(ev.READ)
+            return self.scheduler._fire(self, ev.READ)
         except BaseException:  # no memory. Nobody has it, but for its server, which would wait for its end
             self.let_go(self.channel)
             raise
@@ -290,12 +294,6 @@ class Endpoint(Watch):
 
     def release(self) -> int:
         """For subclasses: what was bound of the protocol is let go."""
-        return 0
-
-    def stir(self) -> int:
-        """Something was sent, or an end: a peer on this very loop is to see it in the next tick."""
-        if self.scheduler is not None:
-            self.scheduler._poller.stirred = True
         return 0
 
     def unwatch(self) -> int:

@@ -17,16 +17,16 @@ from typing import Any
 import cython
 
 from hasten.kernel import buffers, socket_channel
-from hasten.kernel import channel as channels
 from hasten.kernel.channel import Channel
+from hasten.net import sink as sinks
 from hasten.net.endpoint import Endpoint
 from hasten.net.outbox import HIGH_WATER, Outbox
+from hasten.net.sink import Sink
 from hasten.poll import events as ev
 
 logger = logging.getLogger("asyncio")
 
 _Transport = asyncio.Transport
-_BufferedProtocol = asyncio.BufferedProtocol
 TELL_AFTER = 5  # writes to a lost connection
 
 
@@ -34,23 +34,25 @@ TELL_AFTER = 5  # writes to a lost connection
 class SocketTransport(Endpoint):
     """asyncio.Transport for a connected nonblocking stream socket. Made by open_stream()."""
 
-    data_received: Any
-    get_buffer: Any
+    sink: Sink
     waiter: Any
     outbox: Outbox | None
-    latest: int
     paused: bool
     readable: int
     at_end: bool
     eof: bool
     internet: bool
     if not cython.compiled:
-        data_received = get_buffer = waiter = outbox = None
-        latest = readable = 0
+        sink = sinks.NOWHERE
+        waiter = outbox = None
+        readable = 0
         paused = at_end = eof = internet = False
 
         def waiting(self) -> int:
             return 0 if self.outbox is None else self.outbox.size
+
+    def __cinit__(self) -> None:
+        self.sink = sinks.NOWHERE
 
     # aiohttp and others ask whether start_tls() takes this transport
     _start_tls_compatible = True
@@ -100,7 +102,7 @@ class SocketTransport(Endpoint):
         return 0
 
     def release(self) -> int:
-        self.data_received = self.get_buffer = None
+        self.sink = sinks.NOWHERE
         return 0
 
     # ---- starting -------------------------------------------------------------------------
@@ -130,18 +132,10 @@ class SocketTransport(Endpoint):
         return 0
 
     def bind_protocol(self, protocol: Any) -> int:
-        # all is looked up before anything is changed: what a protocol's attributes run may raise
-        get_buffer = received = None
-        if isinstance(protocol, _BufferedProtocol):
-            get_buffer = protocol.get_buffer
-            received = protocol.buffer_updated
-        else:
-            # a protocol without it may still write, as in asyncio: the error comes with the first data
-            received = getattr(protocol, "data_received", None)
-        former = (self._protocol, self.data_received, self.get_buffer)  # dropped last: that may run anything
+        sink = sinks.sink_of(protocol)  # before anything is changed: what a protocol's attributes run may raise
+        former = (self._protocol, self.sink)  # dropped last: that may run anything
         self._protocol = protocol
-        self.data_received = received
-        self.get_buffer = get_buffer
+        self.sink = sink
         del former
         return 0
 
@@ -152,88 +146,44 @@ class SocketTransport(Endpoint):
         channel.let_others_run()
         fired = self.fired
         self.fired = 0
-        if fired & ev.READ:
-            self.read_ready(fired & ev.HANGUP != 0)
+        if fired & ev.READ and not (self.closing or self.at_end or self._conn_lost):
+            if self.paused:
+                self.readable = fired & (ev.READ | ev.HANGUP)
+            else:
+                self.read(fired & ev.HANGUP)
         if fired & ev.WRITE and self.waiting():
             self.write_ready()
         return 0
 
     # ---- reading --------------------------------------------------------------------------
 
-    def read_ready(self, hangup: bool) -> int:
-        """One read, unless the protocol pauses: a socket that has more goes on in the next tick."""
-        if self.closing or self.at_end or self._conn_lost:
-            return 0
-        if self.paused:
-            self.readable = ev.READ | ev.HANGUP if hangup else ev.READ
-            return 0
-        if self.get_buffer is None:
-            return self.read_chunk(hangup)
-        return self.read_buffer(hangup)
-
-    def read_chunk(self, hangup: bool) -> int:
+    def read(self, hangup: int) -> int:
+        """One read: a socket that has more goes on in the next tick."""
         channel = self.channel
+        sink = self.sink
+        workshop = channel.workshop
+        more = keep_open = False
+        doing = sinks.ROOM
         try:
-            data = channel.recv(self.latest)
+            sink.room(workshop)
+            doing = sinks.READ
+            n = channel.fill()
+            if n > 0:
+                more = hangup != 0 or channel.full
+                doing = sinks.ARRIVED
+                sink.arrived(workshop, n)
+            elif n == 0:
+                doing = sinks.ENDED
+                keep_open = sink.ended()
         except BaseException as exc:
-            return self.fatal(exc, "Fatal read error on socket transport")
-        if data is None:
-            return self.go_on(False, False)
-        full = channel.full
-        lent = channel.lent
-        n = len(data)
-        if n == 0:
-            return self.reached_end()
-        self.latest = n
-        try:
-            self.data_received(data)
-        except BaseException as exc:
-            return self.fatal(exc, "Fatal error: protocol.data_received() call failed.")
-        if lent:
-            channel.give_back(data, lent)
-        return self.go_on(hangup, full)
-
-    def read_buffer(self, hangup: bool) -> int:
-        channel = self.channel
-        updated = self.data_received  # of the same protocol, should get_buffer() set another one
-        try:
-            buf = self.get_buffer(-1)
-        except BaseException as exc:
-            return self.fatal(exc, "Fatal error: protocol.get_buffer() call failed.")
-        try:
-            n = channel.recv_into(buf)
-        except BaseException as exc:
-            return self.fatal(exc, "Fatal read error on socket transport")
-        if n == -1:
-            return self.go_on(False, False)
-        full = channel.full
-        if n == 0:
-            return self.reached_end()
-        if n == channels.NO_ROOM:
-            empty = RuntimeError("get_buffer() returned an empty buffer")
-            return self.fatal(empty, "Fatal error: protocol.get_buffer() call failed.")
-        try:
-            updated(n)
-        except BaseException as exc:
-            return self.fatal(exc, "Fatal error: protocol.buffer_updated() call failed.")
-        return self.go_on(hangup, full)
-
-    def go_on(self, hangup: bool, full: bool) -> int:
-        """There is more to read; or the socket would block, and the poller tells of it next."""
-        if hangup or full:
-            return self.again(ev.READ | ev.HANGUP if hangup else ev.READ)
-        poller = self.scheduler._poller
-        return poller.drained(self, ev.READ)
-
-    def reached_end(self) -> int:
-        """The peer ended its side."""
-        try:
-            keep_open = bool(self._protocol.eof_received())
-        except BaseException as exc:
-            return self.fatal(exc, "Fatal error: protocol.eof_received() call failed.")
+            return self.fatal(exc, sink.blame(doing))
+        if more:
+            return self.again(ev.READ | hangup)
+        if n != 0:  # the socket would block, and the poller tells of it next
+            poller = self.scheduler._poller
+            return poller.drained(self, ev.READ)
         if keep_open:
-            # reading is over, writing goes on
-            self.at_end = True
+            self.at_end = True  # reading is over, writing goes on
         else:
             self.close()
         return 0

@@ -1,0 +1,120 @@
+"""Where received bytes go: to a Protocol, or a BufferedProtocol. What else takes a transport's bytes derives from Sink.
+
+A transport calls room(), reads at once, and then calls arrived() or, if the peer has ended its side, ended(). None of
+them is a call of Python's if what is behind the sink is compiled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import cython
+
+from hasten.kernel.workshop import Workshop
+
+_BufferedProtocol = asyncio.BufferedProtocol
+
+if not cython.compiled:
+    ROOM, READ, ARRIVED, ENDED = range(4)
+
+
+@cython.cclass
+class Sink:
+    """Takes what a transport reads. What its methods raise ends the connection."""
+
+    def room(self, workshop: Workshop) -> int:
+        """Makes room in the loop's workshop, by make_room() or borrow_room(), which comes last: nothing may run between
+        it and the read."""
+        raise NotImplementedError
+
+    def arrived(self, workshop: Workshop, n: int) -> int:
+        """`n` bytes are there, at least one. What make_room() made is to be taken first, by take_bytes()."""
+        raise NotImplementedError
+
+    def ended(self) -> bool:
+        """The peer ended its side. True: our side stays open."""
+        raise NotImplementedError
+
+    def blame(self, doing: int) -> str:
+        """For the loop's exception handler: what has failed. `doing`: ROOM, READ, ARRIVED or ENDED."""
+        return "Fatal read error on socket transport"
+
+
+NOWHERE = Sink()
+
+
+@cython.cclass
+class ProtocolSink(Sink):
+    """Gives bytes to data_received()."""
+
+    protocol: Any
+    data_received: Any
+    latest: int
+    if not cython.compiled:
+        latest = 0
+
+    def __init__(self, protocol: Any) -> None:
+        self.protocol = protocol
+        # a protocol without it may still write, as in asyncio: the error comes with the first data
+        self.data_received = getattr(protocol, "data_received", None)
+
+    def room(self, workshop: Workshop) -> int:
+        return workshop.make_room(self.latest)
+
+    def arrived(self, workshop: Workshop, n: int) -> int:
+        data = workshop.take_bytes(n)
+        lent = workshop.lent
+        self.latest = n
+        self.data_received(data)
+        return workshop.give_back(data, lent) if lent else 0
+
+    def ended(self) -> bool:
+        return bool(self.protocol.eof_received())
+
+    def blame(self, doing: int) -> str:
+        if doing == ARRIVED:
+            return "Fatal error: protocol.data_received() call failed."
+        if doing == ENDED:
+            return "Fatal error: protocol.eof_received() call failed."
+        return "Fatal read error on socket transport"
+
+
+@cython.cclass
+class BufferedSink(Sink):
+    """Has bytes received into what get_buffer() gives."""
+
+    protocol: Any
+    get_buffer: Any
+    buffer_updated: Any
+
+    def __init__(self, protocol: Any) -> None:
+        self.protocol = protocol
+        self.get_buffer = protocol.get_buffer
+        self.buffer_updated = protocol.buffer_updated
+
+    def room(self, workshop: Workshop) -> int:
+        if not workshop.borrow_room(self.get_buffer(-1)):
+            raise RuntimeError("get_buffer() returned an empty buffer")
+        return 0
+
+    def arrived(self, workshop: Workshop, n: int) -> int:
+        self.buffer_updated(n)
+        return 0
+
+    def ended(self) -> bool:
+        return bool(self.protocol.eof_received())
+
+    def blame(self, doing: int) -> str:
+        if doing == ROOM:
+            return "Fatal error: protocol.get_buffer() call failed."
+        if doing == ARRIVED:
+            return "Fatal error: protocol.buffer_updated() call failed."
+        if doing == ENDED:
+            return "Fatal error: protocol.eof_received() call failed."
+        return "Fatal read error on socket transport"
+
+
+def sink_of(protocol: Any) -> Sink:
+    """The sink of a protocol. Raises what its attributes raise."""
+    return BufferedSink(protocol) if isinstance(protocol, _BufferedProtocol) else ProtocolSink(protocol)
