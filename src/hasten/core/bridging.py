@@ -8,6 +8,8 @@ import time
 from functools import partial
 from typing import Any, TypeVar
 
+from hasten.core import outcomes
+
 _T = TypeVar("_T")
 _Concurrent = concurrent.futures.Future
 _TRIES = 200  # to tell a loop of what a thread has done, while there is no memory
@@ -68,14 +70,13 @@ def _copy(source: Any, wrapper: Any) -> None:
     cancelled = source.cancelled()
     exc = None if cancelled else source.exception()
     result = source.result() if not cancelled and exc is None else None
-    if wrapper.done():  # looked at last: all of the above may be anybody's code
-        return
-    if cancelled:
+    # all of the above may be anybody's code, and have completed it
+    if exc is not None:
+        outcomes.fail_unless_done(wrapper, _translated(exc))
+    elif not cancelled:
+        outcomes.set_unless_done(wrapper, result)
+    elif not wrapper.done():
         wrapper.cancel()
-    elif exc is None:
-        wrapper.set_result(result)
-    else:
-        wrapper.set_exception(_translated(exc))
 
 
 def _translated(exc: BaseException) -> BaseException:

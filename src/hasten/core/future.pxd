@@ -30,7 +30,8 @@ cdef class Future:
     cdef bint do_cancel(self, object msg) except -1
     cdef object make_cancelled(self)
     cdef object failure(self)
-    cdef int finish(self, object result) except -1
+    cdef bint finish(self, object result) except -1
+    cdef bint fail(self, object exception) except -1
     cdef inline bint guarded(self) noexcept:
         # the loop has to be asked before anybody is woken: not ours, in debug mode, or closed
         return self.queue is None or self.queue.guarded
@@ -60,6 +61,3 @@ cdef int keep_iter(FutureIter ended) except -1
 
 @cython.locals(f=Future)
 cdef Future new_future(object loop, Ready queue)
-
-@cython.locals(f=Future)
-cdef int set_unless_done(object fut, object result) except -1

@@ -193,34 +193,42 @@ class Future:
 
     def set_result(self, result: Any, /) -> None:
         """Marks it done with a result; raises InvalidStateError if it is done already."""
-        self.finish(result)
+        if not self.finish(result):
+            raise waiters.done_already(self)
 
-    def finish(self, result: Any) -> int:
+    def finish(self, result: Any) -> bool:
+        """set_result() if it is not done; was it?"""
         if self.status == state.PENDING and self.guarded():
             self.check_use()
         if self.status != state.PENDING:
-            raise waiters.done_already(self)
+            return False
         self.outcome = result
         self.status = state.FINISHED
         self.schedule()
-        return 0
+        return True
 
     def set_exception(self, exception: Any, /) -> None:
         """Marks it done with an exception (an instance or a class); InvalidStateError if it is done already."""
-        if self.status != state.PENDING:
+        if not self.fail(exception):
             raise waiters.done_already(self)
+
+    def fail(self, exception: Any) -> bool:
+        """set_exception() if it is not done; was it?"""
+        if self.status != state.PENDING:
+            return False
         # what can run anybody's code comes first: a class's __init__() may be what completes this future
         exception = waiters.as_exception(exception)
         tb = step.traceback_of(exception)
         if self.guarded():
             self.check_use()
         if self.status != state.PENDING:
-            raise waiters.done_already(self)
+            return False
         self.error = exception
         self.error_tb = tb
         self.status = state.FINISHED
         self.log_tb = True
         self.schedule()
+        return True
 
     def cancel(self, msg: Any = None) -> bool:
         """Cancels it and schedules its callbacks; False if it is done already."""
@@ -503,17 +511,6 @@ def new_future(loop: Any, queue: Ready) -> Future:
     f._loop = loop
     f.queue = queue
     return f
-
-
-def set_unless_done(fut: Any, result: Any) -> int:
-    """Sets a result if nobody was faster, and if anybody can go on: for timers."""
-    if type(fut) is Future:
-        f = cython.cast(Future, fut)
-        if f.status == state.PENDING and not (f.guarded() and f.abandoned()):
-            f.finish(result)
-    elif not fut.done():
-        fut.set_result(result)
-    return 0
 
 
 functions.publish(Future, "(*, loop=None)")

@@ -43,5 +43,3 @@ cdef int sweep(Timers timers) except -1
 cdef double seconds(object value, str method, str what) except? -2.0
 
 cdef int disarm(TimerHandle timer) except -1
-
-cdef bint ends_loop(object exc) noexcept

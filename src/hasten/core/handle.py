@@ -134,7 +134,7 @@ class Handle:
             self.failed(exc)
 
     def failed(self, exc: BaseException) -> int:
-        if ends_loop(exc):
+        if step.ends_loop(exc):
             raise exc
         report.callback_failed(self, exc)
         return 0
@@ -237,11 +237,6 @@ class TimerHandle(Handle):
             and self._args == other._args
             and self._cancelled == other._cancelled
         )
-
-
-def ends_loop(exc: BaseException) -> bool:
-    """Is it one of the two that leave run_forever()? By its type alone: `__class__` may be anything."""
-    return step.is_instance(exc, KeyboardInterrupt) or step.is_instance(exc, SystemExit)
 
 
 def prepare(loop: Any, callback: Callable[..., Any], context: Context | None) -> Handle:

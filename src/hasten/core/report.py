@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hasten.core import describe
+from hasten.kernel import step
 
 logger = logging.getLogger("asyncio")
 
@@ -26,19 +27,14 @@ _flags: Any = type.__dict__["__flags__"].__get__
 _namespace: Any = type.__dict__["__dict__"].__get__
 
 
-def ends_loop(exc: BaseException) -> bool:
-    """Is it one of the two that leave run_forever()? By its type alone: `__class__` may be anything."""
-    return issubclass(type(exc), (SystemExit, KeyboardInterrupt))
-
-
 def graver(first: BaseException | None, second: BaseException) -> BaseException:
     """Of several exceptions, the one to raise: the first, unless only the second ends the loop."""
-    return second if first is None or (ends_loop(second) and not ends_loop(first)) else first
+    return second if first is None or (step.ends_loop(second) and not step.ends_loop(first)) else first
 
 
 def escaped(loop: Any, exc: BaseException, message: str, **more: Any) -> None:
     """What came out of something that the loop runs: is told, or raised if it ends the loop."""
-    if ends_loop(exc):
+    if step.ends_loop(exc):
         raise exc
     tell(loop, {"message": message, "exception": exc, **more})
 

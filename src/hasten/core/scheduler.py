@@ -358,7 +358,7 @@ class Scheduler:
                         return 0
             except BaseException as exc:
                 # Each kind of entry sees to its own. If one does not, the rest of the batch runs in the next tick.
-                if not self.in_batch or step.is_instance(exc, SystemExit) or step.is_instance(exc, KeyboardInterrupt):
+                if not self.in_batch or step.ends_loop(exc):
                     raise
                 report.tell(self, {"message": "Exception in the event loop", "exception": exc})
             if once or self._stopping:

@@ -1,5 +1,4 @@
 cimport cython
-cimport hasten.core.handle as handle
 cimport hasten.core.ready as ready
 cimport hasten.core.state as state
 cimport hasten.core.waiters as waiters

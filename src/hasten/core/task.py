@@ -12,7 +12,7 @@ from typing import Any
 
 import cython
 
-from hasten.core import describe, handle, ready, registry, report, state, waiters
+from hasten.core import describe, ready, registry, report, state, waiters
 from hasten.core.future import Future
 from hasten.core.ready import Ready
 from hasten.core.roster import Roster
@@ -384,7 +384,7 @@ class Task(Future):
         try:
             error = self.park_on(y)
         except BaseException as exc:  # its methods may be anybody's code
-            if handle.ends_loop(exc):
+            if step.ends_loop(exc):
                 raise
             error = exc
         return 0 if error is None else self.step_again(error)
@@ -445,7 +445,7 @@ class Task(Future):
             error = waiters.not_stopping(exc, "coroutine raised StopIteration")
         tb = step.traceback_of(exc)
         if self.status != state.PENDING:
-            if not cancelled and not handle.ends_loop(exc):
+            if not cancelled and not step.ends_loop(exc):
                 self.stepped_too_late()
         else:
             self.error = error
@@ -457,7 +457,7 @@ class Task(Future):
                 self.status = state.FINISHED
                 self.log_tb = True
             self.schedule_guarded()
-        if handle.ends_loop(exc):
+        if step.ends_loop(exc):
             raise exc
         return 0
 

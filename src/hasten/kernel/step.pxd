@@ -37,6 +37,8 @@ cdef extern from "hasten.h":
     int set_context "hasten_set_context"(object exc, object context) except -1
     int set_cause "hasten_set_cause"(object exc, object cause) except -1
 
+cpdef bint ends_loop(object exc) noexcept
+
 cdef enum Kind:
     RAISED = -1
     RETURNED = 0

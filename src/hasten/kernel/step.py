@@ -323,6 +323,11 @@ def set_cause(exc: BaseException, cause: BaseException | None) -> int:
     return 0
 
 
+def ends_loop(exc: BaseException) -> bool:
+    """Is it one of the two that leave run_forever()? By its type alone: `__class__` may be anything."""
+    return is_instance(exc, KeyboardInterrupt) or is_instance(exc, SystemExit)
+
+
 def is_coroutine(obj: object) -> bool:
     """asyncio.iscoroutine(), first the quick way."""
     return asyncio.iscoroutine(obj)

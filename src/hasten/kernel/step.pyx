@@ -267,6 +267,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+cpdef bint ends_loop(object exc) noexcept:
+    """Is it one of the two that leave run_forever()? By its type alone: `__class__` may be anything."""
+    return is_instance(exc, KeyboardInterrupt) or is_instance(exc, SystemExit)
+
+
 def is_coroutine(obj):
     """asyncio.iscoroutine(), first the quick way."""
     return is_native_coroutine(obj) or asyncio.iscoroutine(obj)

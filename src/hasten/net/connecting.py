@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hasten.core import outcomes
 from hasten.kernel.socket_channel import hold
 from hasten.net import dns, sockets, stream, tls
 
@@ -403,8 +404,8 @@ class _Race:
         self._signal()
 
     def _signal(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+        if self._wake is not None:
+            outcomes.set_unless_done(self._wake)
 
 
 async def _connect_one(

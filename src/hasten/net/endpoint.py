@@ -325,7 +325,7 @@ class Endpoint(Watch):
         return 0
 
     def let_pass(self, exc: BaseException) -> int:
-        if step.is_instance(exc, KeyboardInterrupt) or step.is_instance(exc, SystemExit):
+        if step.ends_loop(exc):
             raise exc
         return 0
 

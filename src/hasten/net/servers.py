@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hasten.core import outcomes
 from hasten.net import dns, server_sockets, sockets, tls
 from hasten.net.listening import Listener
 from hasten.primitives.gathering import gather
@@ -212,8 +213,7 @@ class Server(asyncio.AbstractServer):
             return
         waiters, self._waiters = self._waiters, None
         for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+            outcomes.set_unless_done(waiter)
 
 
 async def create_server(

@@ -12,6 +12,7 @@ import errno
 import socket
 from typing import TYPE_CHECKING, Any
 
+from hasten.core import outcomes
 from hasten.net import dns
 
 try:
@@ -206,7 +207,7 @@ async def _wait(loop: NetLoop, sock: socket.socket, writing: bool = False) -> No
     handle = None
     entry = waits[fd] = (sock, ready)
     try:
-        handle = add(fd, _wake, ready)
+        handle = add(fd, outcomes.set_unless_done, ready)
         await ready
     finally:
         # Whoever came after a cancelled wait has replaced both the entry and the handle: theirs stay.
@@ -233,15 +234,10 @@ def _make_way(
     ready.set_exception(OSError(errno.EBADF, f"Socket with file descriptor {fd} was closed while a task waited on it"))
 
 
-def _wake(ready: Any) -> None:
-    if not ready.done():
-        ready.set_result(None)
-
-
 async def _pause(loop: NetLoop, delay: float) -> None:
     """Sleep for *delay* seconds."""
     over = loop.create_future()
-    timer = loop.call_later(delay, _wake, over)
+    timer = loop.call_later(delay, outcomes.set_unless_done, over)
     try:
         await over
     finally:

@@ -1,4 +1,5 @@
 cimport cython
+cimport hasten.core.outcomes as outcomes
 cimport hasten.kernel.buffers as buffers
 cimport hasten.kernel.socket_channel as socket_channel
 cimport hasten.net.sink as sinks

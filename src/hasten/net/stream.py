@@ -16,6 +16,7 @@ from typing import Any
 
 import cython
 
+from hasten.core import outcomes
 from hasten.kernel import buffers, socket_channel
 from hasten.kernel.channel import Channel
 from hasten.net import sink as sinks
@@ -123,10 +124,10 @@ class SocketTransport(Endpoint):
             if self.waiting():
                 self.want_write()
             if waited_for:
-                waiter.set_result(None)
+                outcomes.set_unless_done(waiter)
         elif waited_for:
             self._force_close(error)
-            waiter.set_exception(error)
+            outcomes.fail_unless_done(waiter, error)
         else:
             self.fatal(error, "Fatal error on transport")
         return 0

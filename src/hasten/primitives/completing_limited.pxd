@@ -2,7 +2,7 @@ cimport cython
 cimport hasten.primitives.completing_queue as completing_queue
 cimport hasten.primitives.many_futures as many_futures
 cimport hasten.primitives.spawning as spawning
-cimport hasten.core.future as futures
+cimport hasten.core.outcomes as outcomes
 cimport hasten.core.native as native
 cimport hasten.kernel.deques as deques
 from hasten.primitives.completing_queue cimport Arrivals

@@ -13,8 +13,7 @@ from typing import Any
 
 import cython
 
-from hasten.core import future as futures
-from hasten.core import native
+from hasten.core import native, outcomes
 from hasten.core.future import Future
 from hasten.kernel import deques
 from hasten.primitives import completing_queue, coroutines, many_futures, spawning
@@ -180,7 +179,7 @@ class Bounded(Arrivals):
         self.waiters = None
         if line is not None:
             for fut in line:
-                futures.set_unless_done(fut, None)
+                outcomes.set_unless_done(fut)
         return 0
 
     # ---- the consumer's side ------------------------------------------------------------------------
@@ -242,7 +241,7 @@ class Bounded(Arrivals):
         wanted = self.wanted
         if wanted is not None and self.has_room():
             self.wanted = None
-            futures.set_unless_done(wanted, None)
+            outcomes.set_unless_done(wanted)
         return item
 
     # ---- calling off --------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 cimport cython
 cimport hasten.primitives.many_futures as many_futures
 cimport hasten.primitives.spawning as spawning
-cimport hasten.core.future as futures
 cimport hasten.kernel.deques as deques
 from hasten.primitives.many_futures cimport Collector
+cimport hasten.core.outcomes as outcomes
 from hasten.core.future cimport Future
 
 cdef enum:

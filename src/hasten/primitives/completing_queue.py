@@ -8,7 +8,7 @@ from typing import Any
 
 import cython
 
-from hasten.core import future as futures
+from hasten.core import outcomes
 from hasten.core.future import Future
 from hasten.kernel import deques
 from hasten.primitives import many_futures, spawning
@@ -80,9 +80,7 @@ class Arrivals(Collector):
         waiters = self.waiters
         if waiters is not None:
             while deques.size(waiters) != 0:
-                fut = deques.shift(waiters)
-                if many_futures.pending(fut):
-                    futures.set_unless_done(fut, None)
+                if outcomes.set_unless_done(deques.shift(waiters)):
                     break
         return 0
 
@@ -113,7 +111,7 @@ class Arrivals(Collector):
         error: BaseException | None = None
         for child in children or ():
             try:
-                if many_futures.pending(child):
+                if outcomes.pending(child):
                     self.release(child)
                     many_futures.hide_edge(child, self.waiting)
             except BaseException as exc:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal, Protocol, TypeVar
 
+from hasten.core import outcomes
 from hasten.primitives.locks import Lock
 from hasten.primitives.loop_bound import LoopBound
 
@@ -23,9 +24,8 @@ def _wake(waiters: deque[asyncio.Future[bool]], n: int) -> None:
     for fut in waiters:
         if n <= 0:
             break
-        if not fut.done():
+        if outcomes.set_unless_done(fut, True):
             n -= 1
-            fut.set_result(True)
 
 
 class _LockLike(Protocol):

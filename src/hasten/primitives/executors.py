@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from hasten.core import bridging
+from hasten.core import bridging, outcomes
 
 _T = TypeVar("_T")
 
@@ -92,12 +92,10 @@ class Executors:
 
     @staticmethod
     def _tell(done: Any, exc: Exception | None) -> None:
-        if done.done():
-            return
         if exc is None:
-            done.set_result(None)
+            outcomes.set_unless_done(done)
         else:
-            done.set_exception(exc)
+            outcomes.fail_unless_done(done, exc)
 
     def close(self) -> None:
         """Lets the default executor go without waiting."""

@@ -1,7 +1,7 @@
 cimport cython
 cimport hasten.primitives.many_futures as many_futures
 cimport hasten.primitives.spawning as spawning
-cimport hasten.core.handle as handle
+cimport hasten.core.outcomes as outcomes
 cimport hasten.core.state as state
 cimport hasten.kernel.deques as deques
 cimport hasten.kernel.step as step

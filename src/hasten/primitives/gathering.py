@@ -10,7 +10,7 @@ from typing import Any
 
 import cython
 
-from hasten.core import handle, state
+from hasten.core import outcomes, state
 from hasten.core.future import Future
 from hasten.kernel import deques, functions, step
 from hasten.primitives import many_futures, spawning
@@ -74,7 +74,7 @@ class GatheringFuture(Collector):
             if not child.cancelled():
                 child.exception()  # nobody else will look at it
             return 0
-        if not self.return_exceptions and not many_futures.succeeded(child):
+        if not self.return_exceptions and not outcomes.succeeded(child):
             exc = child._make_cancelled_error() if child.cancelled() else child.exception()
             if exc is not None:
                 return self.conclude(exc)
@@ -82,7 +82,7 @@ class GatheringFuture(Collector):
 
     def broken(self, exc: BaseException) -> int:
         """A child's methods have failed: whoever awaits the children is told, else the loop's exception handler."""
-        if self.status != state.PENDING or handle.ends_loop(exc):
+        if self.status != state.PENDING or step.ends_loop(exc):
             raise exc
         return self.conclude(exc)
 
@@ -98,8 +98,7 @@ class GatheringFuture(Collector):
                     self.ending_of(each)
             return self.conclude(last._make_cancelled_error())
         results = [self.ending_of(c) for c in self.children]
-        if self.status == state.PENDING:
-            self.finish(results)
+        self.finish(results)
         return 0
 
     def ending_of(self, child: Any) -> Any:
@@ -161,7 +160,7 @@ def begin(awaitables: tuple[Any, ...], return_exceptions: bool) -> Any:
                 if child is not arg:
                     many_futures.silence(child)
                 g.left += 1
-                if many_futures.pending(child):
+                if outcomes.pending(child):
                     g.collect(child)
                 else:
                     over.append(child)  # eager tasks
@@ -216,7 +215,7 @@ class LimitedGathering(GatheringFuture):
             many_futures.silence(child)
             for place in self.places.pop(awaitable):
                 self.children[place] = child
-            if many_futures.pending(child):
+            if outcomes.pending(child):
                 self.running[id(child)] = child
                 self.collect(child)
             else:
@@ -283,7 +282,7 @@ def begin_limited(awaitables: tuple[Any, ...], return_exceptions: bool, limit: i
             child = spawning.adopt(awaitable, g._loop)
             for place in g.places.pop(awaitable):
                 g.children[place] = child
-            if many_futures.pending(child):
+            if outcomes.pending(child):
                 g.collect(child)
             else:
                 over.append(child)

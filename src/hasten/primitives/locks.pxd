@@ -1,5 +1,6 @@
 cimport cython
 cimport hasten.core.native as native
+cimport hasten.core.outcomes as outcomes
 cimport hasten.core.state as state
 cimport hasten.kernel.deques as deques
 cimport hasten.kernel.step as step
@@ -8,8 +9,6 @@ from hasten.core.future cimport Future
 from hasten.core.native cimport NativeCoroutine
 
 cdef bint nobody_waits(object waiters) except -1
-cdef bint is_pending(object fut) except -1
-cdef int wake(object fut) except -1
 cdef int leave(object waiters, Future fut) except -1
 
 cdef class Lock(LoopBound):

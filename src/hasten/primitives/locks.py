@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import cython
 
-from hasten.core import native, state
+from hasten.core import native, outcomes, state
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
 from hasten.kernel import deques, functions, step
@@ -40,21 +40,6 @@ def nobody_waits(waiters: Any) -> bool:
         if not fut.cancelled():
             return False
     return True
-
-
-def is_pending(fut: Any) -> bool:
-    """Is it not awake yet?"""
-    if type(fut) is Future:
-        return cython.cast(Future, fut).status == state.PENDING
-    return not fut.done()
-
-
-def wake(fut: Any) -> int:
-    if type(fut) is Future:
-        cython.cast(Future, fut).finish(True)
-    else:
-        fut.set_result(True)
-    return 0
 
 
 def leave(waiters: Any, fut: Future[Any]) -> int:
@@ -127,9 +112,7 @@ class Lock(LoopBound):
         # lock on when it runs): in both cases nobody else may be woken.
         waiters = self._waiters
         if waiters is not None and deques.size(waiters) != 0:
-            fut = waiters[0]
-            if is_pending(fut):
-                wake(fut)
+            outcomes.set_unless_done(waiters[0], True)
         return 0
 
     def __aenter__(self) -> Coroutine[Any, Any, None]:
@@ -225,8 +208,7 @@ class Event(LoopBound):
             self._value = True
             try:
                 for fut in list(self._waiters):
-                    if is_pending(fut):
-                        wake(fut)
+                    outcomes.set_unless_done(fut, True)
             except BaseException:  # refused: then it was not set
                 self._value = False
                 raise
@@ -342,8 +324,7 @@ class Semaphore(LoopBound):
         """Gives the caller's place to the first that has none yet. False if nobody needs one."""
         if self._waiters is not None:
             for fut in self._waiters:
-                if is_pending(fut):
-                    wake(fut)  # may be refused: then the caller keeps it
+                if outcomes.set_unless_done(fut, True):  # may be refused: then the caller keeps it
                     return True
         return False
 

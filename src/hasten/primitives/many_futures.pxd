@@ -9,9 +9,6 @@ cdef class Collector(Future):
     cdef int conclude(self, object exc) except -1
     cdef int shown_for(self, object waiter) except -1
 
-@cython.locals(f=Future)
-cdef bint succeeded(object child) except -1
 cdef int silence(object child) except -1
-cdef bint pending(object child) except -1
 cdef Py_ssize_t check_limit(object limit) except -1
 cdef bint all_different(object items) except -1

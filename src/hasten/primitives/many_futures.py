@@ -34,13 +34,12 @@ class Collector(Future):  # type: ignore[type-arg]
 
     def conclude(self, exc: Any) -> int:
         """Ends it with what a child's methods gave or raised, unless these have completed it."""
-        if self.status == state.PENDING:
-            try:
-                self.set_exception(exc)
-            except Exception as refused:
-                if self.status != state.PENDING:
-                    raise
-                self.set_exception(refused)
+        try:
+            self.fail(exc)
+        except Exception as refused:
+            if self.status != state.PENDING:
+                raise
+            self.fail(refused)
         return 0
 
     def shown_for(self, waiter: Any) -> int:
@@ -72,21 +71,6 @@ def silence(child: Any) -> int:
     else:
         child._log_destroy_pending = False
     return 0
-
-
-def pending(child: Any) -> bool:
-    """Is it not done yet?"""
-    if isinstance(child, Future):
-        return cython.cast(Future, child).status == state.PENDING
-    return not child.done()
-
-
-def succeeded(child: Any) -> bool:
-    """Is it done, with a result? False also of what is no future of ours."""
-    if isinstance(child, Future):
-        f = cython.cast(Future, child)
-        return f.status == state.FINISHED and f.error is None
-    return False
 
 
 def show_edge(fut: Any, waiter: Any) -> None:

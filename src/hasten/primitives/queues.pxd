@@ -1,9 +1,9 @@
 cimport cython
 cimport hasten.core.native as native
+cimport hasten.core.outcomes as outcomes
 cimport hasten.core.state as state
 cimport hasten.kernel.deques as deques
 cimport hasten.kernel.step as step
-cimport hasten.primitives.locks as locks
 from hasten.primitives.loop_bound cimport LoopBound
 from hasten.primitives.locks cimport Event
 from hasten.core.future cimport Future

@@ -20,11 +20,10 @@ from typing import Any
 
 import cython
 
-from hasten.core import native, state
+from hasten.core import native, outcomes, state
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
 from hasten.kernel import deques, functions, step
-from hasten.primitives import locks
 from hasten.primitives.coroutines import wait_until_set
 from hasten.primitives.locks import Event
 from hasten.primitives.loop_bound import LoopBound
@@ -272,12 +271,7 @@ class Queue(LoopBound):
     def wake_first(self, waiters: Any) -> int:
         """Wakes the first that still waits."""
         while deques.size(waiters) != 0:
-            waiter = deques.shift(waiters)
-            if locks.is_pending(waiter):
-                if type(waiter) is Future:
-                    cython.cast(Future, waiter).finish(None)
-                else:
-                    waiter.set_result(None)
+            if outcomes.set_unless_done(deques.shift(waiters)):
                 break
         return 0
 

@@ -1,6 +1,6 @@
 cimport cython
 cimport hasten.primitives.many_futures as many_futures
-cimport hasten.core.handle as handle
+cimport hasten.core.outcomes as outcomes
 cimport hasten.core.state as state
 from hasten.primitives.many_futures cimport Collector
 from hasten.core.future cimport Future

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import cython
 
-from hasten.core import handle, state
+from hasten.core import outcomes, state
 from hasten.core.future import Future
 from hasten.kernel import functions, step
 from hasten.primitives import many_futures, spawning
@@ -31,11 +31,11 @@ class Shield(Collector):
             return 0
         result = None
         try:
-            exc = None if many_futures.succeeded(child) or child.cancelled() else child.exception()
+            exc = None if outcomes.succeeded(child) or child.cancelled() else child.exception()
             if exc is None and not child.cancelled():
                 result = child.result()
         except BaseException as raised:  # its methods are anybody's: who awaits it is told
-            if handle.ends_loop(raised):
+            if step.ends_loop(raised):
                 raise
             exc = raised
         if self.status != state.PENDING:
@@ -57,7 +57,7 @@ class Shield(Collector):
     def part(self) -> int:
         inner = self.inner
         self.inner = None
-        if many_futures.pending(inner):
+        if outcomes.pending(inner):
             self.release(inner)
         return 0
 
@@ -70,7 +70,7 @@ def shield(arg: Awaitable[_T]) -> asyncio.Future[_T]:
     Keep a reference to what is shielded where it must be awaited later.
     """
     inner: Any = spawning.ensure_future(arg)
-    if not many_futures.pending(inner):
+    if not outcomes.pending(inner):
         return inner  # type: ignore[no-any-return]
     outer = cython.cast(Shield, Shield.__new__(Shield))
     Future.__init__(outer, loop=inner.get_loop())

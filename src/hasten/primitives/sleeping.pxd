@@ -1,6 +1,7 @@
 cimport cython
 cimport hasten.core.future as futures
 cimport hasten.core.handle as handle
+cimport hasten.core.outcomes as outcomes
 cimport hasten.core.state as state
 cimport hasten.kernel.step as step
 from hasten.core.future cimport Future

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import cython
 
 from hasten.core import future as futures
-from hasten.core import handle, state
+from hasten.core import handle, outcomes, state
 from hasten.core.future import Future
 from hasten.core.handle import TimerHandle
 from hasten.core.scheduler import Scheduler
@@ -95,7 +95,8 @@ class Sleep(Awaitable):
         if loop.debug or loop.odd_clock():
             return self.start_elsewhere(seconds)
         self.future = futures.new_future(loop, loop._ready)
-        self.timer = handle.post_at(loop, loop._timers, step.monotonic() + seconds, _wake, (self.future, None), None)
+        when = step.monotonic() + seconds
+        self.timer = handle.post_at(loop, loop._timers, when, outcomes.wake, (self.future,), None)
         return self.suspend()
 
     def start_elsewhere(self, seconds: float) -> int:
@@ -103,7 +104,7 @@ class Sleep(Awaitable):
         try:
             loop = asyncio.get_running_loop()
             self.future = Future(loop=loop)
-            self.foreign_timer = loop.call_later(seconds, _wake, self.future, None)
+            self.foreign_timer = loop.call_later(seconds, outcomes.wake, self.future)
         except Exception as exc:
             return self.fail(exc)
         return self.suspend()
@@ -222,10 +223,6 @@ def keep(ended: Sleep) -> int:
     ended.result = None
     _spare = ended
     return 0
-
-
-def _wake(fut: Any, result: Any) -> None:
-    futures.set_unless_done(fut, result)
 
 
 if TYPE_CHECKING:

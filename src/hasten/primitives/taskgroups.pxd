@@ -1,9 +1,7 @@
 cimport cython
-cimport hasten.primitives.many_futures as many_futures
 cimport hasten.primitives.spawning as spawning
-cimport hasten.core.future as futures
-cimport hasten.core.handle as handle
 cimport hasten.core.native as native
+cimport hasten.core.outcomes as outcomes
 cimport hasten.core.state as state
 cimport hasten.kernel.step as step
 from cpython.object cimport PyObject
@@ -79,4 +77,3 @@ cdef class GroupExit(NativeCoroutine):
 
 @cython.locals(turn=cython.bint)
 cdef int chain(object raised, object handled) except -1
-cdef bint is_fatal(object exc) noexcept

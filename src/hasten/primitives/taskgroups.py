@@ -20,13 +20,12 @@ from typing import Any, TypeVar
 
 import cython
 
-from hasten.core import future as futures
-from hasten.core import handle, native
+from hasten.core import native, outcomes
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
 from hasten.core.scheduler import Scheduler
 from hasten.kernel import functions, step
-from hasten.primitives import many_futures, spawning
+from hasten.primitives import spawning
 from hasten.primitives.awaited_by import forget_child, record_child
 from hasten.primitives.many_futures import Collector
 
@@ -257,8 +256,8 @@ class TaskGroup:
         self.children.discard(task)
         waiting = self._on_completed_fut
         if waiting is not None and self.children.count() == 0:
-            futures.set_unless_done(waiting, True)
-        if many_futures.succeeded(task):
+            outcomes.set_unless_done(waiting, True)
+        if outcomes.succeeded(task):
             return 0
         parent = self._parent_task
         try:
@@ -266,7 +265,7 @@ class TaskGroup:
                 forget_child(task, parent)
             exc = None if task.cancelled() else task.exception()
         except BaseException as raised:  # its methods are anybody's: the block is told
-            if handle.ends_loop(raised):
+            if step.ends_loop(raised):
                 raise
             exc = raised
         return 0 if exc is None else self.child_failed(task, exc)
@@ -274,7 +273,7 @@ class TaskGroup:
     def child_failed(self, task: Any, exc: BaseException) -> int:
         if self._errors is not None:
             self._errors.append(exc)
-            if self._base_error is None and is_fatal(exc):
+            if self._base_error is None and step.ends_loop(exc):
                 self._base_error = exc
         parent = self._parent_task
         if parent is None or parent.done():
@@ -388,7 +387,7 @@ class GroupExit(NativeCoroutine):
         group, exc = self.group, self.exc
         group._exiting = True
         if exc is not None:
-            if group._base_error is None and is_fatal(exc):
+            if group._base_error is None and step.ends_loop(exc):
                 group._base_error = exc
             if step.is_instance(exc, CancelledError):
                 self.outside = exc
@@ -467,11 +466,6 @@ def chain(raised: BaseException, handled: BaseException | None) -> int:
         turn = not turn
     step.set_context(raised, handled)
     return 0
-
-
-def is_fatal(exc: BaseException) -> bool:
-    """Such exceptions leave the block as they are, whatever else has happened."""
-    return step.is_instance(exc, SystemExit) or step.is_instance(exc, KeyboardInterrupt)
 
 
 for _cls in (GroupEntry, GroupExit):

@@ -2,9 +2,8 @@ cimport cython
 cimport hasten.primitives.many_futures as many_futures
 cimport hasten.primitives.nested as nested
 cimport hasten.primitives.timeouts as timeouts
-cimport hasten.core.future as futures
-cimport hasten.core.handle as handle
 cimport hasten.core.native as native
+cimport hasten.core.outcomes as outcomes
 cimport hasten.core.state as state
 cimport hasten.kernel.step as step
 from hasten.primitives.many_futures cimport Collector

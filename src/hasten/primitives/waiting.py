@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 import cython
 
-from hasten.core import future as futures
-from hasten.core import handle, native, state
+from hasten.core import native, outcomes, state
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
 from hasten.kernel import functions, step
@@ -26,10 +25,6 @@ FIRST, FAILED, ALL = 0, 1, 2
 
 if not cython.compiled:
     FIRST_DONE, FIRST_FAILED, ALL_DONE = 0, 1, 2
-
-
-def _release(fut: Any) -> None:
-    futures.set_unless_done(fut, None)
 
 
 def mode_of(return_when: object) -> int:
@@ -64,11 +59,11 @@ class Countdown(Collector):
     def child_done(self, child: Any) -> int:
         self.left -= 1
         enough = self.left <= 0 or self.mode == FIRST_DONE
-        if self.mode == FIRST_FAILED and not enough and not many_futures.succeeded(child):
+        if self.mode == FIRST_FAILED and not enough and not outcomes.succeeded(child):
             try:
                 enough = not child.cancelled() and child.exception() is not None
             except BaseException as exc:  # its methods are anybody's: who waits is told
-                if handle.ends_loop(exc):
+                if step.ends_loop(exc):
                     raise
                 self.error = exc
                 enough = True
@@ -86,7 +81,7 @@ class Countdown(Collector):
         timer, target = self.timer, self.target
         self.timer = None
         if target is not None:
-            futures.set_unless_done(target, None)
+            outcomes.set_unless_done(target)
         if timer is not None:
             timer.cancel()
         return 0
@@ -155,7 +150,7 @@ class Wait(NativeCoroutine):
         c.shown_for(self.waiter)
         self.countdown = c
         if self.timeout is not None:
-            c.timer = loop.call_later(self.timeout, _release, c.target)
+            c.timer = loop.call_later(self.timeout, outcomes.wake, c.target)
         self.hook(c, loop)
         return self.suspend(c.target)
 
