@@ -1,4 +1,4 @@
-"""What every test gets: a fresh loop, a check that nothing leaks, and an end to hangs."""
+"""What every test gets: worlds to run in (worlds.py), a check that nothing leaks, and an end to hangs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,21 @@ from typing import TextIO
 import pytest
 
 import hasten
+
+from .worlds import collect, either_loop, kit, loop, pytest_generate_tests, reports, run, settle, tick, world
+
+__all__ = [
+    "collect",
+    "either_loop",
+    "kit",
+    "loop",
+    "pytest_generate_tests",
+    "reports",
+    "run",
+    "settle",
+    "tick",
+    "world",
+]
 
 # A thread that was told to end gets this long (seconds) to do so before it counts as leaked.
 PATIENCE = 10.0
@@ -45,7 +60,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # a shell's background job inherits that, and so would each program that a test interrupts
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line("markers", "leaks(reason): the test leaves threads, files or tasks behind, and says why")
     for mark, reason in OPT_IN.items():
         config.addinivalue_line("markers", f"{mark}: {reason}")
     # pytest is not capturing at this point: this is the terminal's stderr, or the worker's
@@ -68,7 +82,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     # What is there before the first test is moved out of the collector's sight: looking for pending tasks after each
-    # test then goes through the objects that tests made, and through nothing else.
+    # test then goes through the objects that tests made, and through nothing else. Not again later: what hasten keeps
+    # for the next `await` would go with the rest, and a cycle with that in it is never collected.
     gc.collect()
     gc.freeze()
 
@@ -105,12 +120,22 @@ def _open_files() -> dict[int, str]:
     return files
 
 
+def _task_classes() -> list[type]:
+    """The classes of tasks that there are now."""
+    found: list[type] = [hasten.Task, asyncio.Task]
+    for kind in found:  # which grows
+        found += type.__subclasses__(kind)
+    return found
+
+
 def _pending_tasks() -> list[asyncio.Task[object]]:
     objects = gc.get_objects()
-    # by type(), never by isinstance: __class__ of a mock or a proxy runs code
-    types = {id(kind): kind for kind in map(type, objects)}  # nor by their hashes: a metaclass may have none
-    kinds = {number for number, kind in types.items() if issubclass(kind, (hasten.Task, asyncio.Task))}
-    return [each for each in objects if id(type(each)) in kinds and not each.done()] if kinds else []
+    # By type(), never by isinstance: __class__ of a mock or a proxy runs code. Nor by hashes of classes, which need not
+    # have any. First all at once: nearly always there is no task.
+    kinds = set(map(id, _task_classes()))
+    if kinds.isdisjoint(map(id, map(type, objects))):
+        return []
+    return [each for each in objects if id(type(each)) in kinds and not each.done()]
 
 
 def _new_files(before: dict[int, str]) -> list[str]:
@@ -124,8 +149,8 @@ def _new_threads(before: set[threading.Thread]) -> list[str]:
     return [repr(thread) for thread in fresh if thread.is_alive()]
 
 
-def _new_tasks() -> list[str]:
-    return [repr(task) for task in _pending_tasks() if id(task) not in _known_tasks]
+def _new_tasks(pending: list[asyncio.Task[object]]) -> list[str]:
+    return [repr(task) for task in pending if id(task) not in _known_tasks]
 
 
 @pytest.fixture(autouse=True)
@@ -137,13 +162,16 @@ def _nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     files, threads = _open_files(), set(threading.enumerate())
     yield
     left = _new_threads(threads)
-    files_left, tasks_left = _new_files(files), _new_tasks()
+    pending = _pending_tasks()
+    files_left, tasks_left = _new_files(files), _new_tasks(pending)
     if files_left or tasks_left:
+        del pending
         gc.collect()  # only what survives a collection is a leak; a cycle with a socket in it is not
-        files_left, tasks_left = _new_files(files), _new_tasks()
+        pending = _pending_tasks()
+        files_left, tasks_left = _new_files(files), _new_tasks(pending)
     left += files_left + tasks_left
     _known_tasks.clear()
-    _known_tasks.update(id(task) for task in _pending_tasks())
+    _known_tasks.update(map(id, pending))
     if left:
         pytest.fail("left behind by the test:\n  " + "\n  ".join(left), pytrace=False)
 
@@ -159,19 +187,3 @@ def _asyncio_stays() -> Iterator[None]:
             names[name] = value
     if changed:
         pytest.fail("the test left asyncio changed:\n  " + "\n  ".join(changed), pytrace=False)
-
-
-@pytest.fixture
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """A fresh hasten loop. It is closed afterwards, and must have no pending task by then."""
-    fresh = hasten.new_event_loop()
-    try:
-        yield fresh
-        if not fresh.is_closed():
-            pending = [repr(task) for task in hasten.all_tasks(fresh) if not task.done()]
-            if pending:
-                pytest.fail("the test ended with tasks pending on its loop:\n  " + "\n  ".join(pending), pytrace=False)
-            fresh.run_until_complete(fresh.shutdown_asyncgens())
-            fresh.run_until_complete(fresh.shutdown_default_executor())
-    finally:
-        fresh.close()

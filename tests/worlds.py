@@ -1,57 +1,202 @@
-"""Each behaviour here is tried on hasten's implementation, on hasten's loop and on the stock one, and on asyncio's."""
+"""What a test runs on, said once for all folders: tasks and functions of hasten or asyncio, on a loop of either.
+
+A test that asks for one of these fixtures runs once in each of its worlds:
+
+    world        a namespace, `world.ns`, and `world.run(coro)`, which makes a loop for each run
+    kit          the same around one open loop, `kit.loop`, with the classes of futures and tasks to use on it
+    either_loop  an open loop and nothing else; `run(coro)` runs on it, and ends what hangs
+
+`loop` is for what hasten alone has. What asyncio does only since some Python says `@pytest.mark.stdlib_since(3, 13)`;
+what its tasks and futures allow only since then, on any loop, `@pytest.mark.stock_tasks_since(3, 13)`; and what it does
+on no version `@pytest.mark.ours("what asyncio does instead")`. None of them skips a test: it runs in the other worlds,
+and hasten behaves like the newest asyncio on every Python.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import sys
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 import hasten
 
-ALL = ("hasten", "hasten-on-stock-loop", "asyncio")
+LIMIT = 30.0  # seconds; only a hang takes as long
+Loop = asyncio.AbstractEventLoop
 
 
-class World:
+class World(NamedTuple):
     """An implementation and a loop to run it on."""
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.ns: ModuleType = asyncio if kind == "asyncio" else hasten
-        # a selector loop on every platform; the platform's default where subprocesses need it
-        self.loop_factory: Callable[[], asyncio.AbstractEventLoop] = (
-            hasten.new_event_loop if kind == "hasten" else asyncio.SelectorEventLoop
-        )
+    kind: str
+    ns: ModuleType
+    loop_factory: Callable[[], Loop]
 
     def run(self, coro: Coroutine[Any, Any, Any]) -> Any:
         with asyncio.Runner(loop_factory=self.loop_factory) as runner:
             return runner.run(coro)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "stdlib_since(major, minor): asyncio itself behaves so from this version on")
-    config.addinivalue_line("markers", "stock_tasks_since(major, minor): asyncio's tasks allow it from this version on")
-    config.addinivalue_line("markers", "ours(reason): asyncio itself does not behave so on any version, and why we do")
+# asyncio's selector loop on every platform, also where another one is the default
+WORLDS = {
+    world.kind: world
+    for world in (
+        World("hasten", hasten, hasten.new_event_loop),
+        World("hasten-on-stock-loop", hasten, asyncio.SelectorEventLoop),
+        World("asyncio-on-hasten-loop", asyncio, hasten.new_event_loop),
+        World("asyncio", asyncio, asyncio.SelectorEventLoop),
+    )
+}
+RUNS_IN = {
+    "world": ("hasten", "hasten-on-stock-loop", "asyncio"),
+    "kit": ("hasten", "hasten-on-stock-loop", "asyncio-on-hasten-loop", "asyncio"),
+    "either_loop": ("hasten", "asyncio"),
+}
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Parametrises `world`. What an older asyncio does not do yet is tried on ours alone, not skipped."""
-    if "world" not in metafunc.fixturenames:
-        return
+def _kinds(definition: pytest.Function, fixture: str) -> list[str]:
+    """The worlds of a fixture that the marks of a test leave."""
 
-    def too_old(marker: str) -> bool:
-        since = metafunc.definition.get_closest_marker(marker)
-        return since is not None and sys.version_info < since.args
+    def too_old(name: str) -> bool:
+        mark = definition.get_closest_marker(name)
+        return mark is not None and sys.version_info < mark.args
 
-    kinds = list(ALL)
-    if metafunc.definition.get_closest_marker("ours") or too_old("stdlib_since") or too_old("stock_tasks_since"):
-        kinds.remove("asyncio")
+    ours = definition.get_closest_marker("ours")
+    if ours is not None and not ours.args:
+        raise pytest.UsageError(f"{definition.nodeid}: @pytest.mark.ours says what asyncio does instead")
+    kinds = list(RUNS_IN[fixture])
+    if ours or too_old("stdlib_since") or too_old("stock_tasks_since"):
+        kinds = [kind for kind in kinds if WORLDS[kind].ns is hasten]
     if too_old("stock_tasks_since"):
-        kinds.remove("hasten-on-stock-loop")
-    metafunc.parametrize("world", [pytest.param(World(kind), id=kind) for kind in kinds])
+        kinds = ["hasten"]
+    return kinds
+
+
+@pytest.hookimpl(tryfirst=True)  # its names come first in the ids
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for fixture in RUNS_IN:
+        if fixture in metafunc.fixturenames:
+            kinds = _kinds(metafunc.definition, fixture)
+            metafunc.parametrize(fixture, [WORLDS[kind] for kind in kinds], ids=kinds, indirect=True)
+
+
+# ---- the worlds ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def opened(loop: Loop) -> Iterator[Loop]:
+    """Gives a loop to a test, and closes it afterwards. By then it must have no pending task."""
+    try:
+        yield loop
+        if not loop.is_closed():
+            pending = [repr(task) for task in asyncio.all_tasks(loop)]
+            if pending:
+                pytest.fail("the test ended with tasks pending on its loop:\n  " + "\n  ".join(pending), pytrace=False)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest) -> World:
+    """An implementation, to be run on a loop of its own or another's."""
+    found: World = request.param
+    return found
+
+
+class Kit:
+    """A loop, and the classes of futures and tasks to use on it."""
+
+    def __init__(self, world: World, loop: Loop) -> None:
+        self.kind = world.kind
+        self.loop = loop
+        self.ours = world.ns is hasten  # the tasks and futures are hasten's
+        self.Future: type[Any] = world.ns.Future
+        self.Task: type[Any] = world.ns.Task
+
+    def future(self) -> Any:
+        return self.Future(loop=self.loop)
+
+    def task(self, coro: Any, **kwargs: Any) -> Any:
+        return self.Task(coro, loop=self.loop, **kwargs)
+
+    def run(self, coro: Any) -> Any:
+        """Runs a coroutine in a task of the kit's kind."""
+        return self.loop.run_until_complete(self.task(coro))
+
+    def tick(self) -> None:
+        run_ready(self.loop)
+
+
+@pytest.fixture
+def kit(request: pytest.FixtureRequest) -> Iterator[Kit]:
+    """The classes of one implementation, and an open loop of its own or another's."""
+    with opened(request.param.loop_factory()) as loop:
+        yield Kit(request.param, loop)
+
+
+@pytest.fixture
+def either_loop(request: pytest.FixtureRequest) -> Iterator[Loop]:
+    """A fresh loop: hasten's or asyncio's."""
+    with opened(request.param.loop_factory()) as loop:
+        yield loop
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    """A fresh loop of hasten's."""
+    with opened(hasten.new_event_loop()) as loop:
+        yield loop
+
+
+# ---- what tests do with them ----------------------------------------------------------------------
+
+
+def _loop_of(request: pytest.FixtureRequest) -> Loop:
+    """The loop that the test has, under whatever name."""
+    if "kit" in request.fixturenames:
+        kit: Kit = request.getfixturevalue("kit")
+        return kit.loop
+    name = "either_loop" if "either_loop" in request.fixturenames else "loop"
+    found: Loop = request.getfixturevalue(name)
+    return found
+
+
+@pytest.fixture
+def run(either_loop: Loop) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """Runs a coroutine to its end on the loop."""
+
+    def run(coro: Coroutine[Any, Any, Any]) -> Any:
+        return either_loop.run_until_complete(asyncio.wait_for(coro, LIMIT))
+
+    return run
+
+
+@pytest.fixture
+def reports(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+    """What the exception handler of the test's loop is told."""
+    told: list[dict[str, Any]] = []
+    _loop_of(request).set_exception_handler(lambda loop, context: told.append(context))
+    return told
+
+
+def run_ready(loop: Loop) -> None:
+    """Runs what is ready on a loop now, and nothing that this makes ready."""
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
+@pytest.fixture
+def tick(request: pytest.FixtureRequest) -> Callable[[], None]:
+    """`tick()` runs what is ready on the test's loop now, and nothing that this makes ready."""
+    loop = _loop_of(request)
+    return lambda: run_ready(loop)
 
 
 async def _settle(rounds: int = 10) -> None:
@@ -65,21 +210,18 @@ def settle() -> Callable[..., Coroutine[Any, Any, None]]:
     return _settle
 
 
-class Hijacked:
-    """Awaits a coroutine until its first wake-up, and throws an exception into it then (None: closes it)."""
-
-    def __init__(self, coro: Coroutine[Any, Any, Any], exc: BaseException | None) -> None:
-        self.coro = coro
-        self.exc = exc
-
-    def __await__(self) -> Generator[Any, None, None]:
-        yield self.coro.send(None)
-        if self.exc is None:
-            self.coro.close()
-        else:
-            self.coro.throw(self.exc)
+async def until(condition: Callable[[], object]) -> None:
+    """Waits for what comes from elsewhere: another process, the kernel, a thread."""
+    while not condition():
+        await asyncio.sleep(0.001)
 
 
 @pytest.fixture
-def hijacked() -> type[Hijacked]:
-    return Hijacked
+def collect() -> Callable[[], None]:
+    """`collect()` collects garbage, also what the first collection's finalizers let go of."""
+
+    def collect() -> None:
+        for _ in range(3):
+            gc.collect()
+
+    return collect

@@ -11,7 +11,7 @@ import pytest
 
 import hasten
 
-Kit = Any  # see conftest.py
+from ..worlds import Kit
 
 
 def current(loop: Any = None) -> Any:

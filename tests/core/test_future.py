@@ -15,7 +15,7 @@ import pytest
 
 import hasten
 
-Kit = Any  # see conftest.py
+from ..worlds import Kit
 
 
 class MyError(Exception):

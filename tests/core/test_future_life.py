@@ -14,7 +14,7 @@ import pytest
 
 import hasten
 
-Kit = Any  # see conftest.py
+from ..worlds import Kit
 
 
 class Thing:

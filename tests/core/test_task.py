@@ -16,7 +16,7 @@ import pytest
 import hasten
 from hasten import compat
 
-Kit = Any  # see conftest.py
+from ..worlds import Kit
 
 
 class MyError(Exception):
@@ -371,7 +371,7 @@ def test_tracebacks_show_the_program_and_not_the_machinery(kit: Kit) -> None:
     task.cancel()
     names = kit.loop.run_until_complete(task)
     # elsewhere sleep() is a coroutine of Python, or its future is asked by asyncio
-    assert names == ["sleeper"] if kit.name == "ours" else names[0] == "sleeper"
+    assert names == ["sleeper"] if kit.kind == "hasten" else names[0] == "sleeper"
 
 
 def test_print_stack(kit: Kit, capsys: pytest.CaptureFixture[str]) -> None:
@@ -443,7 +443,7 @@ def test_an_exception_that_nobody_retrieves_is_reported_with_name_and_place(
     assert str(report["exception"]) == "lost"
     assert report["future"].get_name() == "forgotten"
     if kit.ours:
-        place = r'File ".*conftest.py", line \d+, in .*task'
+        place = r'File ".*worlds.py", line \d+, in .*task'
         assert re.match(place, report["created_at"]), report
     reports.clear()
 

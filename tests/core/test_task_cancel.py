@@ -12,7 +12,7 @@ import pytest
 import hasten
 from hasten import compat
 
-Kit = Any  # see conftest.py
+from ..worlds import Kit
 
 
 class MyError(Exception):

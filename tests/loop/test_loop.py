@@ -30,13 +30,6 @@ def debugged(loop: Any) -> Any:
     return loop
 
 
-@pytest.fixture
-def reports(loop: Any) -> list[dict[str, Any]]:
-    told: list[dict[str, Any]] = []
-    loop.set_exception_handler(lambda loop, context: told.append(context))
-    return told
-
-
 def in_thread(fn: Callable[[], object]) -> BaseException | None:
     """What a call raises in another thread."""
     raised: list[BaseException] = []

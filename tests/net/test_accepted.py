@@ -221,7 +221,7 @@ def test_what_is_written_at_once_is_sent_before_the_end(run: Any) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio's versions differ")
 def test_a_transport_that_is_forgotten_is_found_out(either_loop: Any) -> None:
     async def main() -> socket.socket:
         accepting = await Accepting(socket.AF_INET, (LOCAL, 0)).__aenter__()

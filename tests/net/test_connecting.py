@@ -6,10 +6,12 @@ import gc
 import logging
 import socket
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from ..worlds import until
 
 INET, INET6, STREAM, TCP = socket.AF_INET, socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP
 
@@ -228,7 +230,7 @@ def test_wrong_arguments(run, name, arguments, error, text) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio connects, and fails with AttributeError then")
 @pytest.mark.parametrize("context", ["context", 5, object()])
 def test_what_is_no_ssl_context_is_named(run, listener, context) -> None:
     async def main() -> None:
@@ -238,7 +240,7 @@ def test_what_is_no_ssl_context_is_named(run, listener, context) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio's versions differ")
 def test_a_socket_of_a_transport_is_refused_and_left_alone(run, listener) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -293,7 +295,7 @@ def test_equal_failures_are_raised_as_one(run, addresses, delay) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 12)
+@pytest.mark.stdlib_since(3, 12)
 @pytest.mark.parametrize("delay", [None, 3600])
 def test_all_failures_can_be_had(run, addresses, delay) -> None:
     addresses.outcome = {info[4][0]: OSError(5, info[4][0]) for info in SIX + FOUR}
@@ -327,7 +329,7 @@ def test_local_addresses_that_do_not_fit(run, listener) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 12)
+@pytest.mark.stdlib_since(3, 12)
 def test_local_addresses_of_another_family(run, listener) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -340,11 +342,6 @@ def test_local_addresses_of_another_family(run, listener) -> None:
 def race(delay: float, **options: Any) -> Any:
     loop = asyncio.get_running_loop()
     return loop.create_connection(Client, "a.example", 80, happy_eyeballs_delay=delay, **options)
-
-
-async def settle(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.001)
 
 
 # The sockets of a race are not really connected: a transport on one ends at once, with or without an error.
@@ -389,7 +386,7 @@ def test_race_won_by_the_slow_one(run, addresses) -> None:
         slow, never = asyncio.Event(), asyncio.Event()
         addresses.outcome = {"2001:db8::1": slow, "192.0.2.1": never, "2001:db8::2": never, "192.0.2.2": never}
         task = asyncio.create_task(race(0.001))
-        await settle(lambda: len(addresses.tried) == 4)
+        await until(lambda: len(addresses.tried) == 4)
         assert len(addresses.open()) == 4
         slow.set()
         transport, _ = await task
@@ -404,7 +401,7 @@ def test_race_with_two_winners_keeps_one(run, addresses) -> None:
         both = asyncio.Event()
         addresses.outcome = dict.fromkeys(ALL, both)
         task = asyncio.create_task(race(0.001))
-        await settle(lambda: len(addresses.tried) == 4)
+        await until(lambda: len(addresses.tried) == 4)
         both.set()
         transport, _ = await task
         assert len(addresses.open()) <= 1
@@ -419,7 +416,7 @@ def test_race_cancelled(run, addresses) -> None:
         never = asyncio.Event()
         addresses.outcome = dict.fromkeys(ALL, never)
         task = asyncio.create_task(race(0.001))
-        await settle(lambda: len(addresses.tried) == 3)
+        await until(lambda: len(addresses.tried) == 3)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -429,7 +426,7 @@ def test_race_cancelled(run, addresses) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("in asyncio the second cancellation leaves the attempts alone")
 def test_race_cancelled_again_while_it_ends(run, addresses) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -446,7 +443,7 @@ def test_race_cancelled_again_while_it_ends(run, addresses) -> None:
 
         loop.sock_connect = connect  # type: ignore[method-assign]
         task = asyncio.create_task(race(3600))
-        await settle(lambda: len(addresses.tried) == 1)
+        await until(lambda: len(addresses.tried) == 1)
         task.cancel()
         await ending.wait()
         task.cancel()
@@ -460,7 +457,7 @@ def test_race_cancelled_again_while_it_ends(run, addresses) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("it is about hasten's compiled code")
 def test_what_says_that_it_is_an_oserror_is_none(run, addresses) -> None:
     class Liar(Exception):
         @property  # type: ignore[misc]
@@ -477,7 +474,7 @@ def test_what_says_that_it_is_an_oserror_is_none(run, addresses) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio goes on with the other addresses")
 def test_race_raises_what_is_no_oserror(run, addresses) -> None:
     async def main() -> None:
         before = asyncio.all_tasks()
@@ -490,7 +487,7 @@ def test_race_raises_what_is_no_oserror(run, addresses) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio's versions differ")
 @pytest.mark.parametrize("winner", ["2001:db8::1", "192.0.2.1"])
 def test_race_won_and_spoilt_in_one_tick_leaks_nothing(run, addresses, winner) -> None:
     async def main() -> None:
@@ -506,7 +503,7 @@ def test_race_won_and_spoilt_in_one_tick_leaks_nothing(run, addresses, winner) -
         addresses.infos = [SIX[0], FOUR[0]]
         asyncio.get_running_loop().sock_connect = connect  # type: ignore[method-assign]
         task = asyncio.create_task(race(0.001))
-        await settle(lambda: len(addresses.tried) == 2)
+        await until(lambda: len(addresses.tried) == 2)
         both.set()
         try:
             transport, _ = await task
@@ -514,12 +511,12 @@ def test_race_won_and_spoilt_in_one_tick_leaks_nothing(run, addresses, winner) -
             assert addresses.open() == []
         else:
             await end(transport)
-            await settle(lambda: addresses.open() == [])
+            await until(lambda: addresses.open() == [])
 
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio's race keeps its exceptions in a cycle")
 @pytest.mark.parametrize("delay", [None, 3600])
 @pytest.mark.parametrize("all_errors", [False, True])
 def test_failures_are_not_kept_alive(run, addresses, delay, all_errors) -> None:
@@ -558,7 +555,7 @@ def test_failures_are_not_kept_alive(run, addresses, delay, all_errors) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 15)
+@pytest.mark.stdlib_since(3, 15)
 @pytest.mark.parametrize("name", ["create_connection", "connect_accepted_socket", "create_unix_connection"])
 def test_a_failing_factory_closes_the_socket(run, name) -> None:
     def broken() -> asyncio.Protocol:
@@ -589,7 +586,7 @@ def test_cancelled_while_connecting(run, addresses) -> None:
         addresses.outcome = {"2001:db8::1": asyncio.Event()}
         loop = asyncio.get_running_loop()
         task = loop.create_task(loop.create_connection(Client, "a.example", 80))
-        await settle(lambda: addresses.tried == ["2001:db8::1"])
+        await until(lambda: addresses.tried == ["2001:db8::1"])
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -598,7 +595,7 @@ def test_cancelled_while_connecting(run, addresses) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 15)
+@pytest.mark.stdlib_since(3, 15)
 def test_one_context_for_all_callbacks(run, listener) -> None:
     variable = contextvars.ContextVar("variable", default="unset")
     seen: dict[str, str] = {}

@@ -104,7 +104,7 @@ def test_an_unknown_name_raises(run, names) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio looks names up in the default executor")
 def test_lookups_do_not_wait_behind_the_default_executor(run, names) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -120,7 +120,7 @@ def test_lookups_do_not_wait_behind_the_default_executor(run, names) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio looks names up in the default executor")
 def test_lookups_outlive_the_default_executor(run, names) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -130,7 +130,7 @@ def test_lookups_outlive_the_default_executor(run, names) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio has no threads of its own for names")
 def test_closing_the_loop_ends_idle_threads(either_loop, run, names) -> None:
     async def main() -> None:
         await asyncio.get_running_loop().getaddrinfo("a.example", 80)

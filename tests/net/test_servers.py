@@ -7,12 +7,13 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from hasten.net import listening
+
+from ..worlds import until
 
 LOCAL = "127.0.0.1"
 
@@ -39,12 +40,7 @@ class Peers:
         return self.made[-1]
 
     async def connected(self, count: int) -> None:
-        await settle(lambda: len(self.made) == count and all(hasattr(each, "transport") for each in self.made))
-
-
-async def settle(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.001)
+        await until(lambda: len(self.made) == count and all(hasattr(each, "transport") for each in self.made))
 
 
 def address(server: asyncio.Server) -> Any:
@@ -132,7 +128,7 @@ def test_small_answers_are_not_delayed(run) -> None:
     run(expect_no_delay(socket.IPPROTO_TCP))
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio sets TCP_NODELAY only where the socket names its protocol")
 def test_small_answers_are_not_delayed_on_sockets_bound_elsewhere(run) -> None:
     run(expect_no_delay(0))  # which is what uvicorn and others pass in
 
@@ -167,7 +163,7 @@ def test_a_short_queue_serves_one_after_the_other(run) -> None:
     run(expect_three(1))
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio accepts as many at once as the queue holds: none")
 def test_a_queue_of_none_serves_one_after_the_other(run) -> None:
     run(expect_three(0))
 
@@ -194,7 +190,7 @@ def test_starts_serving_when_told(run) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio fails with TypeError: 'NoneType' object is not iterable")
 def test_a_closed_server_does_not_start(run) -> None:
     async def main() -> None:
         server = await asyncio.get_running_loop().create_server(Echo, LOCAL, 0)
@@ -210,7 +206,7 @@ def test_serve_forever(run) -> None:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(Echo, LOCAL, 0, start_serving=False)
         task = loop.create_task(server.serve_forever())
-        await settle(server.is_serving)
+        await until(server.is_serving)
         assert await talk(address(server)) == b"hello"
         with pytest.raises(RuntimeError, match=r"is already being awaited on serve_forever\(\)"):
             await server.serve_forever()
@@ -237,7 +233,7 @@ def test_closing_ends_serve_forever(run) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 15)
+@pytest.mark.stdlib_since(3, 15)
 def test_serve_forever_cancelled_closes_its_clients(run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -263,7 +259,7 @@ def test_async_with(run) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 13)
+@pytest.mark.stdlib_since(3, 13)
 def test_wait_closed_waits_for_connections_and_for_close(run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -285,7 +281,7 @@ def test_wait_closed_waits_for_connections_and_for_close(run) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 13)
+@pytest.mark.stdlib_since(3, 13)
 def test_a_cancelled_waiter_does_not_disturb_the_others(run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -301,7 +297,7 @@ def test_a_cancelled_waiter_does_not_disturb_the_others(run) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 13)
+@pytest.mark.stdlib_since(3, 13)
 @pytest.mark.parametrize("how", ["close_clients", "abort_clients"])
 def test_closing_the_clients(run, how) -> None:
     async def main() -> None:
@@ -320,7 +316,7 @@ def test_closing_the_clients(run, how) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 13)
+@pytest.mark.stdlib_since(3, 13)
 def test_closing_sends_what_is_buffered_and_aborting_does_not(run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -362,7 +358,7 @@ def test_a_failing_factory_costs_one_connection(run, reports) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio leaves the connection open in debug mode")
 def test_debug_mode_reports_a_failing_factory(either_loop, run, reports) -> None:
     either_loop.set_debug(True)
 
@@ -380,7 +376,7 @@ def test_debug_mode_reports_a_failing_factory(either_loop, run, reports) -> None
     assert isinstance(told["exception"], LookupError)
 
 
-@pytest.mark.asyncio_since(3, 13)
+@pytest.mark.stdlib_since(3, 13)
 @pytest.mark.parametrize("how", ["close_clients", "abort_clients"])
 def test_a_connection_closed_at_birth_is_made_and_lost(run, how) -> None:
     events: list[str] = []
@@ -407,7 +403,7 @@ def test_a_connection_closed_at_birth_is_made_and_lost(run, how) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio's server goes on accepting what is in the queue")
 def test_a_factory_may_close_the_server(run, reports) -> None:
     async def main() -> None:
         calls = []
@@ -452,7 +448,7 @@ def exhausted(*errors: int) -> Exhausted:
     return sock
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("the pause is shortened in hasten")
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
 def test_out_of_descriptors_it_pauses_and_says_so(run, reports, monkeypatch, number) -> None:
     monkeypatch.setattr(listening, "_ACCEPT_RETRY_DELAY", 0.01)
@@ -469,14 +465,14 @@ def test_out_of_descriptors_it_pauses_and_says_so(run, reports, monkeypatch, num
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio's server listens again after the pause")
 def test_closed_while_pausing_it_stays_closed(run, reports, monkeypatch) -> None:
     monkeypatch.setattr(listening, "_ACCEPT_RETRY_DELAY", 0.02)
 
     async def main() -> None:
         server = await asyncio.get_running_loop().create_server(Echo, sock=exhausted(errno.EMFILE))
         with socket.create_connection(address(server)):
-            await settle(lambda: len(reports) == 1)
+            await until(lambda: len(reports) == 1)
             await finish(server)
             await asyncio.sleep(0.05)
         assert len(reports) == 1
@@ -484,7 +480,7 @@ def test_closed_while_pausing_it_stays_closed(run, reports, monkeypatch) -> None
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("the pause is shortened in hasten")
 def test_closed_by_the_exception_handler_when_exhausted(either_loop, run, monkeypatch) -> None:
     monkeypatch.setattr(listening, "_ACCEPT_RETRY_DELAY", 0.0)
 
@@ -498,7 +494,7 @@ def test_closed_by_the_exception_handler_when_exhausted(either_loop, run, monkey
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio passes over ECONNABORTED alone")
 def test_connections_lost_in_the_queue_are_passed_over(run, reports) -> None:
     lost = (errno.ECONNABORTED, errno.EPROTO, errno.EHOSTUNREACH)
 
@@ -525,14 +521,14 @@ def test_a_connection_reset_in_the_queue(run) -> None:
         with socket.create_connection(address(server)) as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await server.start_serving()
-        await settle(lambda: len(lost) == 1)
+        await until(lambda: len(lost) == 1)
         assert await talk(address(server)) == b"hello"
         await finish(server)
 
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 15)
+@pytest.mark.stdlib_since(3, 15)
 def test_each_connection_runs_in_a_copy_of_the_servers_context(run) -> None:
     variable = contextvars.ContextVar("variable", default="unset")
     seen: list[tuple[str, ...]] = []
@@ -574,7 +570,7 @@ def test_a_taken_port(run) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 13)
+@pytest.mark.stdlib_since(3, 13)
 def test_an_address_that_is_not_here(run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -611,7 +607,7 @@ def test_socket_options(run) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 13)
+@pytest.mark.stdlib_since(3, 13)
 def test_keep_alive(run) -> None:
     async def main() -> None:
         server = await asyncio.get_running_loop().create_server(Echo, LOCAL, 0, keep_alive=True)

@@ -95,7 +95,7 @@ def test_sendall_sends_more_than_the_kernel_holds(run, pair) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio counts the items of the buffer")
 def test_sendall_counts_bytes_not_items(run, pair) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -207,7 +207,7 @@ def fill_queue(path: str) -> list[socket.socket]:
             return clients
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio takes EAGAIN for a connection that is on its way")
 def test_connect_waits_for_room_in_a_unix_queue(run, unix_path) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -242,7 +242,7 @@ def test_a_cancelled_recv_takes_nothing_and_leaves_no_reader(run, pair) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("it looks at what hasten's loop waits for")
 def test_a_recv_cancelled_when_it_was_woken_takes_nothing(run, pair) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -260,7 +260,7 @@ def test_a_recv_cancelled_when_it_was_woken_takes_nothing(run, pair) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 15)
+@pytest.mark.stdlib_since(3, 15)
 def test_a_cancelled_accept_leaves_the_connection_in_the_queue(run, listener) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -302,7 +302,7 @@ def test_who_waits_after_a_cancelled_one_is_woken(run, pair) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("in asyncio the first one waits for ever")
 def test_two_waiters_in_one_direction_are_refused(run, pair) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -336,7 +336,7 @@ def test_one_may_read_while_another_writes(run, pair) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("in asyncio the first one waits for ever")
 def test_a_wait_on_a_closed_socket_ends_when_its_number_is_used_again(run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -81,7 +81,7 @@ async def end_of(sock: socket.socket) -> bytes:
     return data
 
 
-async def settle(rounds: int = 3) -> None:
+async def look_at_sockets(rounds: int = 3) -> None:
     """Lets everything happen that is ready: the loop has looked at its sockets and run what they made ready."""
     loop = asyncio.get_running_loop()
     one, other = socket.socketpair()
@@ -113,7 +113,7 @@ def test_pause_and_resume_reading(run: Any, pair: Pair) -> None:
         assert not transport.is_reading()
         for _ in range(3):
             pair[1].send(b"x")
-            await settle()
+            await look_at_sockets()
         assert protocol.data == b""
         transport.resume_reading()
         transport.resume_reading()
@@ -141,7 +141,7 @@ def test_pausing_within_data_received(run: Any, pair: Pair) -> None:
         expected = b""
         for i in range(10):
             pair[1].send(bytes([i]) * 3)
-            await settle()
+            await look_at_sockets()
             expected += bytes([i]) * 3
             assert await protocol.received(len(expected)) == expected
             assert not transport.is_reading()
@@ -162,7 +162,7 @@ def test_pausing_in_connection_made(run: Any, pair: Pair) -> None:
     async def main() -> None:
         pair[1].send(b"early")
         transport, protocol = await start(pair[0], Paused)
-        await settle()
+        await look_at_sockets()
         assert protocol.data == b""
         transport.resume_reading()
         assert await protocol.received(5) == b"early"
@@ -179,12 +179,12 @@ def test_data_and_the_end_while_paused(run: Any, pair: Pair, flips: int) -> None
         transport.pause_reading()
         pair[1].send(b"last words")
         pair[1].shutdown(socket.SHUT_WR)
-        await settle()
+        await look_at_sockets()
         assert protocol.log == ["made"]
         for _ in range(flips - 1):
             transport.resume_reading()
             transport.pause_reading()
-            await settle(1)
+            await look_at_sockets(1)
         transport.resume_reading()
         assert await protocol.lost is None
         assert protocol.data == b"last words"
@@ -233,7 +233,7 @@ def test_eof_received_keeps_it_open(run: Any, pair: Pair) -> None:
         pair[1].send(b"question")
         pair[1].shutdown(socket.SHUT_WR)
         await protocol.ended.wait()
-        await settle()
+        await look_at_sockets()
         assert protocol.log == ["made", "data", "eof"]
         transport.write(b"a long answer" * 50_000)
         transport.write_eof()
@@ -255,7 +255,7 @@ def test_close_sends_what_is_buffered(run: Any, pair: Pair) -> None:
         transport.close()
         transport.close()
         assert transport.is_closing()
-        await settle()
+        await look_at_sockets()
         assert not protocol.lost.done()
         assert len(await end_of(pair[1])) == 3_000_000
         assert await protocol.lost is None
@@ -340,7 +340,7 @@ def test_after_the_end_everything_still_answers(run: Any, pair: Pair) -> None:
         transport, protocol = await start(pair[0])
         transport.close()
         await protocol.lost
-        await settle(1)
+        await look_at_sockets(1)
         assert transport.is_closing()
         assert not transport.is_reading()
         assert transport.get_write_buffer_size() == 0
@@ -377,7 +377,7 @@ def test_a_protocol_that_fails(run: Any, pair: Pair, reports: list[Any], method:
         pair[1].shutdown(socket.SHUT_WR)
         exc = await protocol.lost
         assert isinstance(exc, ZeroDivisionError) == (method in ("data_received", "eof_received"))
-        await settle(1)
+        await look_at_sockets(1)
         assert sock.fileno() == -1
 
     run(main())

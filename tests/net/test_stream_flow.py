@@ -108,11 +108,6 @@ async def receive(sock: socket.socket, count: int | None = None) -> bytes:
     return bytes(got)
 
 
-async def settle(rounds: int = 5) -> None:
-    for _ in range(rounds):
-        await asyncio.sleep(0)
-
-
 async def end(transport: Any, protocol: Any) -> None:
     transport.abort()
     await protocol.lost
@@ -183,7 +178,7 @@ def test_eight_megabytes_both_ways_at_once(run: Any, pair: Pair) -> None:
     run(main())
 
 
-def test_the_water_marks_are_exact(run: Any, pair: Pair) -> None:
+def test_the_water_marks_are_exact(run: Any, pair: Pair, settle: Any) -> None:
     sizes = []
 
     async def main() -> None:
@@ -229,7 +224,7 @@ def test_lower_limits_pause_at_once(run: Any, pair: Pair) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("in asyncio writelines() does not pause the protocol")
 def test_writelines_pauses_too(run: Any, pair: Pair) -> None:
     async def main() -> None:
         protocol = Recorder()
@@ -281,7 +276,7 @@ def test_write_while_closing_still_goes_out(run: Any, pair: Pair) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only  # asyncio's versions differ
+@pytest.mark.ours("asyncio's versions differ")
 def test_write_after_close_of_an_idle_transport_is_dropped(run: Any, pair: Pair) -> None:
     async def main() -> None:
         protocol = Recorder()
@@ -334,7 +329,9 @@ def test_write_eof_after_close_does_nothing(run: Any, pair: Pair) -> None:
 
 @pytest.mark.parametrize("how", ["close", "abort"])
 @pytest.mark.parametrize("where", ["made", "data", "eof", "pause", "resume", "get"])
-def test_ending_from_within(run: Any, either_loop: Any, pair: Pair, reports: list[Any], where: str, how: str) -> None:
+def test_ending_from_within(
+    run: Any, either_loop: Any, pair: Pair, reports: list[Any], where: str, how: str, settle: Any
+) -> None:
     narrow(pair)
 
     async def main() -> None:
@@ -364,7 +361,7 @@ def test_ending_from_within(run: Any, either_loop: Any, pair: Pair, reports: lis
 
 
 @pytest.mark.parametrize("kind", [Recorder, Buffered])
-def test_pausing_with_much_more_waiting(run: Any, pair: Pair, kind: type[Recorder]) -> None:
+def test_pausing_with_much_more_waiting(run: Any, pair: Pair, kind: type[Recorder], settle: Any) -> None:
     data = noise(1 << 20)
 
     async def main() -> None:
@@ -478,7 +475,7 @@ def test_writing_in_the_last_callbacks(run: Any, pair: Pair, what: str) -> None:
     run(main())
 
 
-def test_the_peer_goes_while_closing(run: Any, pair: Pair, reports: list[Any]) -> None:
+def test_the_peer_goes_while_closing(run: Any, pair: Pair, reports: list[Any], settle: Any) -> None:
     async def main() -> None:
         protocol = Recorder()
         transport = await start(pair[0], protocol)
@@ -550,7 +547,7 @@ def test_an_empty_buffer_is_an_error(run: Any, pair: Pair, reports: list[Any]) -
 # ---- what it tells of itself ------------------------------------------------------------------------
 
 
-def test_repr(run: Any, pair: Pair) -> None:
+def test_repr(run: Any, pair: Pair, settle: Any) -> None:
     async def main() -> None:
         protocol = Recorder()
         transport = await start(pair[0], protocol)

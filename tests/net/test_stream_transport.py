@@ -97,11 +97,6 @@ async def receive(sock: socket.socket, count: int) -> bytes:
     return b"".join(parts)
 
 
-async def settle(rounds: int = 5) -> None:
-    for _ in range(rounds):
-        await asyncio.sleep(0)
-
-
 def noise(count: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(count)
 
@@ -140,7 +135,7 @@ def test_hello(run: Any, pair: Pair) -> None:
 
 @pytest.mark.parametrize("chunk", [1, 1000, 16_384, 20_000, 65_536, 262_144, 300_000])
 @pytest.mark.parametrize("kind", ["protocol", "buffered", "items"])
-def test_nothing_is_left_behind(run: Any, pair: Pair, chunk: int, kind: str) -> None:
+def test_nothing_is_left_behind(run: Any, pair: Pair, chunk: int, kind: str, settle: Any) -> None:
     """Whatever the sizes of reads before: the transport reads on until the socket is drained."""
     total = min(chunk * 60, 3_000_000)
     data = noise(total)
@@ -174,7 +169,7 @@ def test_nothing_is_left_behind(run: Any, pair: Pair, chunk: int, kind: str) -> 
     run(main())
 
 
-def test_urgent_data_does_not_hide_what_follows(run: Any) -> None:
+def test_urgent_data_does_not_hide_what_follows(run: Any, settle: Any) -> None:
     """A read of TCP ends at the urgent mark, with more behind it."""
     one, other = tcp_pair()
     with one, other:
@@ -233,7 +228,7 @@ def test_received_bytes_stay_what_they_are(run: Any, pair: Pair) -> None:
     run(main())
 
 
-def test_an_error_in_the_midst_of_large_reads(run: Any, reports: list[Any]) -> None:
+def test_an_error_in_the_midst_of_large_reads(run: Any, reports: list[Any], settle: Any) -> None:
     """Memory that was lent to a protocol which fails is not taken for something else later."""
 
     class Failing(Recorder):
@@ -305,7 +300,7 @@ def test_writelines(run: Any, pair: Pair) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 12)
+@pytest.mark.stdlib_since(3, 12)
 def test_writelines_is_one_message(run: Any) -> None:
     """A socket of packets shows how many system calls there were."""
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -338,7 +333,7 @@ def unread(sock: socket.socket) -> int:
     return int(count)
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio keeps a view of the buffer")
 def test_a_mutable_buffer_may_change_after_write(run: Any, pair: Pair) -> None:
     small_buffers(*pair)
 
@@ -358,7 +353,7 @@ def test_a_mutable_buffer_may_change_after_write(run: Any, pair: Pair) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio counts the items of the buffer")
 def test_large_items_are_counted_in_bytes(run: Any, pair: Pair) -> None:
     small_buffers(*pair)
 

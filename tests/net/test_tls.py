@@ -223,7 +223,7 @@ def test_cancelled_during_the_handshake(run, certificates) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio's versions differ")
 @pytest.mark.parametrize("how", ["close_clients", "abort_clients"])
 def test_a_connection_closed_at_birth(run, certificates, reports, how) -> None:
     made: list[Echo] = []
@@ -249,7 +249,7 @@ def test_a_connection_closed_at_birth(run, certificates, reports, how) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 13)
+@pytest.mark.stdlib_since(3, 13)
 def test_a_server_closes_clients_in_all_states(run, certificates) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -291,7 +291,7 @@ def test_an_accepted_socket_needs_a_real_context(run) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio notices when somebody connects")
 @pytest.mark.parametrize("name", ["create_server", "create_unix_server"])
 def test_a_server_names_what_is_no_context(run, name) -> None:
     async def main() -> None:
@@ -371,7 +371,7 @@ def test_start_tls(run, certificates) -> None:
     run(main())
 
 
-@pytest.mark.asyncio_since(3, 15)
+@pytest.mark.stdlib_since(3, 15)
 def test_start_tls_after_the_client_hello_has_arrived(run, certificates) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -468,7 +468,7 @@ def test_start_tls_of_a_closed_transport_gives_none(run, certificates, end) -> N
     run(main())
 
 
-@pytest.mark.hasten_only  # asyncio waits for the end of the handshake
+@pytest.mark.ours("asyncio waits for the end of the handshake")
 def test_start_tls_of_a_lost_connection_gives_none(run, certificates) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -481,7 +481,7 @@ def test_start_tls_of_a_lost_connection_gives_none(run, certificates) -> None:
     run(main())
 
 
-@pytest.mark.hasten_only
+@pytest.mark.ours("asyncio waits for the end of the handshake")
 def test_start_tls_aborted_under_the_handshake(run, certificates) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -13,6 +13,8 @@ import pytest
 import hasten
 from hasten.poll import choice
 
+from ..worlds import opened
+
 Pair = Callable[..., tuple[socket.socket, socket.socket]]
 
 
@@ -25,11 +27,8 @@ def poller(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def loop(poller: str) -> Iterator[asyncio.AbstractEventLoop]:
     """A fresh loop with that poller."""
-    fresh = hasten.new_event_loop(poller=poller)
-    try:
-        yield fresh
-    finally:
-        fresh.close()
+    with opened(hasten.new_event_loop(poller=poller)) as loop:
+        yield loop
 
 
 @pytest.fixture

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 import hasten
 
-KINDS = [pytest.param(hasten.new_event_loop, id="hasten"), pytest.param(asyncio.SelectorEventLoop, id="stock-loop")]
 
-
-def run(factory, coro):
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(coro)
-
-
-@pytest.mark.parametrize("new_loop", KINDS)
-def test_runs_until_the_first_wait(new_loop):
+def test_runs_until_the_first_wait(either_loop):
     async def main():
         loop = asyncio.get_running_loop()
         loop.set_task_factory(hasten.eager_task_factory)
@@ -38,11 +28,10 @@ def test_runs_until_the_first_wait(new_loop):
         assert task.get_name() == "work"
         assert order == ["first step", task, "created", "second step"]
 
-    run(new_loop, main())
+    either_loop.run_until_complete(main())
 
 
-@pytest.mark.parametrize("new_loop", KINDS)
-def test_done_at_once(new_loop):
+def test_done_at_once(either_loop):
     async def main():
         loop = asyncio.get_running_loop()
         loop.set_task_factory(hasten.eager_task_factory)
@@ -61,7 +50,7 @@ def test_done_at_once(new_loop):
         assert isinstance(task.exception(), ZeroDivisionError)
         assert await asyncio.gather(*(value() for _ in range(3))) == [7, 7, 7]
 
-    run(new_loop, main())
+    either_loop.run_until_complete(main())
 
 
 def test_constructor_gets_what_the_loop_gives():
@@ -80,19 +69,14 @@ def test_constructor_gets_what_the_loop_gives():
     ]
 
 
-@pytest.mark.parametrize("new_loop", KINDS)
-def test_outside_of_a_running_loop_the_start_waits(new_loop):
-    loop = new_loop()
-    try:
-        loop.set_task_factory(hasten.eager_task_factory)
-        steps = []
+def test_outside_of_a_running_loop_the_start_waits(either_loop):
+    either_loop.set_task_factory(hasten.eager_task_factory)
+    steps = []
 
-        async def work():
-            steps.append(1)
+    async def work():
+        steps.append(1)
 
-        task = loop.create_task(work())
-        assert steps == []
-        loop.run_until_complete(task)
-        assert steps == [1]
-    finally:
-        loop.close()
+    task = either_loop.create_task(work())
+    assert steps == []
+    either_loop.run_until_complete(task)
+    assert steps == [1]

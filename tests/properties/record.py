@@ -19,7 +19,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 
 from . import found, grammar, machine, themes
-from .worlds import STOCK
+from .comparing import STOCK
 
 FILE = Path(__file__).with_name("recorded.txt")
 TRIED = 400  # programs of a theme, of which

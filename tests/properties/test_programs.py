@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from . import themes, worlds
-from .worlds import MIXED, OURS, STOCK
+from . import comparing, themes
+from .comparing import MIXED, OURS, STOCK
 
 EXAMPLES = int(os.environ.get("HASTEN_EXAMPLES", "0"))
 pytestmark = [
@@ -22,8 +22,8 @@ pytestmark = [
 ]
 
 
-def agree(one: worlds.World, other: worlds.World, names: list[str], examples: int) -> None:
-    worlds.agree(one, other, themes.parts_of(names), EXAMPLES or examples, at_random=bool(EXAMPLES))
+def agree(one: comparing.World, other: comparing.World, names: list[str], examples: int) -> None:
+    comparing.agree(one, other, themes.parts_of(names), EXAMPLES or examples, at_random=bool(EXAMPLES))
 
 
 @pytest.mark.parametrize("name", themes.HERE)
@@ -57,4 +57,4 @@ def test_a_difference_is_found() -> None:
             return getattr(asyncio, name)
 
     with pytest.raises(pytest.fail.Exception, match="what happened differs"):
-        worlds.agree((Other(), asyncio.SelectorEventLoop), STOCK, ["event"], 2000)
+        comparing.agree((Other(), asyncio.SelectorEventLoop), STOCK, ["event"], 2000)

@@ -6,23 +6,23 @@ import pytest
 
 import hasten
 
-from . import found, machine, record, themes, worlds
+from . import comparing, found, machine, record, themes
 
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 
 RECORDED = list(record.recorded())
 NAMES = list(dict.fromkeys(theme for theme, _, _ in RECORDED))
-WORLDS: dict[str, worlds.World] = {
-    "hasten": worlds.OURS,
-    "on asyncio's loop": (hasten, worlds.StockLoopWithOurTasks),
+WORLDS: dict[str, comparing.World] = {
+    "hasten": comparing.OURS,
+    "on asyncio's loop": (hasten, comparing.StockLoopWithOurTasks),
 }
-STOCK: dict[str, worlds.World] = {
-    "asyncio": worlds.STOCK,
-    **{name: one for name, (one, other) in worlds.MIXED.items() if other is worlds.STOCK},
+STOCK: dict[str, comparing.World] = {
+    "asyncio": comparing.STOCK,
+    **{name: one for name, (one, other) in comparing.MIXED.items() if other is comparing.STOCK},
 }
 
 
-def hold(world: worlds.World, name: str) -> None:
+def hold(world: comparing.World, name: str) -> None:
     """Fails if a world does something else than what was recorded."""
     for theme, expected, program in RECORDED:
         if theme != name:
@@ -37,17 +37,17 @@ def hold(world: worlds.World, name: str) -> None:
             )
 
 
-@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("where", WORLDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_does_as_recorded(name: str, world: str) -> None:
-    hold(WORLDS[world], name)
+def test_does_as_recorded(name: str, where: str) -> None:
+    hold(WORLDS[where], name)
 
 
-@pytest.mark.parametrize("world", STOCK)
+@pytest.mark.parametrize("where", STOCK)
 @pytest.mark.parametrize("name", [*themes.HERE, *([record.FOUND] if "gather" in themes.HERE else [])])
-def test_asyncio_here_does_as_recorded(name: str, world: str) -> None:
+def test_asyncio_here_does_as_recorded(name: str, where: str) -> None:
     """So `since` in themes.py is right, and the record too."""
-    hold(STOCK[world], name)
+    hold(STOCK[where], name)
 
 
 def test_all_themes_are_recorded() -> None:
