@@ -10,6 +10,7 @@ end. Exceptions are what is expected; a crash, a hang or an abort are not.
 
 from __future__ import annotations
 
+import _signal  # the functions of `signal`, without its enums, which take longer than most calls here
 import asyncio
 import contextvars
 import copy
@@ -23,7 +24,6 @@ import logging
 import os
 import pickle
 import random
-import signal
 import socket
 import sys
 import threading
@@ -36,6 +36,7 @@ from typing import Any
 import hasten
 
 CALLS = 120  # of each callable
+FEW = 12  # of a method that a class has from `object`: its arguments are looked at by the interpreter alone
 PATIENCE = 60.0  # seconds for one callable, all its calls: only a hang takes as long
 PACKAGE = Path(hasten.__file__).parent
 # All that is compiled, and two that stand close to it.
@@ -149,6 +150,7 @@ class Workshop:
             *(asyncio.BufferedProtocol(), logging.getLogger("x"), threading.Lock(), range(3)),
             *(memoryview(b"abcd")[::2], memoryview(bytearray(8)).cast("I")),
         ]
+        self.made = self.makers()
 
     def sock(self) -> socket.socket:
         one, other = socket.socketpair()
@@ -171,7 +173,7 @@ class Workshop:
     def transport(self) -> Any:
         return hasten.net.stream.SocketTransport(self.loop, self.sock(), asyncio.Protocol())
 
-    def made(self) -> list[Callable[[], Any]]:
+    def makers(self) -> list[Callable[[], Any]]:
         """What is made anew each time, since a call may use it up."""
         return [
             coroutine,
@@ -197,7 +199,7 @@ class Workshop:
     def value(self) -> Any:
         if self.rng.random() < 0.15:
             return None  # which passes the type tests of compiled code
-        return self.rng.choice(self.made())() if self.rng.random() < 0.4 else self.rng.choice(self.plain)
+        return self.rng.choice(self.made)() if self.rng.random() < 0.4 else self.rng.choice(self.plain)
 
     def settle(self) -> None:
         """Runs what the calls have set going: that, too, must not crash."""
@@ -229,15 +231,15 @@ def interrupt(signum: int, frame: object) -> None:
 
 def limited(fn: Callable[[], Any]) -> None:
     """Calls, suppresses whatever is raised, and ends what waits by a signal."""
-    signal.signal(signal.SIGALRM, interrupt)
+    _signal.signal(_signal.SIGALRM, interrupt)  # again each time: what is called may have put another in its place
     with suppressed():
         try:
-            signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+            _signal.setitimer(_signal.ITIMER_REAL, 0.05, 0.05)
             fn()
         finally:  # the signal may still come, up to the end of this line
-            signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+            _signal.setitimer(_signal.ITIMER_REAL, 0)
+    _signal.setitimer(_signal.ITIMER_REAL, 0)
+    _signal.signal(_signal.SIGALRM, _signal.SIG_IGN)
 
 
 def names_of(fn: Any) -> list[str]:
@@ -247,11 +249,13 @@ def names_of(fn: Any) -> list[str]:
         return ["loop", "context", "name", "limit", "timeout", "eager_start", "extra", "high"]
 
 
-def abuse(shop: Workshop, fn: Callable[..., Any]) -> None:
-    """Calls `fn` with no arguments, with each plain one, and with chance combinations."""
+def abuse(shop: Workshop, fn: Callable[..., Any], calls: int = CALLS) -> None:
+    """Calls `fn` with no arguments, with each plain one (with as many as come to half of the calls), and with chance
+    combinations."""
     names = names_of(fn)
-    attempts: list[tuple[list[Any], dict[str, Any]]] = [([], {})] + [([v], {}) for v in shop.plain]
-    for _ in range(CALLS - len(attempts)):
+    plain = shop.plain if calls == CALLS else shop.rng.sample(shop.plain, calls // 2)
+    attempts: list[tuple[list[Any], dict[str, Any]]] = [([], {})] + [([v], {}) for v in plain]
+    for _ in range(calls - len(attempts)):
         args = [shop.value() for _ in range(shop.rng.choice((1, 1, 2, 2, 3, 4, 6)))]
         chosen = shop.rng.sample(names, min(len(names), shop.rng.choice((0, 0, 1, 2))))
         attempts.append((args, {name: shop.value() for name in chosen}))
@@ -288,14 +292,12 @@ def states(shop: Workshop, cls: type[Any]) -> Iterator[tuple[str, Callable[[], A
         **coroutines(shop),
     }
     yield "fresh", makers.get(cls.__name__, cls)
-    if cls.__name__ in ("Future", "Task", "GatheringFuture"):
-        yield "cancelled", lambda: spent(makers[cls.__name__](), "cancel")
+    if hasattr(cls, "cancel"):
+        yield "cancelled", lambda: spent(makers.get(cls.__name__, cls)(), "cancel")
     if hasattr(cls, "close"):
         yield "closed", lambda: spent(makers.get(cls.__name__, cls)(), "close")
     if cls.__name__ in coroutines(shop):
         yield "begun", lambda: begun(shop, makers[cls.__name__])
-    if hasattr(cls, "cancel") and cls.__name__ != "Future":
-        yield "cancelled", lambda: spent(makers.get(cls.__name__, cls)(), "cancel")
 
 
 def coroutines(shop: Workshop) -> dict[str, Callable[[], Any]]:
@@ -360,7 +362,7 @@ def abuse_class(shop: Workshop, cls: type[Any], where: str) -> None:
     for state, make in states(shop, cls):
         for name in sorted(set(dir(cls)) - {"__class__", "__new__", "__init_subclass__", "__subclasshook__"}):
             tell(f"{where}.{name} of one that is {state}")
-            abuse_attribute(shop, make, name)
+            abuse_attribute(shop, make, name, FEW if from_object(cls, name) else CALLS)
             shop.settle()
         tell(f"copies of {where} that is {state}")
         for fn in (copy.copy, copy.deepcopy, pickle.dumps, hash, len, list, float, str, repr, bool, dir):
@@ -371,10 +373,15 @@ def abuse_class(shop: Workshop, cls: type[Any], where: str) -> None:
             shop.settle()
 
 
-def abuse_attribute(shop: Workshop, make: Callable[[], Any], name: str) -> None:
+def from_object(cls: type[Any], name: str) -> bool:
+    """Does no class below `object` say anything about this attribute?"""
+    return name in vars(object) and not any(name in vars(kind) for kind in cls.__mro__[:-1])
+
+
+def abuse_attribute(shop: Workshop, make: Callable[[], Any], name: str, calls: int) -> None:
     with suppressed():
         if callable(getattr(make(), name)):
-            abuse(shop, lambda *args, **kwargs: getattr(make(), name)(*args, **kwargs))
+            abuse(shop, lambda *args, **kwargs: getattr(make(), name)(*args, **kwargs), calls)
     for value in itertools.islice(shop.plain, None, None, 3):
         with suppressed():
             setattr(make(), name, value)

@@ -150,7 +150,7 @@ class _Child:
 
 def run(job: Job) -> Outcome:
     """Runs `job`, in as many children at a time as its module wants."""
-    count = SHARDS.get(job.module, 1)
+    count = SHARDS.get((job.mode, job.module), 1)
     with ThreadPoolExecutor(count) as pool:
         parts = list(pool.map(_run_shard, [replace(job, shard=index, shards=count) for index in range(count)]))
     whole = Outcome(skipped=parts[0].skipped)
