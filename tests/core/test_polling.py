@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 import hasten
+from hasten.core.scheduler import Scheduler
+from hasten.poll.contract import Poller
 
 POLLERS = ("epoll", "selectors") if sys.platform == "linux" else ("selectors",)
 
@@ -295,3 +298,52 @@ def test_a_thread_wakes_a_loop_at_any_moment(loop) -> None:
     loop.run_forever()
     thread.join()
     assert got == list(range(rounds))
+
+
+def test_every_says_how_often_a_loop_with_work_asks(loop, pair) -> None:
+    """0: in each tick, as a simulation wants it."""
+    ours, _ = pair
+
+    async def main() -> None:
+        loop.add_reader(ours, lambda: None)
+        await hasten.sleep(0)
+        loop._poller.every = 0.0
+        await hasten.sleep(0.001)  # the latest poll was before
+        ticks, polls = loop._ticks, loop._polls
+        for _ in range(1000):
+            await hasten.sleep(0)
+        assert loop._polls - polls == loop._ticks - ticks >= 1000
+        loop.remove_reader(ours)
+
+    loop.run_until_complete(main())
+
+
+def test_a_loop_knows_the_thread_that_runs_it(loop) -> None:
+    assert loop._thread_id is None
+
+    async def main() -> None:
+        assert loop._thread_id == threading.get_ident()
+
+    loop.run_until_complete(main())
+    assert loop._thread_id is None
+    with pytest.raises(ZeroDivisionError):
+        loop.run_until_complete(_fail())
+    assert loop._thread_id is None
+
+
+async def _fail() -> None:
+    raise ZeroDivisionError
+
+
+def test_two_loops_cannot_run_on_one_poller() -> None:
+    outer, inner = hasten.new_event_loop(), Scheduler(Poller())
+
+    async def main() -> None:
+        Scheduler.__init__(inner, outer._poller)
+        with pytest.raises(RuntimeError, match="this poller is used by a loop that runs already"):
+            inner._run_ticks(threading.get_ident())
+        assert hasten.get_running_loop() is outer
+        await hasten.sleep(0)
+
+    with contextlib.closing(outer):
+        outer.run_until_complete(main())

@@ -244,3 +244,13 @@ def item(entry: Any) -> str:
     if owner is not None and isinstance(owner, asyncio.Task):
         return repr(owner)
     return repr(entry)
+
+
+def check_callback(callback: Any, method: str) -> None:
+    """Raises the TypeError that tells what is wrong with a callback that was given to `method`, if anything is."""
+    if inspect.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
+        raise TypeError(
+            f"coroutines cannot be used with {method}(): use loop.create_task() to run {callback!r} as a task"
+        )
+    if not callable(callback):
+        raise TypeError(f"a callable object was expected by {method}(), got {callback!r}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import cython
 
+from hasten.core import describe
 from hasten.core.handle import Handle
 from hasten.core.scheduler import Scheduler
 from hasten.kernel.step import Step
@@ -124,7 +125,7 @@ def add(
     `owner` is the object that fd was asked of: it can take the callback away even when it is closed by then.
     """
     loop._check_closed()
-    loop._check_callback(callback, "add_reader" if event == ev.READ else "add_writer")
+    describe.check_callback(callback, "add_reader" if event == ev.READ else "add_writer")
     # all that may run anybody's code comes first, and what is replaced is dropped last
     new = Handle(callback, args, loop, None)
     watch = obtain(loop, fd)

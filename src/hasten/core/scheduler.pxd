@@ -28,12 +28,10 @@ cdef class Scheduler:
     cdef readonly bint _closed
     cdef bint debug
     cdef bint plain                 # create_task() is not overridden by a subclass
-    cdef readonly unsigned long long _thread_id     # of the thread that runs the loop, 0: none
     cdef public double slow_callback_duration       # seconds; debug mode tells of longer ones
     cdef object task_factory
     cdef bint eager                 # that is one of tasks.eager_factories
-    cdef unsigned long long due         # by clock.count(): when the poller is to be asked again
-    cdef unsigned long long share_due   # and when other threads are to have the interpreter's lock
+    cdef unsigned long long share_due   # by kernel/clock: when other threads are to have the interpreter's lock
     cdef bint in_batch                  # what is raised comes from an entry of the batch
     cdef bint own_clock                 # time() was replaced, on the class or on the object
     cdef unsigned int clock_version     # of the class, when that was last looked at
@@ -59,7 +57,9 @@ cdef class Scheduler:
         """Is time() replaced, or has nobody looked since its class was changed?"""
         return self.own_clock or interpreter.class_version(self) != self.clock_version or self.clock_version == 0
     cdef inline double now(self) except? -1.0:
-        return self.ask_clock() if self.odd_clock() else step.monotonic()
+        return self.ask_clock() if self.odd_clock() else self._poller.now()
+    cdef inline bint running(self) noexcept:
+        return self._poller.thread != 0
     cdef double ask_clock(self) except? -1.0
     @cython.locals(end=size_t, tag=cython.int, queue=Ready, st=Step)
     cdef int run_batch(self) except -1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import sys
@@ -50,11 +49,9 @@ class Scheduler:
     _closed: bool
     debug: bool
     plain: bool
-    _thread_id: int
     slow_callback_duration: float
     task_factory: Any
     eager: bool
-    due: int
     share_due: int
     in_batch: bool
     own_clock: bool
@@ -64,7 +61,7 @@ class Scheduler:
     _polls: int
     if not cython.compiled:
         _stopping = _closed = debug = in_batch = own_clock = eager = False
-        _thread_id = due = share_due = clock_version = _ticks = _polls = 0
+        share_due = clock_version = _ticks = _polls = 0
         task_factory = _until = None
 
         def odd_clock(self) -> bool:
@@ -73,6 +70,9 @@ class Scheduler:
 
         def now(self) -> float:
             return self.ask_clock()
+
+        def running(self) -> bool:
+            return self._poller.thread != 0
 
     def __cinit__(self) -> None:
         # a loop whose __init__() was not called (yet) has all parts, or its methods would follow null pointers
@@ -120,7 +120,7 @@ class Scheduler:
         """call_soon() from another thread or from a signal handler: also wakes the loop."""
         if self.debug or self._closed or not step.is_callable(callback):
             self._check_closed()
-            self._check_callback(callback, "call_soon_threadsafe")
+            describe.check_callback(callback, "call_soon_threadsafe")
             h = self.post_traced(callback, args, context)
         else:
             h = handle.post(self, self._ready, callback, args, context)
@@ -162,13 +162,13 @@ class Scheduler:
         return h
 
     def time(self) -> float:
-        """The loop's clock: time.monotonic(), in seconds. Replaced, it is the clock of the loop's timers."""
-        return step.monotonic()
+        """The loop's clock, in seconds: time.monotonic(). Replaced, it is the clock of the loop's timers."""
+        return self._poller.now()
 
     def ask_clock(self) -> float:
         """The time by time(), wherever that comes from."""
         self._look_at_clock()
-        return float(self.time()) if self.own_clock else step.monotonic()
+        return float(self.time()) if self.own_clock else self._poller.now()
 
     def _look_at_clock(self) -> None:
         """Has a program replaced time() anywhere? Not asked by __dict__: without one, methods are found faster."""
@@ -200,7 +200,7 @@ class Scheduler:
         if self._closed:
             self._check_closed()
         if (self.task_factory is None or self.eager) and not self.debug and not more:
-            eager = (self.eager if eager_start is None else bool(eager_start)) and self._thread_id != 0
+            eager = (self.eager if eager_start is None else bool(eager_start)) and self.running()
             return tasks.spawn(self, self._ready, self._roster, self._step, coro, name, context, eager)
         return self.make_task(coro, name, context, eager_start, more)  # type: ignore[no-any-return]
 
@@ -247,7 +247,12 @@ class Scheduler:
 
     def is_running(self) -> bool:
         """True while run_forever() or run_until_complete() runs."""
-        return self._thread_id != 0
+        return self.running()
+
+    @property
+    def _thread_id(self) -> int | None:
+        """The thread that runs the loop, as in asyncio."""
+        return self._poller.thread or None
 
     def is_closed(self) -> bool:
         """True once close() was called."""
@@ -267,23 +272,15 @@ class Scheduler:
 
     def _check_thread(self) -> None:
         """In debug mode: not from a wrong thread."""
-        if self._thread_id != 0 and self._thread_id != threading.get_ident():
+        if self.running() and self._poller.thread != threading.get_ident():
             raise RuntimeError(describe.WRONG_THREAD)
-
-    def _check_callback(self, callback: Any, method: str) -> None:
-        if inspect.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
-            raise TypeError(
-                f"coroutines cannot be used with {method}(): use loop.create_task() to run {callback!r} as a task"
-            )
-        if not callable(callback):
-            raise TypeError(f"a callable object was expected by {method}(), got {callback!r}")
 
     def check_ready(self, callback: Any, method: str) -> int:
         """What is checked before something is scheduled, where there is a doubt or in debug mode."""
         self._check_closed()
         if self.debug:
             self._check_thread()
-        self._check_callback(callback, method)
+        describe.check_callback(callback, method)
         return 0
 
     def post_traced(self, callback: Any, args: tuple[Any, ...], context: Context | None) -> Handle:
@@ -324,9 +321,10 @@ class Scheduler:
 
     def _run_ticks(self, ident: int) -> None:
         """Ticks until stop(), as the running loop of the caller's thread. What is set is taken back without memory."""
-        self.due = self.share_due = 0
+        poller = self._poller
+        self.share_due = 0
+        poller.attach(ident)
         before = step.set_running_loop(self)
-        self._thread_id = ident
         try:
             try:
                 self.run_ticks(False)
@@ -335,13 +333,13 @@ class Scheduler:
                 self._step.forget_contexts()
         finally:
             self._stopping = False
-            self._thread_id = 0
             step.set_running_loop(before)
+            poller.detach()
 
     def _run_once(self) -> None:
         """One tick, also inside another one."""
         outer = self.in_batch
-        self.due = 0
+        self._poller.due = 0
         try:
             self.run_ticks(True)
         finally:
@@ -377,7 +375,7 @@ class Scheduler:
     def look(self) -> int:
         """There is work: I/O is asked for only so often, and timers."""
         poller = self._poller
-        if not poller.stirred and not clock.reached(self.due) and not self._stopping:
+        if not poller.is_due() and not self._stopping:
             return self.expire(self.now()) if self._timers.count() else 0
         self.settle()
         poller.wait(0.0)
@@ -409,7 +407,7 @@ class Scheduler:
         self._stopping = self._stopping or (self._until is not None and self._until.status != state.PENDING)
         if clock.reached(self.share_due):
             interpreter.share_lock()
-            self.share_due = clock.due(step.monotonic(), self._poller.every)
+            self.share_due = self._poller.later(self._poller.now())
         timers = self._timers
         while timers.count():
             h = cython.cast(TimerHandle, timers.at(0))
@@ -436,7 +434,7 @@ class Scheduler:
         else:
             poller.stirred = False
         now = self.now()
-        self.due = clock.due(step.monotonic() if self.own_clock else now, poller.every)
+        poller.asked(poller.now() if self.own_clock else now)
         return self.expire(now)
 
     def expire(self, now: float) -> int:

@@ -33,7 +33,7 @@ cdef class SocketTransport(Endpoint):
     cdef int flushed(self) except -1
     @cython.locals(outbox=Outbox)
     cdef int keep(self, bytes data) except -1
-    @cython.locals(outbox=Outbox)
+    @cython.locals(made=Outbox)
     cdef Outbox own_outbox(self)
     @cython.locals(poller=Poller)
     cdef int want_write(self) except -1

@@ -285,10 +285,11 @@ class SocketTransport(Endpoint):
 
     def own_outbox(self) -> Outbox:
         """The outbox, made when it is first needed: most connections never have anything that waits."""
-        outbox = self.outbox
-        if outbox is None:
-            outbox = self.outbox = Outbox()
-        return outbox
+        if self.outbox is None:
+            made = Outbox()
+            if self.outbox is None:  # uncompiled, to make one may have run a destructor that wrote
+                self.outbox = made
+        return self.outbox
 
     def want_write(self) -> int:
         """Asks the poller for room in the socket's buffer."""

@@ -1,4 +1,6 @@
 cimport cython
+cimport hasten.kernel.clock as clock
+cimport hasten.kernel.step as step
 
 cdef class Watch:
     cdef readonly int fd
@@ -14,7 +16,17 @@ cdef class Poller:
     cdef list harvest          # watches that fired in the latest wait(), each once
     cdef bint sleeping                  # it waits, or is about to: wake() must act
     cdef bint stirred                   # something was registered or sent since a poll has shown nothing
-    cdef public double every            # seconds: how often a loop that has work asks
+    cdef public double every            # seconds: how often a loop that has work asks; 0: in each tick
+    cdef unsigned long long due         # by kernel/clock: when that is next
+    cdef unsigned long long thread      # of the thread that runs the loop; 0: none
+    cdef double now(self) noexcept
+    cdef inline bint is_due(self) noexcept:
+        """Is it time to ask for events?"""
+        return self.stirred or clock.reached(self.due)
+    cdef int asked(self, double now) except -1
+    cdef unsigned long long later(self, double now) noexcept
+    cdef int attach(self, unsigned long long thread) except -1
+    cdef int detach(self) except -1
     cdef int register(self, Watch watch, int events) except -1
     cdef int modify(self, Watch watch, int events) except -1
     cdef int unregister(self, Watch watch) except -1

@@ -21,6 +21,15 @@ interrupts runs the signal's Python handler (its exception propagates) and may c
 on or comes next returns at once. The scheduler sets `sleeping`, then looks whether there is work, then calls wait():
 what is scheduled after the look wakes the poller, whatever runs in between. While it is not set, wake() does nothing.
 
+*Clock.* now() says what time it is, in seconds, as time.monotonic() does: the loop's time() and its timers go by it, and
+nothing else that runs at each tick asks the system. A poller that simulates has a clock of its own. While a loop has
+work it asks its poller only `every` so many seconds (0: in each tick): is_due() tells, by a counter that costs nearly
+nothing; asked() is told after each wait().
+
+*Owner.* The thread that runs the loop calls attach() before it waits for the first time, and detach() when the loop has
+stopped: `thread` is that thread, as threading.get_ident() gives it. A poller whose means belong to one thread sees to
+them there. A single tick (`_run_once()`) may come without.
+
 *Stirred.* register() and modify() set `stirred`, and so does who sends something: what came of it may be there at
 once, in a peer that runs on this very loop. The scheduler then asks in each tick, until a poll shows nothing.
 
@@ -36,6 +45,8 @@ file; EBADF: closed).
 from __future__ import annotations
 
 import cython
+
+from hasten.kernel import clock, step
 
 
 @cython.cclass
@@ -73,9 +84,15 @@ class Poller:
     sleeping: bool
     stirred: bool
     every: float
+    due: int
+    thread: int
     name = "none"
     if not cython.compiled:
         sleeping = stirred = False
+        due = thread = 0
+
+        def is_due(self) -> bool:
+            return self.stirred or clock.reached(self.due)
 
     def __cinit__(self) -> None:
         self.harvest = []
@@ -112,6 +129,32 @@ class Poller:
     def wait(self, timeout: float) -> int:
         """Harvests; see the top of this file."""
         raise NotImplementedError
+
+    def now(self) -> float:
+        """The time, in seconds."""
+        return step.monotonic()
+
+    def asked(self, now: float) -> int:
+        """A wait() is over, and it is `now`: is_due() is to say so once `every` has passed."""
+        self.due = self.later(now)
+        return 0
+
+    def later(self, now: float) -> int:
+        """What clock.reached() takes for the time when `every` has passed."""
+        return clock.due(now, self.every) if self.every > 0.0 else 0
+
+    def attach(self, thread: int) -> int:
+        """The calling thread, whose ident is given, is going to run the loop. RuntimeError if another one does."""
+        if self.thread != 0:
+            raise RuntimeError("this poller is used by a loop that runs already")
+        self.thread = thread
+        self.due = 0
+        return 0
+
+    def detach(self) -> int:
+        """The thread has stopped the loop."""
+        self.thread = 0
+        return 0
 
     def wake(self) -> int:
         """Ends a wait() that blocks."""

@@ -95,7 +95,7 @@ class Sleep(Awaitable):
         if loop.debug or loop.odd_clock():
             return self.start_elsewhere(seconds)
         self.future = futures.new_future(loop, loop._ready)
-        when = step.monotonic() + seconds
+        when = loop._poller.now() + seconds
         self.timer = handle.post_at(loop, loop._timers, when, outcomes.wake, (self.future,), None)
         return self.suspend()
 
