@@ -1,10 +1,9 @@
 cimport cython
-cimport hasten.core.handle as handle
 cimport hasten.poll.events as ev
 from hasten.core.handle cimport Handle
 from hasten.core.scheduler cimport Scheduler
 from hasten.kernel.step cimport Step
-from hasten.poll.contract cimport Poller, Watch
+from hasten.poll.contract cimport Watch
 
 @cython.final
 cdef class FdWatch(Watch):

@@ -28,8 +28,8 @@ cdef class Future:
     cdef object __weakref__
 
     cdef bint do_cancel(self, object msg) except -1
-    cdef object make_cancelled(self)
-    cdef object failure(self)
+    cdef object take_cancelled_error(self)
+    cdef object take_failure(self)
     cdef bint finish(self, object result) except -1
     cdef bint fail(self, object exception) except -1
     cdef inline bint guarded(self) noexcept:

@@ -155,7 +155,7 @@ class Future:
         """The result; raises the exception that was set, CancelledError, or InvalidStateError if not done."""
         if self.status == state.FINISHED and self.error is None:
             return self.outcome
-        raise self.failure()
+        raise self.take_failure()
 
     def exception(self) -> BaseException | None:
         """The exception that was set, or None; raises CancelledError, or InvalidStateError if not done."""
@@ -163,13 +163,13 @@ class Future:
             self.log_tb = False
             return self.error
         if self.status == state.CANCELLED:
-            raise self.make_cancelled()
+            raise self.take_cancelled_error()
         raise InvalidStateError("Exception is not set.")
 
-    def failure(self) -> BaseException:
+    def take_failure(self) -> BaseException:
         """What result() raises when there is no result to give."""
         if self.status == state.CANCELLED:
-            return self.make_cancelled()
+            return self.take_cancelled_error()
         if self.status == state.PENDING or self.error is None:
             return waiters.made(InvalidStateError, "Result is not set.")
         self.log_tb = False
@@ -178,7 +178,7 @@ class Future:
         step.set_traceback(exc, self.error_tb)
         return exc
 
-    def make_cancelled(self) -> BaseException:
+    def take_cancelled_error(self) -> BaseException:
         """The CancelledError to raise: the very one that ended a task, the first time."""
         exc = self.error
         if exc is not None and self.status == state.CANCELLED:  # else it is another one, and has to stay
@@ -187,7 +187,7 @@ class Future:
         return waiters.made(CancelledError, self.cancel_message)
 
     def _make_cancelled_error(self) -> BaseException:
-        return self.make_cancelled()
+        return self.take_cancelled_error()
 
     # ---- finishing ------------------------------------------------------------------------
 
@@ -469,7 +469,7 @@ class FutureIter(Awaitable):
             self.value = f.outcome
             keep_iter(self)
             return step.RETURNED
-        self.value = f.failure()
+        self.value = f.take_failure()
         return step.RAISED
 
     def resume_throw(self, exc: BaseException) -> int:

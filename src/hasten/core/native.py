@@ -93,7 +93,7 @@ class NativeCoroutine(Awaitable):
                 # a second task awaits it: that one is told, and the first goes on waiting
                 self.value = RuntimeError("coroutine is being awaited already")
                 return step.RAISED
-            return self.failed(f.failure())  # type: ignore[union-attr]
+            return self.failed(f.take_failure())  # type: ignore[union-attr]
         self.value = RuntimeError("cannot reuse already awaited coroutine")
         return step.RAISED
 

@@ -45,8 +45,8 @@ cdef class Task(Future):
         step._rejoin(&own)
         return raised
     @cython.locals(f=Future)
-    cdef object wake_error(self)
-    cdef object cancelled_error(self, object error)
+    cdef object take_wake_error(self)
+    cdef object take_cancellation(self, object error)
     @cython.locals(f=Future)
     cdef int wait_for(self, object y) except -1
     cdef int wait_for_other(self, object y) except -1

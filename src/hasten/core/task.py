@@ -325,12 +325,12 @@ class Task(Future):
         st = self.stepper
         error = None
         if self._fut_waiter is not None:
-            error = self.wake_error()
+            error = self.take_wake_error()
         elif self.pending_error is not None:
             error = self.pending_error
             self.pending_error = None
         if self.must_cancel:
-            error = self.cancelled_error(error)
+            error = self.take_cancellation(error)
         if error is None:
             out = st.send(self._coro, context)
         else:
@@ -342,7 +342,7 @@ class Task(Future):
             return self.restep()
         return self.wait_for(value)
 
-    def wake_error(self) -> BaseException | None:
+    def take_wake_error(self) -> BaseException | None:
         """How what it was parked on ended: None, or the exception to throw."""
         waiter = self._fut_waiter
         self._fut_waiter = None
@@ -350,19 +350,19 @@ class Task(Future):
             f = cython.cast(Future, waiter)
             if f.status == state.FINISHED and f.error is None:
                 return None
-            return f.failure()
+            return f.take_failure()
         try:
             waiter.result()
         except BaseException as exc:
             return exc
         return None
 
-    def cancelled_error(self, error: BaseException | None) -> BaseException | None:
+    def take_cancellation(self, error: BaseException | None) -> BaseException | None:
         """The CancelledError to throw, unless one is on its way already."""
         self.must_cancel = False
         if step.is_instance(error, CancelledError):
             return error
-        return self.make_cancelled()
+        return self.take_cancelled_error()
 
     def wait_for(self, y: Any) -> int:
         """Parks on what the coroutine yielded."""

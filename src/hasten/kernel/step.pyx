@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 import _asyncio
-from cpython.ref cimport Py_CLEAR, Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from types import CodeType, TracebackType
 
 cdef extern from "internals.h":

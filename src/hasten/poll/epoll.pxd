@@ -1,6 +1,5 @@
 cimport cython
 from hasten.kernel.epoll cimport Epoll
-cimport hasten.poll.events as ev
 from hasten.poll.contract cimport Poller, Watch
 
 @cython.final

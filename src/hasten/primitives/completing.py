@@ -139,7 +139,7 @@ class Next(NativeCoroutine):
             f = cython.cast(Future, child)
             if f.status == state.FINISHED and f.error is None:
                 return self.give(f.outcome)
-            return self.fail(f.failure())
+            return self.fail(f.take_failure())
         try:
             value = child.result()
         except BaseException as exc:

@@ -68,7 +68,7 @@ class Sleep(Awaitable):
                 self.value = self.result
                 keep(self)
                 return step.RETURNED
-            return self.fail(f.failure())  # type: ignore[union-attr]
+            return self.fail(f.take_failure())  # type: ignore[union-attr]
         return self.fail(RuntimeError("cannot reuse already awaited coroutine"))
 
     def start(self) -> int:

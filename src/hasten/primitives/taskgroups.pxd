@@ -2,7 +2,6 @@ cimport cython
 cimport hasten.primitives.spawning as spawning
 cimport hasten.core.native as native
 cimport hasten.core.outcomes as outcomes
-cimport hasten.core.state as state
 cimport hasten.kernel.step as step
 from cpython.object cimport PyObject
 from hasten.primitives.many_futures cimport Collector

@@ -21,7 +21,6 @@ from hasten.primitives.timeouts import Timeout
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound="asyncio.Future[Any]")
-FIRST, FAILED, ALL = 0, 1, 2
 
 if not cython.compiled:
     FIRST_DONE, FIRST_FAILED, ALL_DONE = 0, 1, 2
