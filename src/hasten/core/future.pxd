@@ -54,10 +54,8 @@ cdef class Future:
 cdef class FutureIter(Awaitable):
     cdef Future future              # None once it has ended
 
-cdef FutureIter _spare
-@cython.locals(spare=FutureIter)
+@cython.locals(spare=Awaitable)
 cdef FutureIter new_iter()
-cdef int keep_iter(FutureIter ended) except -1
 
 @cython.locals(f=Future)
 cdef Future new_future(object loop, Ready queue)

@@ -467,7 +467,7 @@ class FutureIter(Awaitable):
         self.future = None
         if f.status == state.FINISHED and f.error is None:
             self.value = f.outcome
-            keep_iter(self)
+            step.keep_spare(step.SPARE_WAIT, self)
             return step.RETURNED
         self.value = f.take_failure()
         return step.RAISED
@@ -485,24 +485,11 @@ class FutureIter(Awaitable):
 step.native(FutureIter)
 step.pool(FutureIter, 64)
 step.pool(Future, 256)
-# The one that ended last serves the next `await`, once nobody refers to it any more.
-_spare: FutureIter | None = None
 
 
 def new_iter() -> FutureIter:
-    global _spare
-    spare = _spare
-    _spare = None
-    if spare is not None and step.sole(spare):
-        spare.stage = step.FRESH
-        return spare
-    return cython.cast(FutureIter, FutureIter.__new__(FutureIter))
-
-
-def keep_iter(ended: FutureIter) -> int:
-    global _spare
-    _spare = ended
-    return 0
+    spare = step.take_spare(step.SPARE_WAIT)
+    return cython.cast(FutureIter, FutureIter.__new__(FutureIter) if spare is None else spare)
 
 
 def new_future(loop: Any, queue: Ready) -> Future:

@@ -324,7 +324,7 @@ class Scheduler:
         poller = self._poller
         self.share_due = 0
         poller.attach(ident)
-        before = step.set_running_loop(self)
+        before = step.set_running_loop(self, self._step)
         try:
             try:
                 self.run_ticks(False)

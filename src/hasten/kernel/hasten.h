@@ -313,6 +313,23 @@ static inline int hasten_sole(PyObject *o) {
         && (t->tp_weaklistoffset <= 0 || *(PyObject **)((char *)o + t->tp_weaklistoffset) == NULL);
 }
 
+/* What lies at a place, which is empty then, if nobody else refers to it; else None. */
+static inline PyObject *hasten_take_sole(PyObject **at) {
+    PyObject *o = *at;
+    if (o != NULL) {
+        *at = NULL;
+        if (hasten_sole(o)) return o;
+        Py_DECREF(o);
+    }
+    return Py_NewRef(Py_None);
+}
+
+static inline void hasten_put(PyObject **at, PyObject *o) {
+    PyObject *before = *at;
+    *at = Py_NewRef(o);
+    Py_XDECREF(before);
+}
+
 /* ---- time --------------------------------------------------------------------------------- */
 
 /* time.monotonic(), to the last bit. */

@@ -27,7 +27,6 @@ cdef extern from "hasten.h":
     int may_be_method "hasten_may_be_method"(object f, object o) noexcept
     int context_enter "PyContext_Enter"(object ctx) except -1
     int context_exit "PyContext_Exit"(object ctx) except -1
-    bint sole "hasten_sole"(object o) noexcept
     # of exceptions, past what their classes make of these names
     bint is_instance "hasten_is_instance"(object obj, object cls) noexcept
     bint is_subclass "hasten_is_subclass"(object cls, object base) noexcept
@@ -36,6 +35,8 @@ cdef extern from "hasten.h":
     object context_of "hasten_context"(object exc)
     int set_context "hasten_set_context"(object exc, object context) except -1
     int set_cause "hasten_set_cause"(object exc, object cause) except -1
+    object _take_sole "hasten_take_sole"(PyObject **at)
+    void _put "hasten_put"(PyObject **at, object o) noexcept
 
 cpdef bint ends_loop(object exc) noexcept
 
@@ -43,6 +44,13 @@ cdef enum Kind:
     RAISED = -1
     RETURNED = 0
     YIELDED = 1
+
+cdef enum Spare:                # of what a loop keeps one that has ended: see take_spare()
+    SPARE_WAIT = 0              # what `await future` drives
+    SPARE_SLEEP = 1
+    SPARE_GET = 2               # of a queue
+    SPARE_PUT = 3
+    SPARES = 4
 
 @cython.final
 cdef class Step:
@@ -53,6 +61,7 @@ cdef class Step:
     cdef hasten_contexts contexts
     cdef void *table            # where the loop stands in asyncio's dict of current tasks; a hint
     cdef Py_ssize_t at
+    cdef PyObject *spares[4]    # SPARES; owned. What has ended refers to nothing: the collector need not know of it
 
     cdef inline Outcome send(self, object coro, object ctx) noexcept:
         return _send(coro, ctx)
@@ -99,7 +108,7 @@ cdef object origin(int *lasti)
 cdef object origin_place(object code, int lasti)
 
 cpdef object running_loop()
-cpdef object set_running_loop(object loop)
+cpdef object set_running_loop(object loop, Step owner=*)
 
 cdef enum Stage:
     FRESH = 0
@@ -120,3 +129,26 @@ cdef class Awaitable:
     cdef int shut(self) except -2
     cdef bint fresh(self) except -1
     cdef int end_it(self) except -1
+
+# Of an await that finds what it asks for, making and freeing the object is the larger part. So the one that ended last
+# serves the next, once nobody refers to it any more. Each loop has its own, and only its thread reaches them: there is no
+# object that two threads could take. (Without the interpreter's lock, hasten_sole() would have to ask
+# PyUnstable_Object_IsUniquelyReferenced(): others may hold what has ended.)
+cdef PyObject **_spares() noexcept
+
+cdef inline Awaitable take_spare(int kind):
+    """One of its kind, as if new; None: there is none, or no loop of ours runs in this thread."""
+    cdef PyObject **place = _spares()
+    if place == NULL:
+        return None
+    spare = <Awaitable>_take_sole(place + kind)
+    if spare is not None:
+        spare.stage = FRESH
+    return spare
+
+cdef inline int keep_spare(int kind, Awaitable ended) noexcept:
+    """For the next take_spare(). It has let go of all that it held but the `value` that it is about to give."""
+    cdef PyObject **place = _spares()
+    if place != NULL:
+        _put(place + kind, ended)
+    return 0

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 _T = TypeVar("_T")
 RAISED, RETURNED, YIELDED = -1, 0, 1
+SPARE_WAIT, SPARE_SLEEP, SPARE_GET, SPARE_PUT, SPARES = 0, 1, 2, 3, 4
 FRESH, SUSPENDED, ENDED = 0, 1, 2
 
 monotonic = time.monotonic
@@ -232,8 +233,8 @@ def running_loop() -> Any:
     return _running.get(threading.get_ident())
 
 
-def set_running_loop(loop: Any) -> Any:
-    """Publishes `loop` (or None) to asyncio and to us; gives what was running before."""
+def set_running_loop(loop: Any, owner: Step | None = None) -> Any:
+    """Publishes `loop` (or None) to asyncio and to us; gives what was running before. `owner`: its Step."""
     import threading
 
     before = asyncio._get_running_loop()
@@ -258,11 +259,6 @@ def context_exit(context: Context) -> None:
 
 def _nothing() -> None:
     pass
-
-
-def sole(obj: object) -> bool:
-    """Does nobody but the caller refer to it? Python cannot tell."""
-    return False
 
 
 def _after_fork() -> None:
@@ -473,6 +469,16 @@ class Awaitable:
             finally:
                 value = None
         return 0
+
+
+def take_spare(kind: int) -> Awaitable | None:
+    """One of its kind to be used again. There is none: Python cannot tell whether somebody still refers to it."""
+    return None
+
+
+def keep_spare(kind: int, ended: Awaitable) -> int:
+    """For the next take_spare()."""
+    return 0
 
 
 def native(cls: type[_T]) -> type[_T]:

@@ -46,21 +46,17 @@ cdef extern from *:
         *slot = v == Py_None ? NULL : Py_NewRef(v);
         Py_XDECREF(old);
     }
-    static HASTEN_THREAD PyObject *hasten_running HASTEN_NEAR;      /* owned, or NULL */
-    static inline PyObject *hasten_get_running(void) { return hasten_running; }
-    static inline void hasten_set_running(PyObject *l) {
-        PyObject *old = hasten_running;
-        hasten_running = Py_XNewRef(l);
-        hasten_thread = l == NULL ? NULL : PyThreadState_Get();
-        Py_XDECREF(old);
-    }
     """
     bint TASK_SLOT "HASTEN_TASK_SLOT"
     int publish_dict "hasten_publish_dict"(object d, object k, object v, Py_hash_t h,
                                             void **table, Py_ssize_t *at) noexcept
     void swap_slot "hasten_swap_slot"(PyObject **slot, object v) noexcept
+
+cdef extern from "running.h":
     PyObject *hasten_get_running() noexcept
-    void hasten_set_running(PyObject *l) noexcept
+    PyObject **hasten_get_spares() noexcept
+    void hasten_drop_spares(PyObject **spares, int count) noexcept
+    void hasten_set_running(PyObject *loop, PyObject *stepper, PyObject **spares) noexcept
 
 cdef extern from "hasten.h":
     void hasten_raise(object exc) noexcept
@@ -185,6 +181,7 @@ cdef class Step:
         """The loop is closed: lets go of it, and publishes nothing from now on."""
         self.leave()
         self.forget_contexts()
+        hasten_drop_spares(self.spares, SPARES)
         self.loop = None
         return 0
 
@@ -202,6 +199,7 @@ cdef class Step:
         return 0
 
     def __dealloc__(self):
+        hasten_drop_spares(self.spares, SPARES)
         hasten_drop_contexts(&self.contexts)
 
 
@@ -250,17 +248,18 @@ cpdef object running_loop():
     return None if loop == NULL else <object>loop
 
 
-cpdef object set_running_loop(object loop):
-    """Publishes `loop` (or None) to asyncio and to us; gives what was running before."""
+cpdef object set_running_loop(object loop, Step owner=None):
+    """Publishes `loop` (or None) to asyncio and to us; gives what was running before. `owner`: its Step."""
     before = _stdlib_get_running()
     _stdlib_set_running(loop)
-    hasten_set_running(NULL if loop is None else <PyObject *>loop)
+    hasten_set_running(NULL if loop is None else <PyObject *>loop, NULL if owner is None else <PyObject *>owner,
+                       NULL if owner is None else owner.spares)
     return before
 
 
 def _after_fork():
     """In the child of a fork no loop runs, as asyncio has it."""
-    hasten_set_running(NULL)
+    hasten_set_running(NULL, NULL, NULL)
 
 
 if hasattr(os, "register_at_fork"):
@@ -335,6 +334,11 @@ cdef class Awaitable:
         if kind == RAISED:
             raise value
         return 0
+
+
+cdef PyObject **_spares() noexcept:
+    """Those of the loop of ours that runs in this thread, by their kinds; NULL: there is none."""
+    return hasten_get_spares()
 
 
 cdef object _as_exception(object args):

@@ -8,6 +8,7 @@ from hasten.primitives.loop_bound cimport LoopBound
 from hasten.primitives.locks cimport Event
 from hasten.core.future cimport Future
 from hasten.core.native cimport NativeCoroutine
+from hasten.kernel.step cimport Awaitable
 
 cdef enum:
     DERIVED = 0     # with methods of its own, which are called
@@ -50,14 +51,10 @@ cdef class QueuePut(NativeCoroutine):
 
     cdef int add(self) except -2
 
-cdef QueueGet _spare_get
-cdef QueuePut _spare_put
-@cython.locals(spare=QueueGet)
+@cython.locals(spare=Awaitable)
 cdef QueueGet new_get()
-cdef int keep_get(QueueGet ended) except -1
-@cython.locals(spare=QueuePut)
+@cython.locals(spare=Awaitable)
 cdef QueuePut new_put()
-cdef int keep_put(QueuePut ended) except -1
 
 cdef class PriorityQueue(Queue):
     pass

@@ -323,7 +323,8 @@ class QueueGet(NativeCoroutine):
     def take(self) -> int:
         q = self.queue
         self.give(q.get_or_hand_on())
-        keep_get(self)
+        self.queue = None  # type: ignore[assignment]
+        step.keep_spare(step.SPARE_GET, self)
         return step.RETURNED
 
     def woken(self) -> int:
@@ -372,7 +373,8 @@ class QueuePut(NativeCoroutine):
         q = self.queue
         q.put_or_hand_on(self.item)
         self.give(None)
-        keep_put(self)
+        self.queue = self.item = None  # type: ignore[assignment]
+        step.keep_spare(step.SPARE_PUT, self)
         return step.RETURNED
 
     def woken(self) -> int:
@@ -393,46 +395,14 @@ for _cls in (QueueGet, QueuePut):
     step.pool(_cls, 64)
 
 
-# The last one that ended serves again, once nobody refers to it any more: of a get() that finds an item, making and
-# freeing the coroutine is the larger part.
-
-_spare_get: QueueGet | None = None
-_spare_put: QueuePut | None = None
-
-
 def new_get() -> QueueGet:
-    global _spare_get
-    spare = _spare_get
-    _spare_get = None
-    if spare is not None and step.sole(spare):
-        spare.stage = step.FRESH
-        return spare
-    return cython.cast(QueueGet, QueueGet.__new__(QueueGet))
-
-
-def keep_get(ended: QueueGet) -> int:
-    global _spare_get
-    ended.queue = None  # type: ignore[assignment]
-    _spare_get = ended
-    return 0
+    spare = step.take_spare(step.SPARE_GET)
+    return cython.cast(QueueGet, QueueGet.__new__(QueueGet) if spare is None else spare)
 
 
 def new_put() -> QueuePut:
-    global _spare_put
-    spare = _spare_put
-    _spare_put = None
-    if spare is not None and step.sole(spare):
-        spare.stage = step.FRESH
-        return spare
-    return cython.cast(QueuePut, QueuePut.__new__(QueuePut))
-
-
-def keep_put(ended: QueuePut) -> int:
-    global _spare_put
-    ended.queue = None  # type: ignore[assignment]
-    ended.item = None
-    _spare_put = ended
-    return 0
+    spare = step.take_spare(step.SPARE_PUT)
+    return cython.cast(QueuePut, QueuePut.__new__(QueuePut) if spare is None else spare)
 
 
 @cython.binding(True)

@@ -27,12 +27,11 @@ cdef class Sleep(Awaitable):
     @cython.locals(loop=Scheduler, seconds=double)
     cdef int start_timer(self, object running, double seconds) except -2
     cdef int start_elsewhere(self, double seconds) except -2
+    cdef int give(self) except -2
     cdef int suspend(self) except -2
     @cython.locals(timer=TimerHandle)
     cdef int drop_timer(self) except -1
     cdef int fail(self, object exc) except -2
 
-cdef Sleep _spare
-@cython.locals(spare=Sleep)
+@cython.locals(spare=Awaitable)
 cdef Sleep new_sleep()
-cdef int keep(Sleep ended) except -1

@@ -51,10 +51,7 @@ class Sleep(Awaitable):
         if self.stage == step.FRESH:
             return self.start()
         if self.stage == PASSED:
-            self.stage = step.ENDED
-            self.value = self.result
-            keep(self)
-            return step.RETURNED
+            return self.give()
         if self.stage == TIMED:
             f = self.future
             if f.status == state.PENDING:  # type: ignore[union-attr]
@@ -65,9 +62,7 @@ class Sleep(Awaitable):
             self.drop_timer()
             self.future = None
             if f.status == state.FINISHED and f.error is None:  # type: ignore[union-attr]
-                self.value = self.result
-                keep(self)
-                return step.RETURNED
+                return self.give()
             return self.fail(f.take_failure())  # type: ignore[union-attr]
         return self.fail(RuntimeError("cannot reuse already awaited coroutine"))
 
@@ -108,6 +103,14 @@ class Sleep(Awaitable):
         except Exception as exc:
             return self.fail(exc)
         return self.suspend()
+
+    def give(self) -> int:
+        """Returns, and may serve the next sleep()."""
+        self.stage = step.ENDED
+        self.value = self.result
+        self.delay = self.result = None
+        step.keep_spare(step.SPARE_SLEEP, self)
+        return step.RETURNED
 
     def suspend(self) -> int:
         fut = self.future
@@ -204,25 +207,9 @@ step.pool(Sleep, 256)
 collections.abc.Coroutine.register(Sleep)
 
 
-# The one that ended last serves again, once nobody refers to it any more.
-_spare: Sleep | None = None
-
-
 def new_sleep() -> Sleep:
-    global _spare
-    spare = _spare
-    _spare = None
-    if spare is not None and step.sole(spare):
-        spare.stage = step.FRESH
-        return spare
-    return cython.cast(Sleep, Sleep.__new__(Sleep))
-
-
-def keep(ended: Sleep) -> int:
-    global _spare
-    ended.result = None
-    _spare = ended
-    return 0
+    spare = step.take_spare(step.SPARE_SLEEP)
+    return cython.cast(Sleep, Sleep.__new__(Sleep) if spare is None else spare)
 
 
 if TYPE_CHECKING:
