@@ -21,10 +21,10 @@ interrupts runs the signal's Python handler (its exception propagates) and may c
 on or comes next returns at once. The scheduler sets `sleeping`, then looks whether there is work, then calls wait():
 what is scheduled after the look wakes the poller, whatever runs in between. While it is not set, wake() does nothing.
 
-*Clock.* now() says what time it is, in seconds, as time.monotonic() does: the loop's time() and its timers go by it, and
-nothing else that runs at each tick asks the system. A poller that simulates has a clock of its own. While a loop has
-work it asks its poller only `every` so many seconds (0: in each tick): is_due() tells, by a counter that costs nearly
-nothing; asked() is told after each wait().
+*Clock.* now() says what time it is, in seconds, as time.monotonic() does: the loop's time() and its timers go by it,
+and nothing else that runs at each tick asks the system. A poller that simulates has a clock of its own. While a loop
+has work it asks its poller only `every` so many seconds (0: in each tick): is_due() tells, by a counter that costs
+nearly nothing; asked() is told after each wait().
 
 *Owner.* The thread that runs the loop calls attach() before it waits for the first time, and detach() when the loop has
 stopped: `thread` is that thread, as threading.get_ident() gives it. A poller whose means belong to one thread sees to
