@@ -3,6 +3,7 @@
 #   make demo                 sets everything up, then fetches many pages: one after the other, then concurrently
 #   make test                 sets everything up, then runs all tests
 #   make test T=tests/core/test_timers.py PYTHON=python3.13       one file, on another interpreter
+#   make quick                what to run after each change: the tests of the modules by themselves, in less than a minute
 #   make dev                  builds what changed, for use through .venv/<version>/bin/python
 #   make bench                compares with asyncio and uvloop
 #   make lint                 ruff and mypy
@@ -34,11 +35,18 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 JOBS ?= $(if $(filter %.py,$(firstword $(subst ::, ,$(T)))),0,$(shell expr $(CORES) + 1))
 
+# What `make quick` runs. It leaves out the tests that are marked slow, and the folders that run whole programs or other
+# projects' tests: cli, cpython, hostile, programs, properties, real, sanitize, typing.
+QUICK := $(addprefix tests/,architecture core poll primitives net loop aio)
+
+# Bytecode is kept, whatever the environment says: the tests start hundreds of interpreters.
+unexport PYTHONDONTWRITEBYTECODE
+
 # What is compiled: leaves (.pyx), modules with a .pxd beside them, headers.
 pxd := $(shell find src -name '*.pxd')
 compiled := setup.py $(pxd) $(wildcard $(pxd:.pxd=.py)) $(shell find src -name '*.pyx' -o -name '*.h')
 
-.PHONY: dev demo test bench lint format sanitize anyio hostile soak million conformance suites clean distclean
+.PHONY: dev demo test quick bench lint format sanitize anyio hostile soak million conformance suites clean distclean
 .DELETE_ON_ERROR:
 
 dev: $(VENV)/.built
@@ -48,6 +56,9 @@ demo: $(VENV)/.built $(VENV)/.has-demo
 
 test: $(VENV)/.built $(VENV)/.has-test
 	$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS) $(T)
+
+quick: $(VENV)/.built $(VENV)/.has-test
+	$(PY) -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS) $(QUICK)
 
 bench: $(VENV)/.built $(VENV)/.has-bench
 	$(PY) -m bench $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import gc
+import itertools
 import os
 import signal
 import sys
@@ -52,6 +53,7 @@ _ASYNCIO = [
 ]
 
 _stderr: TextIO | None = None
+_reporter: pytest.TerminalReporter | None = None  # of one of pytest-xdist's processes
 _known_tasks: set[int] = set()
 
 
@@ -64,6 +66,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{mark}: {reason}")
     # pytest is not capturing at this point: this is the terminal's stderr, or the worker's
     _stderr = os.fdopen(os.dup(2), "w")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    global _reporter
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        _reporter = session.config.pluginmanager.get_plugin("terminalreporter")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -86,6 +94,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     # for the next `await` would go with the rest, and a cycle with that in it is never collected.
     gc.collect()
     gc.freeze()
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    # pytest-xdist's processes keep the reports of their tests for a summary that only the first process prints. There
+    # would soon be more of them than of all else that is gone through after each test.
+    if _reporter is not None:
+        _reporter.stats.clear()
 
 
 def _limit(item: pytest.Item) -> float:
@@ -131,11 +146,10 @@ def _task_classes() -> list[type]:
 def _pending_tasks() -> list[asyncio.Task[object]]:
     objects = gc.get_objects()
     # By type(), never by isinstance: __class__ of a mock or a proxy runs code. Nor by hashes of classes, which need not
-    # have any. First all at once: nearly always there is no task.
+    # have any. All in C, since this runs after each test.
     kinds = set(map(id, _task_classes()))
-    if kinds.isdisjoint(map(id, map(type, objects))):
-        return []
-    return [each for each in objects if id(type(each)) in kinds and not each.done()]
+    tasks = itertools.compress(objects, map(kinds.__contains__, map(id, map(type, objects))))
+    return [task for task in tasks if not task.done()]
 
 
 def _new_files(before: dict[int, str]) -> list[str]:

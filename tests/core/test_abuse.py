@@ -47,6 +47,7 @@ def test_a_wrong_group_is_told(tmp_path: Path) -> None:
     assert run(tmp_path, "nonsense", "1").stderr.endswith("no group is called 'nonsense'\n")
 
 
+@pytest.mark.slow  # some million calls, in an interpreter for each group and seed
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("group", GROUPS)
 def test_wrong_arguments(group: str, seed: int, tmp_path: Path) -> None:

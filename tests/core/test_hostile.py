@@ -7,15 +7,17 @@ import functools
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import hasten
+
+from .. import once
 
 HERE = Path(__file__).parent
 PACKAGE = Path(hasten.__file__).parent
@@ -42,36 +44,45 @@ def _expectations(program: str) -> dict[str, list[str] | None]:
 CASES = [(program, name, said) for program in PROGRAMS for name, said in _expectations(program).items()]
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """hasten without what is compiled."""
-    folder = tmp_path_factory.mktemp("plain")
-    shutil.copytree(PACKAGE, folder / "hasten", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
-    return folder
+Heard = tuple[dict[str, list[str]], str]  # what each scenario said, and for one that did not come to its end, why
 
 
-@functools.cache
-def outcome(program: str, side: str, where: str) -> tuple[dict[str, list[str]], str]:
-    """What each scenario said, and for one that did not come to its end, why."""
+@pytest.fixture(scope="session")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Heard]:
+    """`outcome(program, side, way)`: a program is run once for all its scenarios, by whoever asks first."""
+
+    @functools.cache
+    def outcome(program: str, side: str, way: str) -> Heard:
+        where = PACKAGE.parent if way == "compiled" else once.plain(tmp_path_factory)
+        folder = once.once(tmp_path_factory, f"{program}-{side}-{way}", functools.partial(heard, program, side, where))
+        lines = (folder / "stdout").read_text().splitlines()
+        last = lines[-1] if lines else "nothing"
+        said = dict(json.loads(line) for line in lines if line.startswith("["))
+        return said, f"in or after {last}\n{(folder / 'end').read_text()}"
+
+    return outcome
+
+
+def heard(program: str, side: str, where: Path, folder: Path) -> None:
+    """Runs a program, and writes down what it said and how it ended."""
     done = subprocess.run(
         [sys.executable, str(HERE / f"{program}.py"), side],
         capture_output=True,
         text=True,
         timeout=250,
-        env={**os.environ, "PYTHONPATH": where, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, "PYTHONPATH": str(where), "PYTHONDONTWRITEBYTECODE": "1"},
         check=False,
     )
-    lines = done.stdout.splitlines()
-    said = dict(json.loads(line) for line in lines if line.startswith("["))
-    last = lines[-1] if lines else "nothing"
-    return said, f"status {done.returncode} in or after {last}\n{done.stderr[-3000:]}"
+    (folder / "stdout").write_text(done.stdout)
+    (folder / "end").write_text(f"status {done.returncode}\n{done.stderr[-3000:]}")
 
 
+@pytest.mark.slow  # the programs collect garbage wherever it may hurt
 @pytest.mark.parametrize(("program", "name", "said"), CASES, ids=[name for _, name, _ in CASES])
 @pytest.mark.parametrize("way", ["compiled", "plain"])
-def test_hostile(program: str, name: str, said: list[str] | None, way: str, plain: Path) -> None:
-    heard, end = outcome(program, "hasten", str(PACKAGE.parent if way == "compiled" else plain))
+def test_hostile(program: str, name: str, said: list[str] | None, way: str, outcome: Callable[..., Heard]) -> None:
+    heard, end = outcome(program, "hasten", way)
     assert name in heard, end
     if said is None:
-        said = outcome(program, "asyncio", str(PACKAGE.parent))[0][name]
+        said = outcome(program, "asyncio", "compiled")[0][name]
     assert heard[name] == said

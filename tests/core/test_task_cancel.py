@@ -254,6 +254,7 @@ def test_through_a_chain_of_tasks(kit: Kit) -> None:
 LENGTHS = (100, 20_000, 300_000) if compat.compiled() else (100, 2_000, 4_000)
 
 
+@pytest.mark.slow  # deeper than any stack
 @pytest.mark.parametrize("length", LENGTHS)
 def test_a_very_long_chain(loop, length: int) -> None:
     """asyncio raises RecursionError, from a few hundred tasks on or some ten thousand, as the Python is."""
@@ -270,6 +271,7 @@ def test_a_very_long_chain(loop, length: int) -> None:
     assert all(task.cancelled() for task in tasks)
 
 
+@pytest.mark.slow  # deeper than any stack
 def test_a_very_long_chain_in_a_thread_with_little_stack() -> None:
     gc.collect()  # what other tests left is not this thread's to clear away
     before = threading.stack_size(256 * 1024)

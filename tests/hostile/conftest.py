@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,15 +9,15 @@ import pytest
 import hasten
 from hasten import compat
 
+from .. import once
+
 BUILT = Path(hasten.__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of hasten without its extension modules."""
-    where = tmp_path_factory.mktemp("plain") / "src"
-    shutil.copytree(BUILT / "hasten", where / "hasten", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
-    return where
+    return once.plain(tmp_path_factory)
 
 
 @pytest.fixture(params=["compiled", "plain"] if compat.compiled() else ["plain"])

@@ -133,6 +133,7 @@ def test_hello(run: Any, pair: Pair) -> None:
     run(main())
 
 
+@pytest.mark.slow  # each size of pieces there may be, some megabytes of each
 @pytest.mark.parametrize("chunk", [1, 1000, 16_384, 20_000, 65_536, 262_144, 300_000])
 @pytest.mark.parametrize("kind", ["protocol", "buffered", "items"])
 def test_nothing_is_left_behind(run: Any, pair: Pair, chunk: int, kind: str, settle: Any) -> None:

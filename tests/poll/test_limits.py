@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +15,8 @@ import pytest
 
 import hasten
 from hasten.poll import choice
+
+from .. import once
 
 
 @pytest.mark.parametrize("method", ["add_reader", "add_writer"])
@@ -66,16 +67,14 @@ assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4000
 """  # the loop is not closed: it has been told that this is a forked child
 
 
-def test_uncompiled_no_method_makes_room_for_any_number(poller: str, tmp_path: Path) -> None:
+def test_uncompiled_no_method_makes_room_for_any_number(poller: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """There Python reaches all methods of a poller. Whatever they raise, they do before they take memory."""
-    package = Path(hasten.__file__).parent
-    shutil.copytree(package, tmp_path / "hasten", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
     done = subprocess.run(
         [sys.executable, "-c", UNCOMPILED, poller],
         capture_output=True,
         text=True,
         timeout=60,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": str(once.plain(tmp_path_factory))},
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -220,17 +220,20 @@ async def follow_all(ns, kind, how):
             raise AssertionError(f"{kind}, {order}: {exc}") from exc
 
 
+@pytest.mark.slow  # thousands of orders
 @pytest.mark.parametrize("kind", ["Lock", "Event", "Queue.get", "Queue.put"])
 def test_every_order_of_wake_ups_and_cancellations(world, kind):
     world.run(follow_all(world.ns, kind, "plain"))
 
 
+@pytest.mark.slow  # thousands of orders
 @pytest.mark.stdlib_since(3, 13)
 @pytest.mark.parametrize("kind", ["Semaphore", "Condition"])
 def test_every_order_where_older_versions_of_asyncio_lose_some(world, kind):
     world.run(follow_all(world.ns, kind, "plain"))
 
 
+@pytest.mark.slow  # thousands of orders
 @pytest.mark.stdlib_since(3, 13)
 @pytest.mark.parametrize("kind", LINES)
 def test_every_order_in_wait_for(world, kind):

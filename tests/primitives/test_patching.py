@@ -492,6 +492,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.slow  # thousands of changes to a class, each of which makes the interpreter forget what it knows of types
 @pytest.mark.parametrize(
     "cls", ["Queue", "LifoQueue", "Lock", "Event", "BoundedSemaphore", "TaskGroup", "Timeout", "Future", "TimerHandle"]
 )

@@ -516,6 +516,7 @@ def test_wait_for_is_closed_and_thrown_into() -> None:
     hasten.run(main())
 
 
+@pytest.mark.slow  # deeper than any stack
 def test_wait_for_inside_itself_too_deep() -> None:
     """Native coroutines have no frames of Python's that would count: the C stack is guarded all the same."""
 
