@@ -2,8 +2,8 @@
 
 A leaf (`.pyx` and `.pxd`) has a twin `.py` of the same name; any other compiled module is its own twin, with the fields
 declared in a `.pxd`; where types need more than the source can say, a `.pyi` stands beside it. So names are written
-twice: what is compiled is tested under the names of the one, type checkers see those of the other, and nothing else would
-notice if they parted.
+twice: what is compiled is tested under the names of the one, type checkers see those of the other, and nothing else
+would notice if they parted.
 """
 
 from __future__ import annotations
