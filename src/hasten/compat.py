@@ -7,6 +7,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+_ZEROS = {"int": 0, "float": 0.0, "bool": False}
+
 
 def compiled() -> bool:
     """Whether the extension modules are there; else everything runs as plain Python, slower."""
@@ -15,26 +17,51 @@ def compiled() -> bool:
 
 
 class cython_stand_in:
-    """For uncompiled runs without Cython: what the sources use of the `cython` module, while they are imported."""
+    """In uncompiled runs, the `cython` module while the sources are imported: all that they use of it.
+
+    It stands there whether Cython is installed or not, so that both are the same. From it a class gets what an
+    extension type has by itself.
+    """
 
     def __enter__(self) -> None:
         self._module: ModuleType | None = None
         if compiled():
             return
-        try:
-            import cython  # noqa: F401
-
-            return
-        except ImportError:
-            pass
         module: Any = ModuleType("cython")
         module.compiled = False
-        module.cclass = lambda cls: cls
+        module.cclass = _as_extension_type
         module.no_gc = lambda cls: cls
         module.binding = lambda on: lambda what: what
         module.cast = lambda kind, value: value
+        self._before = sys.modules.get("cython")
         self._module = sys.modules["cython"] = module
 
     def __exit__(self, *exc: object) -> None:
-        if self._module is not None and sys.modules.get("cython") is self._module:
+        if self._module is None or sys.modules.get("cython") is not self._module:
+            return
+        if self._before is None:
             del sys.modules["cython"]
+        else:
+            sys.modules["cython"] = self._before
+
+
+def _as_extension_type(cls: Any) -> Any:
+    """Gives a class what Cython gives an extension type by itself.
+
+    What its body annotates is a field, and is 0 or None until somebody sets it. __cinit__() is called when an instance
+    is made, that of a base class first.
+    """
+    for name, annotation in cls.__annotations__.items():
+        if name not in cls.__dict__:
+            setattr(cls, name, _ZEROS.get(annotation))
+    prepare = cls.__dict__.get("__cinit__")
+    if prepare is not None:
+
+        def __new__(kind: Any, /, *args: Any, **kwargs: Any) -> Any:
+            made = super(cls, kind).__new__(kind)
+            prepare(made)
+            return made
+
+        __new__.__wrapped__ = cls.__init__  # type: ignore[attr-defined] # whose parameters are the class's
+        cls.__new__ = __new__
+    return cls

@@ -281,6 +281,51 @@ def test_a_declared_field_is_annotated_in_the_class(module: str) -> None:
     assert not _differences(declared, source)
 
 
+FIELD = re.compile(r"cdef\s+(?:public\s+|readonly\s+)?((?:[\w.]+\s+)*?[\w.]+[\s*]+)(\w+(?:\s*,\s*\w+)*)$")
+NUMBER = re.compile(r"\b(?:bint|char|double|float|int|long|short|size_t|Py_ssize_t|\w+_t)\b")
+
+
+def field_types(text: str) -> dict[str, str]:
+    """ "Class.name": the C type of each field that a .pxd declares."""
+    found, owner = {}, ""
+    for indent, line in _lines(text):
+        if indent == 0:
+            match = re.match(r"cdef\s+class\s+(\w+)", line)
+            owner = match[1] if match else ""
+        elif indent == 4 and owner and (match := FIELD.match(line)):
+            found.update({f"{owner}.{name.strip()}": match[1].strip() for name in match[2].split(",")})
+    return found
+
+
+def annotations(text: str) -> dict[str, str]:
+    """ "Class.name": the annotation of each field."""
+    return {
+        f"{node.name}.{ast.unparse(item.target)}": ast.unparse(item.annotation)
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ClassDef)
+        for item in node.body
+        if isinstance(item, ast.AnnAssign)
+    }
+
+
+@pytest.mark.parametrize("module", DECLARED)
+def test_what_is_annotated_as_a_number_is_one(module: str) -> None:
+    """By it a field of an uncompiled class is 0 or None at first, as the compiled one's is by its C type."""
+    types, annotated = field_types(_text(module, ".pxd")), annotations(_text(module, ".py"))
+    for name in types.keys() & annotated.keys():
+        number = annotated[name] in ("int", "float", "bool")
+        assert number == bool(NUMBER.search(types[name])), f"{name}: {types[name]} and {annotated[name]}"
+
+
+@pytest.mark.parametrize("module", DECLARED)
+def test_a_declared_class_is_marked_as_one(module: str) -> None:
+    """Else the uncompiled class has no fields before they are set."""
+    declared = read_cython(_text(module, ".pxd")).classes
+    for node in ast.parse(_text(module, ".py")).body:
+        if isinstance(node, ast.ClassDef) and node.name in declared:
+            assert "cython.cclass" in map(ast.unparse, node.decorator_list), node.name
+
+
 @pytest.mark.parametrize("module", LEAVES + DECLARED)
 def test_constants_have_the_same_values(module: str) -> None:
     declared, source = read_cython(_text(module, ".pxd")), read_python(_text(module, ".py"))
@@ -356,3 +401,8 @@ cdef bint full
     assert (plain.constants, plain.fields) == ({"A": 0, "B": 1}, {"C.x"})
     assert plain.functions == {"C.f": ["a", "b"]}
     assert attributes("class C:\n    def f(self): self.y = 1") == {"C.y"}
+    types = field_types(
+        "cdef class C:\n    cdef readonly unsigned int a, b  # both\n    cdef Ready queue\n    cdef f(self)\n"
+    )
+    assert types == {"C.a": "unsigned int", "C.b": "unsigned int", "C.queue": "Ready"}
+    assert annotations("class C:\n    x: list[int]\n") == {"C.x": "list[int]"}

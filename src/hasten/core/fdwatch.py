@@ -26,8 +26,6 @@ class FdWatch(Watch):
     reader: Handle | None
     writer: Handle | None
     owner: object
-    if not cython.compiled:
-        reader = writer = owner = None
 
     def __init__(self, loop: Scheduler, fd: int) -> None:
         self.loop = loop

@@ -43,11 +43,6 @@ class Future:
     collected: bool
     _asyncio_awaited_by: set[Any] | None
     if not cython.compiled:
-        _loop = queue = None
-        status = state.PENDING
-        blocking = log_tb = collected = False
-        outcome = error = error_tb = waiter = callbacks = cancel_message = _source_traceback = None
-        _asyncio_awaited_by = None
 
         def __reduce_ex__(self, protocol: Any) -> Any:
             raise TypeError(f"cannot pickle {type(self).__name__!r} object")
@@ -447,8 +442,6 @@ class FutureIter(Awaitable):
     """What `await future` drives. stage 1: it has yielded the future."""
 
     future: Future | None
-    if not cython.compiled:
-        future = None
 
     def resume(self) -> int:
         f = self.future

@@ -35,11 +35,6 @@ class Handle:
     _loop: Any
     _source_traceback: Any
     _cancelled: bool
-    if not cython.compiled:
-        _callback = _loop = _source_traceback = None
-        _args = ()
-        context = None
-        _cancelled = shared = False
 
     def __init__(self, callback: Callable[..., Any], args: Any, loop: Any, context: Context | None = None) -> None:
         self._callback = callback
@@ -164,9 +159,6 @@ class TimerHandle(Handle):
     whole: bool
     _scheduled: bool
     timers: Timers | None
-    if not cython.compiled:
-        whole = _scheduled = False
-        timers = None
 
     def __init__(
         self, when: float, callback: Callable[..., Any], args: Any, loop: Any, context: Context | None = None

@@ -40,7 +40,6 @@ class NativeCoroutine(Awaitable):
     future: Future[Any] | None
     __name__ = __qualname__ = "coroutine"
     if not cython.compiled:
-        future = None
 
         def __getattr__(self, name: str) -> Any:
             if name == "__qualname__":  # only the class has it

@@ -38,7 +38,6 @@ cdef class Scheduler:
     cdef public Future _until           # the loop stops when this is done; or None
     cdef readonly unsigned long long _ticks, _polls
 
-    cdef int assemble(self) except -1
     cdef int _fire(self, Watch watch, int events) except -1
     cdef int tick(self) except -1
     @cython.locals(poller=Poller)

@@ -60,9 +60,6 @@ class Scheduler:
     _ticks: int
     _polls: int
     if not cython.compiled:
-        _stopping = _closed = debug = in_batch = own_clock = eager = False
-        share_due = clock_version = _ticks = _polls = 0
-        task_factory = _until = None
 
         def odd_clock(self) -> bool:
             self._look_at_clock()
@@ -76,21 +73,15 @@ class Scheduler:
 
     def __cinit__(self) -> None:
         # a loop whose __init__() was not called (yet) has all parts, or its methods would follow null pointers
-        self.assemble()
-
-    def assemble(self) -> int:
         self._ready = Ready()
         self._step = Step(self)
         self._roster = Roster()
         self._timers = Timers()
         self._poller, self.workshop = Poller(), Workshop()
-        return 0
 
     def __init__(self, poller: Poller) -> None:
         if not isinstance(poller, Poller):
             raise TypeError(f"a poller is needed, not {poller!r}: see poll/choice.py")
-        if not cython.compiled:
-            self.assemble()
         self._poller = self._ready.poller = self._timers.poller = poller
         self.slow_callback_duration = 0.1
         self.plain = type(self).create_task is Scheduler.create_task

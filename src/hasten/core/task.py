@@ -48,10 +48,6 @@ class Task(Future):
     roster: Roster
     number: int
     if not cython.compiled:
-        _coro = _fut_waiter = name = pending_error = origin = None
-        _context = stepper = roster = None  # type: ignore[assignment]
-        origin_at = _num_cancels_requested = number = 0
-        must_cancel = foreign = log_destroy_pending = False
 
         def enlist(self) -> None:
             self.roster.add(self, self)

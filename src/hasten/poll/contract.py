@@ -58,10 +58,6 @@ class Watch:
     fired: int
     queued: bool
     generation: int
-    if not cython.compiled:
-        fd = -1
-        events = fired = generation = 0
-        queued = False
 
     def __cinit__(self) -> None:
         self.fd = -1  # until __init__() says otherwise: 0 is somebody's file
@@ -88,8 +84,6 @@ class Poller:
     thread: int
     name = "none"
     if not cython.compiled:
-        sleeping = stirred = False
-        due = thread = 0
 
         def is_due(self) -> bool:
             return self.stirred or clock.reached(self.due)

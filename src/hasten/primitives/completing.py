@@ -25,10 +25,6 @@ class AsCompleted:
     """What as_completed() gives: an iterator and an asynchronous iterator."""
 
     arrivals: Arrivals
-    if not cython.compiled:
-
-        def __init__(self) -> None:
-            self.__cinit__()
 
     def __cinit__(self) -> None:
         self.arrivals = Arrivals.__new__(Arrivals)  # of no children, until it gets others
@@ -85,8 +81,6 @@ class Next(NativeCoroutine):
     claimed: bool
     __name__ = "__next__"
     __qualname__ = "as_completed.__next__"
-    if not cython.compiled:
-        resolve = claimed = False
 
     def start(self) -> int:
         if not self.claimed:

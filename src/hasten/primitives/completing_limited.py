@@ -39,10 +39,6 @@ class Bounded(Arrivals):
     error: BaseException | None
     called_off: bool
     ending: list[Any]
-    if not cython.compiled:
-        source = feeder = wanted = drawn = error = None
-        asynchronous = called_off = finite = False
-        claimed = limit = 0
 
     # ---- counting -----------------------------------------------------------------------------
 

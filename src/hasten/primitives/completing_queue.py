@@ -30,9 +30,6 @@ class Arrivals(Collector):
     timer: Any
     children: list[Any] | None
     waiting: Any
-    if not cython.compiled:
-        loop = waiters = timer = children = waiting = None
-        left = todo = 0
 
     # ---- the children's side ----------------------------------------------------------------
 

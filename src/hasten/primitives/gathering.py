@@ -26,10 +26,6 @@ class GatheringFuture(Collector):
     return_exceptions: bool
     cancel_requested: bool
     over: list[Any] | None
-    if not cython.compiled:
-        left = 0
-        over = None
-        return_exceptions = cancel_requested = False
 
     def do_cancel(self, msg: Any) -> bool:
         if self.status != state.PENDING:
@@ -192,8 +188,6 @@ class LimitedGathering(GatheringFuture):
     queued: deque[Any]
     places: dict[Any, list[int]]
     context: Context
-    if not cython.compiled:
-        limit = 0
 
     def child_done(self, child: Any) -> int:
         self.running.pop(id(child), None)

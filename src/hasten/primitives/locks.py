@@ -145,8 +145,6 @@ class LockAcquire(NativeCoroutine):
     result: Any
     __name__ = "acquire"
     __qualname__ = "Lock.acquire"
-    if not cython.compiled:
-        result = None
 
     def start(self) -> int:
         lock = self.lock
@@ -377,8 +375,6 @@ class SemaphoreAcquire(NativeCoroutine):
     result: Any
     __name__ = "acquire"
     __qualname__ = "Semaphore.acquire"
-    if not cython.compiled:
-        result = None
 
     def start(self) -> int:
         sem = self.semaphore

@@ -18,8 +18,6 @@ class LoopBound:
     """Belongs to the first loop that it has to wait on, and to no other from then on."""
 
     _loop: Any
-    if not cython.compiled:
-        _loop = None
 
     def _get_loop(self) -> Any:
         """The running loop. RuntimeError if none runs, or if it is not the one that this object belongs to."""

@@ -58,8 +58,6 @@ class Queue(LoopBound):
     _queue: Any  # made by _init(); whatever it is, it has a length, and iterates over the items
     limit: float
     kind: int
-    if not cython.compiled:
-        _queue = None
 
     def __init__(self, maxsize: float = 0) -> None:
         if not isinstance(maxsize, (int, float)) and not hasattr(maxsize, "__float__"):

@@ -22,8 +22,6 @@ class Shield(Collector):
     """The outer future: ends as the inner one does, and leaves that alone when it is cancelled itself."""
 
     inner: Any
-    if not cython.compiled:
-        inner = None
 
     def child_done(self, child: Any) -> int:
         self.inner = None

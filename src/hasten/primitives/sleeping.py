@@ -40,7 +40,6 @@ class Sleep(Awaitable):
     foreign_timer: Any
     __name__ = __qualname__ = "sleep"
     if not cython.compiled:
-        delay = result = future = timer = foreign_timer = None
 
         def __getattr__(self, name: str) -> Any:
             if name == "__qualname__":  # only the class has it

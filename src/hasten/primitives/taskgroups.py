@@ -109,17 +109,13 @@ class TaskGroup:
     _base_error: BaseException | None
     _on_completed_fut: Any
     members: Members | None
-    if not cython.compiled:
-        _entered = _exiting = _aborting = _cancel_on_enter = _parent_cancel_requested = False
-        _loop = _parent_task = _base_error = _on_completed_fut = members = None
 
     def __cinit__(self) -> None:
         self.children = Children()  # also of a group whose __init__() was not called
         self._errors = []
 
     def __init__(self) -> None:
-        if not cython.compiled:
-            self.__cinit__()
+        pass  # takes no arguments
 
     def __dealloc__(self) -> None:
         step.drop_attributes(self)
@@ -380,8 +376,6 @@ class GroupExit(NativeCoroutine):
     latest: BaseException | None
     __name__ = "__aexit__"
     __qualname__ = "TaskGroup.__aexit__"
-    if not cython.compiled:
-        exc = outside = latest = None
 
     def start(self) -> int:
         group, exc = self.group, self.exc

@@ -42,9 +42,6 @@ class Timeout:
     _handle: Any
     _task: Any
     _cancelling: int
-    if not cython.compiled:
-        state = _cancelling = 0
-        _handle = _task = None
 
     def __init__(self, when: float | None) -> None:
         self._when = when
@@ -198,8 +195,6 @@ class Deadline(TimerHandle):
     """The timer of a Timeout."""
 
     owner: Timeout | None
-    if not cython.compiled:
-        owner = None
 
     def run(self, st: Step) -> int:
         owner = self.owner

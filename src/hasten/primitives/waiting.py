@@ -51,9 +51,6 @@ class Countdown(Collector):
     timer: Any
     over: list[Any] | None
     error: BaseException | None
-    if not cython.compiled:
-        left = mode = 0
-        target = timer = over = error = None
 
     def child_done(self, child: Any) -> int:
         self.left -= 1
@@ -101,9 +98,6 @@ class Wait(NativeCoroutine):
     waiter: Any
     foreign: bool
     __name__ = __qualname__ = "wait"
-    if not cython.compiled:
-        countdown = waiter = None
-        foreign = False
 
     def start(self) -> int:
         try:
@@ -238,8 +232,6 @@ class WaitFor(Driver):
     ended: Any
     countdown: Countdown | None
     __name__ = __qualname__ = "wait_for"
-    if not cython.compiled:
-        limit = ended = countdown = None
 
     def start(self) -> int:
         try:
