@@ -139,7 +139,7 @@ __all__ = [*_names.PUBLIC, "Loop", "install", "uninstall"]
 
 
 def __getattr__(name: str) -> _Any:
-    """What not every program needs; asyncio's submodules (`asyncio.events`…); names that newer Pythons have dropped."""
+    """Return a name that is loaded on demand, a submodule of asyncio's, or a name that newer Pythons dropped."""
     if name in _names.HOMES or name == "subprocess":
         value = globals()[name] = _names.load(name)
         return value

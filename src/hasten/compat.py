@@ -11,7 +11,7 @@ _ZEROS = {"int": 0, "float": 0.0, "bool": False}
 
 
 def compiled() -> bool:
-    """Whether the extension modules are there; else everything runs as plain Python, slower."""
+    """True if the extension modules are there; without them everything runs as plain Python, slower."""
     leaf = importlib.import_module("hasten.kernel.step")  # which needs no `cython`, compiled or not
     return not str(leaf.__file__).endswith((".py", ".pyc"))
 
@@ -46,7 +46,7 @@ class cython_stand_in:
 
 
 def _as_extension_type(cls: Any) -> Any:
-    """Gives a class what Cython gives an extension type by itself.
+    """Give a class what Cython gives an extension type by itself.
 
     What its body annotates is a field, and is 0 or None until somebody sets it. __cinit__() is called when an instance
     is made, that of a base class first.

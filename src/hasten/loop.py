@@ -82,7 +82,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
     # ---- running --------------------------------------------------------------------------
 
     def run_forever(self) -> None:
-        """Runs until stop() is called."""
+        """Run until stop() is called. Raises RuntimeError if a loop runs in this thread already."""
         self._check_closed()
         self._check_running()
         first, final = self._asyncgens.hook(self)
@@ -96,7 +96,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
                 sys.set_asyncgen_hooks(first, final)
 
     def run_until_complete(self, future: Generator[Any, None, _T] | Awaitable[_T]) -> _T:
-        """Runs until `future` (a coroutine becomes a task) is done; gives its result or raises its exception."""
+        """Run until `future` (a coroutine becomes a task) is done; return its result or raise its exception."""
         self._check_closed()
         self._check_running()
         new = not asyncio.isfuture(future)  # asyncio's own: imported already, while ours might not be needed else
@@ -134,7 +134,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
             )
 
     def close(self) -> None:
-        """Releases everything; the loop must not run. Closing again does nothing."""
+        """Release everything. Closing again does nothing. Raises RuntimeError while the loop runs."""
         if self.is_running():
             raise RuntimeError("Cannot close a running event loop: call stop() and let it end first")
         if self.is_closed():
@@ -151,23 +151,23 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
                 self.close()
 
     async def shutdown_asyncgens(self) -> None:
-        """Closes all asynchronous generators that were started and not finished."""
+        """Close all asynchronous generators that were started and not finished."""
         await self._asyncgens.shut_down(self)
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """Waits for the default executor's threads, at most `timeout` seconds."""
+        """Wait for the default executor's threads, at most `timeout` seconds (None: without limit)."""
         await self._executors.shut_down(self, timeout)
 
     # ---- debugging and errors -------------------------------------------------------------
 
     def set_debug(self, enabled: bool) -> None:
-        """Debug mode: thread checks, places of creation, slow callbacks."""
+        """Turn debug mode on or off: checks of the thread, places of creation, reports of slow callbacks."""
         self._set_debug(enabled)
         if self.is_running():
             self.call_soon_threadsafe(self._track_origins, enabled)
 
     def _track_origins(self, enabled: bool) -> None:
-        """Coroutines remember where they were made."""
+        """Have coroutines remember where they were made, or no longer."""
         if bool(enabled) == (self._origin_depth is not None):
             return
         if enabled:
@@ -178,61 +178,61 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
             self._origin_depth = None
 
     def set_exception_handler(self, handler: report.Handler | None) -> None:
-        """Makes `handler(loop, context)` hear of errors that nobody awaits; None: they are logged."""
+        """Have `handler(loop, context)` called for errors that nobody awaits; None: they are logged."""
         if handler is not None and not callable(handler):
             raise TypeError(f"A callable object or None is expected, got {handler!r}")
         self._exception_handler = handler
 
     def get_exception_handler(self) -> report.Handler | None:
-        """What set_exception_handler() set, or None."""
+        """The handler that set_exception_handler() set, or None."""
         return self._exception_handler
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
-        """Logs an error's context."""
+        """Log an error's context."""
         report.log(context)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Tells the exception handler of an error; `context` has a "message" and perhaps an "exception"."""
+        """Report an error to the exception handler; `context` has a "message" and perhaps an "exception"."""
         report.call(self, self._exception_handler, context)
 
     # ---- threads --------------------------------------------------------------------------
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts) -> asyncio.Future[_T]:
-        """Calls func(*args) in an executor (None: the loop's own threads); gives a Future."""
+        """Call func(*args) in an executor (None: the loop's own threads); return a Future."""
         return self._executors.run(self, executor, func, args)
 
     def set_default_executor(self, executor: Any) -> None:
-        """Makes `executor`, a ThreadPoolExecutor, the one for run_in_executor(None, ...)."""
+        """Use `executor`, a ThreadPoolExecutor, for run_in_executor(None, ...). Raises TypeError for any other."""
         self._executors.set_default(executor)
 
     async def getaddrinfo(
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
     ) -> Any:
-        """socket.getaddrinfo() in a thread for names only."""
+        """Look up as socket.getaddrinfo() does; in a thread unless the host is a number. Raises socket.gaierror."""
         return await dns.getaddrinfo(
             self, self._resolver, host, port, family=family, type=type, proto=proto, flags=flags
         )
 
     async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> Any:
-        """socket.getnameinfo() in a thread for names only."""
+        """Look up as socket.getnameinfo() does; in a thread if a name is wanted. Raises socket.gaierror."""
         return await dns.getnameinfo(self, self._resolver, sockaddr, flags)
 
     # ---- file descriptors and signals -----------------------------------------------------
 
     def add_reader(self, fd: Any, callback: Callable[[*_Ts], Any], *args: *_Ts) -> None:
-        """Calls callback(*args) whenever `fd` can be read from."""
+        """Call callback(*args) whenever `fd` (an int, or an object with fileno()) can be read from."""
         fdwatch.add(self, fdwatch.fileno(fd), ev.READ, callback, args, fd)
 
     def remove_reader(self, fd: Any) -> bool:
-        """Ends add_reader(); False if there was none."""
+        """Undo add_reader(); return False if there was nothing to undo."""
         return fdwatch.remove(self, fdwatch.known(self, fd), ev.READ)
 
     def add_writer(self, fd: Any, callback: Callable[[*_Ts], Any], *args: *_Ts) -> None:
-        """Calls callback(*args) whenever `fd` can be written to."""
+        """Call callback(*args) whenever `fd` (an int, or an object with fileno()) can be written to."""
         fdwatch.add(self, fdwatch.fileno(fd), ev.WRITE, callback, args, fd)
 
     def remove_writer(self, fd: Any) -> bool:
-        """Ends add_writer(); False if there was none."""
+        """Undo add_writer(); return False if there was nothing to undo."""
         return fdwatch.remove(self, fdwatch.known(self, fd), ev.WRITE)
 
     def _add_reader(self, fd: int, callback: Callable[..., Any], *args: Any) -> Any:
@@ -251,11 +251,11 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         fdwatch.check_free(self, fdwatch.fileno(fd))
 
     def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
-        """Calls callback(*args) in the loop when the signal comes; from the main thread only."""
+        """Call callback(*args) in the loop when the signal comes. Allowed in the main thread only."""
         self._signals.add(self, sig, callback, args)
 
     def remove_signal_handler(self, sig: int) -> bool:
-        """Ends add_signal_handler(); False if there was none."""
+        """Undo add_signal_handler(); return False if there was nothing to undo."""
         return self._signals.remove(sig)
 
     # ---- connections ----------------------------------------------------------------------
@@ -279,7 +279,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         interleave: int | None = None,
         all_errors: bool = False,
     ) -> tuple[asyncio.Transport, _P]:
-        """Connects to host:port (or takes the connected `sock`); gives (transport, protocol)."""
+        """Connect to host and port, or take over the connected `sock`; return (transport, protocol)."""
         from hasten.net import connecting
 
         return await connecting.create_connection(
@@ -312,7 +312,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
     ) -> tuple[asyncio.Transport, _P]:
-        """Connects to a unix socket; gives (transport, protocol)."""
+        """Connect to the unix socket at `path`, or take over the connected `sock`; return (transport, protocol)."""
         from hasten.net import connecting
 
         return await connecting.create_unix_connection(
@@ -335,7 +335,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
     ) -> tuple[asyncio.Transport, _P]:
-        """Serves a socket that was accepted elsewhere; gives (transport, protocol)."""
+        """Serve a socket that was accepted elsewhere; return (transport, protocol)."""
         from hasten.net import connecting
 
         return await connecting.connect_accepted_socket(
@@ -365,7 +365,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
     ) -> Server:
-        """Listens on TCP; gives a Server."""
+        """Listen on TCP; return a Server. Raises OSError if no address could be bound."""
         from hasten.net import servers
 
         return await servers.create_server(
@@ -399,7 +399,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         start_serving: bool = True,
         cleanup_socket: bool = True,
     ) -> Server:
-        """Listens on a unix socket; gives a Server."""
+        """Listen on a unix socket; return a Server. Raises OSError if `path` is in use or cannot be made."""
         from hasten.net import servers
 
         return await servers.create_unix_server(
@@ -426,7 +426,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
     ) -> asyncio.Transport | None:
-        """Upgrades a connection to TLS; gives the transport to use from now on, None when it was closed before."""
+        """Upgrade a connection to TLS; return the transport to use from now on, None if it was closed before."""
         from hasten.net import tls
 
         return await tls.start_tls(
@@ -443,65 +443,65 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
     # ---- sockets --------------------------------------------------------------------------
 
     async def sock_recv(self, sock: socket.socket, nbytes: int) -> bytes:
-        """Receives at most `nbytes`."""
+        """Receive at most `nbytes` bytes; return them, b"" at the end. Raises OSError, as all sock_ methods."""
         return await sockets.sock_recv(self, sock, nbytes)
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
-        """Receives into a buffer; gives the number of bytes."""
+        """Receive into a writable buffer; return the number of bytes, 0 at the end."""
         return await sockets.sock_recv_into(self, sock, buf)
 
     async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> Any:
-        """Receives a datagram and its sender."""
+        """Receive a datagram of at most `bufsize` bytes; return it and the sender's address."""
         return await sockets.sock_recvfrom(self, sock, bufsize)
 
     async def sock_recvfrom_into(self, sock: socket.socket, buf: Any, nbytes: int = 0) -> Any:
-        """Receives a datagram into a buffer; gives its size and its sender."""
+        """Receive a datagram into a buffer; return its size in bytes and the sender's address."""
         return await sockets.sock_recvfrom_into(self, sock, buf, nbytes)
 
     async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
-        """Sends all of `data`."""
+        """Send all of `data`. After an error it is unknown how much of it arrived."""
         await sockets.sock_sendall(self, sock, data)
 
     async def sock_sendto(self, sock: socket.socket, data: Any, address: Any) -> int:
-        """Sends a datagram."""
+        """Send a datagram; return the number of bytes sent."""
         return await sockets.sock_sendto(self, sock, data, address)
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        """Connects a socket."""
+        """Connect a socket; a host name in `address` is looked up first."""
         await sockets.sock_connect(self, sock, address)
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
-        """Accepts a connection; gives its socket and the peer's address."""
+        """Accept a connection; return its nonblocking socket and the peer's address."""
         return await sockets.sock_accept(self, sock)
 
     # ---- not there yet --------------------------------------------------------------------
 
     async def sock_sendfile(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet."""
+        """Raise NotImplementedError: not there yet."""
         _not_yet("sock_sendfile")
 
     async def sendfile(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet."""
+        """Raise NotImplementedError: not there yet."""
         _not_yet("sendfile")
 
     async def create_datagram_endpoint(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet."""
+        """Raise NotImplementedError: not there yet."""
         _not_yet("create_datagram_endpoint")
 
     async def connect_read_pipe(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet."""
+        """Raise NotImplementedError: not there yet."""
         _not_yet("connect_read_pipe")
 
     async def connect_write_pipe(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet."""
+        """Raise NotImplementedError: not there yet."""
         _not_yet("connect_write_pipe")
 
     async def subprocess_exec(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet."""
+        """Raise NotImplementedError: not there yet."""
         _not_yet("subprocess_exec")
 
     async def subprocess_shell(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet."""
+        """Raise NotImplementedError: not there yet."""
         _not_yet("subprocess_shell")
 
 
@@ -512,7 +512,7 @@ def _not_yet(method: str) -> NoReturn:
 
 
 def new_event_loop(poller: str | None = None) -> Loop:
-    """A new event loop; for `poller` see Loop."""
+    """Return a new event loop; for `poller` see Loop."""
     return Loop(poller)
 
 

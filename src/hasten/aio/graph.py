@@ -44,7 +44,7 @@ class _Writer(Protocol):
 
 
 def _is_suspendable(frame: FrameType) -> bool:
-    """Does the frame belong to a coroutine or generator of any kind?"""
+    """True if the frame belongs to a coroutine or generator of any kind."""
     return bool(frame.f_code.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR | CO_GENERATOR))
 
 
@@ -79,7 +79,7 @@ def _own_frame(coro: Any) -> FrameType | None:
 
 
 def _awaited(coro: Any) -> Any:
-    """What a coroutine or generator of any kind waits for, or None."""
+    """The object that a coroutine or generator of any kind waits for, or None."""
     for _, field in _FIELDS:
         if hasattr(coro, field):
             return getattr(coro, field)
@@ -138,7 +138,7 @@ def _check_future(future: object) -> None:
 def capture_call_graph(
     future: _AnyFuture | None = None, /, *, depth: int = 1, limit: int | None = None
 ) -> FutureCallGraph | None:
-    """The call stack of a task and, recursively, those of all tasks that wait for it.
+    """Return the call stack of a task and, recursively, those of all tasks that wait for it.
 
     Arguments:
         future: a task or future; the current task if None.
@@ -169,7 +169,7 @@ def capture_call_graph(
 
 
 def format_call_graph(future: _AnyFuture | None = None, /, *, depth: int = 1, limit: int | None = None) -> str:
-    """The graph that capture_call_graph() gives for these arguments, as text; empty if there is none."""
+    """Return as text what capture_call_graph() returns for these arguments; empty if there is none."""
     graph = capture_call_graph(future, depth=depth + 1, limit=limit)
     lines: list[str] = []
     if graph is not None:
@@ -180,7 +180,7 @@ def format_call_graph(future: _AnyFuture | None = None, /, *, depth: int = 1, li
 def print_call_graph(
     future: _AnyFuture | None = None, /, *, file: _Writer | None = None, depth: int = 1, limit: int | None = None
 ) -> None:
-    """Prints what format_call_graph() gives, to `file` (default: standard output)."""
+    """Print what format_call_graph() returns, to `file` (default: standard output)."""
     print(format_call_graph(future, depth=depth, limit=limit), file=file)
 
 

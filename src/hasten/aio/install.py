@@ -52,7 +52,7 @@ class _Installation:
     """What one `install()` changed, with all that is needed to take it back."""
 
     def __init__(self, package: ModuleType) -> None:
-        """`package` is the hasten package, whose names and `new_event_loop` are put in place."""
+        """Prepare to put the names and `new_event_loop` of `package`, which is hasten's, in place."""
         self.names = _replaceable(package)
         self.places: list[tuple[ModuleType, str, Any, Any]] = []
         # A staticmethod: the factory stands on a class and must not be bound to the policy.
@@ -121,7 +121,7 @@ _installed: _Installation | None = None
 
 
 def chosen_policy() -> Any:
-    """The event loop policy that the program has set because it makes other loops than asyncio's default; or None.
+    """Return the policy that the program has set because it makes other loops than asyncio's default; or None.
 
     What makes a loop when nobody says which (`Runner` without a `loop_factory`) has to obey such a policy.
     """
@@ -134,7 +134,7 @@ def chosen_policy() -> Any:
 
 
 def _replaceable(package: ModuleType) -> dict[str, tuple[Any, Any]]:
-    """Each name to replace, with asyncio's object and hasten's; only names that this Python's asyncio has.
+    """Return each name to replace, with asyncio's object and hasten's; only names that this Python's asyncio has.
 
     Where hasten hands on asyncio's own object there is nothing to replace, whatever others may have put there.
     """
@@ -149,13 +149,13 @@ def _replaceable(package: ModuleType) -> dict[str, tuple[Any, Any]]:
 
 
 def _default_policy_class() -> Any:
-    """The policy class that asyncio makes for itself on this platform (its public name warns from 3.14 on)."""
+    """Return the policy class that asyncio uses on this platform (its public name warns from 3.14 on)."""
     home = "asyncio.windows_events" if sys.platform == "win32" else "asyncio.unix_events"
     names = vars(importlib.import_module(home))
     return names.get("_DefaultEventLoopPolicy") or names["DefaultEventLoopPolicy"]
 
 
 def _set_policy(policy: Any) -> None:
-    """`asyncio.set_event_loop_policy` without the deprecation warning that it gives from 3.14 on."""
+    """Set the policy without the deprecation warning that asyncio gives from 3.14 on."""
     events: Any = asyncio.events
     getattr(events, "_set_event_loop_policy", events.set_event_loop_policy)(policy)

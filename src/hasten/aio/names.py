@@ -73,14 +73,14 @@ SUBMODULES = frozenset(_MODULES.split())
 
 
 def load(name: str) -> Any:
-    """The object of this name, a key of HOMES or "subprocess"; imports the module that defines it."""
+    """Return the object of this name, a key of HOMES or "subprocess"; import the module that defines it."""
     if name == "subprocess":
         return import_module("hasten.aio.subprocess")
     return getattr(import_module(HOMES[name]), name)
 
 
 def submodule(package: ModuleType, name: str) -> ModuleType:
-    """asyncio's module of this name, with hasten's objects for its public names. AttributeError if there is none.
+    """Return asyncio's module of this name, with hasten's objects for its public names.
 
     Arguments:
         package: hasten, whose names they are.

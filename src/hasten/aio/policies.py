@@ -26,7 +26,7 @@ WINDOWS_POLICIES = ("WindowsProactorEventLoopPolicy", "WindowsSelectorEventLoopP
 
 
 def legacy(name: str) -> Any:
-    """asyncio's object of this name. AttributeError if this Python has none, or hasten's own is meant.
+    """Return asyncio's object of this name.
 
     To be called by the package's `__getattr__`, so that a warning names the line that asked.
     """
@@ -40,7 +40,7 @@ def legacy(name: str) -> Any:
 
 
 def _deprecated_policy(name: str) -> Any:
-    """What asyncio's own `__getattr__` does; asked itself, it would take us for the one to be warned."""
+    """Do as asyncio's own `__getattr__`, which would put its deprecation warning on this line."""
     home = asyncio.events if name == "AbstractEventLoopPolicy" else _platform_events()
     found = getattr(home, "_" + name, None)
     if found is None:

@@ -26,9 +26,9 @@ THREAD_JOIN_TIMEOUT = 300
 
 
 class Runner:
-    """Runs coroutines one after the other on one event loop, and ends it properly.
+    """A context manager that runs coroutines one after the other on one event loop, and ends it properly.
 
-    Used as a context manager. `debug`: debug mode on or off (None: as the interpreter's options say).
+    `debug`: debug mode on or off (None: as the interpreter's options say).
     `loop_factory`: makes the event loop (None: hasten's).
     """
 
@@ -55,12 +55,12 @@ class Runner:
         self.close()
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop."""
+        """Return the event loop, made at the first need. Raises RuntimeError once the runner is closed."""
         self._open()
         return self._loop  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """Cancels what still runs, closes asynchronous generators and the default executor, then the loop."""
+        """Cancel what still runs, close asynchronous generators and the default executor, then the loop."""
         if self._state != _OPEN:
             return
         loop = self._loop
@@ -78,7 +78,7 @@ class Runner:
                 self._state = _CLOSED
 
     def run(self, coro: Awaitable[_T], *, context: contextvars.Context | None = None) -> _T:
-        """Runs a coroutine (or another awaitable) to its end; returns its result or raises its exception.
+        """Run a coroutine (or another awaitable) to its end; return its result or raise its exception.
 
         `context`: the contextvars to run in (None: the runner's own, which lasts from one run to the next).
         """
@@ -125,7 +125,7 @@ class Runner:
         self._state = _OPEN
 
     def _take_sigint(self, task: Any) -> Any:
-        """The first Ctrl-C cancels the task, so that it can clean up; a second one ends at once."""
+        """Take Ctrl-C over: the first cancels the task, so that it can clean up; a second one ends at once."""
         if (
             threading.current_thread() is not threading.main_thread()
             or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
@@ -157,7 +157,7 @@ def run(
     debug: bool | None = None,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> _T:
-    """Runs a coroutine on a new event loop, closes the loop, and returns the result: a program's entry point.
+    """Run a coroutine on a new event loop, close the loop, and return the result: a program's entry point.
 
     For `debug` and `loop_factory` see Runner. Raises RuntimeError when a loop runs in this thread already.
     """
@@ -171,7 +171,7 @@ def run(
 
 
 def as_coroutine(obj: Awaitable[_T]) -> Coroutine[Any, Any, _T]:
-    """A coroutine of any awaitable; TypeError for anything else."""
+    """Return a coroutine that awaits `obj`. Raises TypeError for what is not awaitable."""
     if asyncio.iscoroutine(obj):
         return obj
     if inspect.isawaitable(obj):
@@ -185,7 +185,7 @@ def as_coroutine(obj: Awaitable[_T]) -> Coroutine[Any, Any, _T]:
 
 
 def _join_executor(loop: Any) -> Any:
-    """shutdown_default_executor(), with a timeout where the loop takes one (Python 3.11's own do not)."""
+    """Call shutdown_default_executor(), with a timeout where the loop takes one (Python 3.11's own do not)."""
     method = loop.shutdown_default_executor
     takes_timeout = isinstance(loop, Scheduler) or "timeout" in inspect.signature(method).parameters
     return method(THREAD_JOIN_TIMEOUT) if takes_timeout else method()
@@ -196,13 +196,13 @@ def _nothing() -> None:
 
 
 def _give_sigint_back(handler: Any) -> None:
-    """By the C functions: those of `signal` make an enum of all that they give, for which there may be no memory."""
+    """Restore SIGINT's handler by the C functions: `signal`'s own make enums, for which memory may be lacking."""
     if _signal.getsignal(signal.SIGINT) is handler:
         _signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _cancel_all(loop: Any) -> None:
-    """Cancels the tasks that are left, and waits until they have ended."""
+    """Cancel the tasks that are left, and wait until they have ended."""
     left = all_tasks(loop)
     if not left:
         return

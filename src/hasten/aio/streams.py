@@ -43,7 +43,7 @@ else:
             _wait_for_data: Callable[[str], Awaitable[None]]
 
         async def readuntil(self, separator: bytes | tuple[bytes, ...] = b"\n") -> bytes:  # type: ignore[override]
-            """Returns all up to and including the separator, or the first to be complete of a tuple of them.
+            """Return all up to and including the separator, or the first to be complete of a tuple of them.
 
             IncompleteReadError at the end of the stream; LimitOverrunError if there is too much before the separator;
             ValueError for an empty separator or tuple.
@@ -67,7 +67,7 @@ else:
             return chunk
 
         async def _find(self, separators: list[bytes]) -> tuple[int, int]:
-            """Where the separator that is complete first begins and ends; of several at once, the shortest."""
+            """Find where the separator that is complete first begins and ends; of several at once, the shortest."""
             searched = 0  # no separator begins before here
             while True:
                 found = [(at + len(s), len(s)) for s in separators if (at := self._buffer.find(s, searched)) >= 0]
@@ -99,7 +99,7 @@ else:
             ssl_handshake_timeout: float | None = None,
             ssl_shutdown_timeout: float | None = None,
         ) -> None:
-            """Goes on over TLS; timeouts in seconds."""
+            """Go on over TLS; timeouts are in seconds. Raises ssl.SSLError if the handshake fails."""
             protocol = self._protocol
             await self.drain()
             transport = await self._loop.start_tls(
@@ -117,7 +117,7 @@ else:
             protocol._replace_transport(transport)
 
     class StreamReaderProtocol(asyncio.StreamReaderProtocol):
-        """What feeds a StreamReader: see asyncio.StreamReaderProtocol."""
+        """The protocol that feeds a StreamReader: see asyncio.StreamReaderProtocol."""
 
         if TYPE_CHECKING:
             _loop: asyncio.AbstractEventLoop
@@ -204,7 +204,10 @@ else:
     async def open_connection(
         host: str | None = None, port: int | str | None = None, *, limit: int = _DEFAULT_LIMIT, **kwds: Any
     ) -> tuple[StreamReader, StreamWriter]:
-        """Connects to a TCP server. `limit`: bytes to buffer; other keywords are loop.create_connection()'s."""
+        """Connect to a TCP server; return (reader, writer).
+
+        `limit` is how many bytes the reader buffers; other keywords are loop.create_connection()'s.
+        """
         loop = asyncio.get_running_loop()
         reader, protocol = _pair(limit)
         transport, _ = await loop.create_connection(partial(_given, protocol), host, port, **kwds)  # type: ignore[arg-type]
@@ -218,7 +221,7 @@ else:
         limit: int = _DEFAULT_LIMIT,
         **kwds: Any,
     ) -> asyncio.Server:
-        """Calls `client_connected_cb(reader, writer)` for each connection; it may be a coroutine function.
+        """Serve TCP: call `client_connected_cb(reader, writer)`, perhaps a coroutine function, for each connection.
 
         `limit`: bytes to buffer; other keywords are loop.create_server()'s.
         """
@@ -230,7 +233,10 @@ else:
         async def open_unix_connection(
             path: str | PathLike[str] | None = None, *, limit: int = _DEFAULT_LIMIT, **kwds: Any
         ) -> tuple[StreamReader, StreamWriter]:
-            """Connects to a unix socket. `limit`: bytes to buffer; other keywords: loop.create_unix_connection()."""
+            """Connect to the unix socket at `path`; return (reader, writer).
+
+            `limit` is how many bytes the reader buffers; other keywords are loop.create_unix_connection()'s.
+            """
             loop = asyncio.get_running_loop()
             reader, protocol = _pair(limit)
             transport, _ = await loop.create_unix_connection(partial(_given, protocol), path, **kwds)  # type: ignore[arg-type]
@@ -243,6 +249,6 @@ else:
             limit: int = _DEFAULT_LIMIT,
             **kwds: Any,
         ) -> asyncio.Server:
-            """As start_server(), on a unix socket; other keywords are loop.create_unix_server()'s."""
+            """Serve a unix socket, as start_server() does TCP; other keywords are loop.create_unix_server()'s."""
             factory = _acceptor(client_connected_cb, limit)
             return await asyncio.get_running_loop().create_unix_server(factory, path, **kwds)

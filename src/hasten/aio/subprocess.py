@@ -23,7 +23,7 @@ else:
         """A running subprocess: see asyncio.subprocess.Process."""
 
         async def communicate(self, input: bytes | bytearray | memoryview | None = None) -> tuple[Any, Any]:
-            """Sends `input` to the process, closes its standard input, and returns all of (stdout, stderr)."""
+            """Send `input` to the process, close its standard input, and return all of (stdout, stderr)."""
             if input is None and self.stdin is not None:
                 input = b""  # what closes the pipe there is writing to it
             return await super().communicate(input)
@@ -33,7 +33,7 @@ else:
     async def create_subprocess_shell(
         cmd: str | bytes, stdin: Any = None, stdout: Any = None, stderr: Any = None, limit: int = _LIMIT, **kwds: Any
     ) -> Process:
-        """Starts a shell command. Arguments as of asyncio.create_subprocess_shell()."""
+        """Start a shell command and return its Process. Arguments are asyncio.create_subprocess_shell()'s."""
         return _ours(await _std.create_subprocess_shell(cmd, stdin, stdout, stderr, limit, **kwds))
 
     async def create_subprocess_exec(
@@ -45,7 +45,7 @@ else:
         limit: int = _LIMIT,
         **kwds: Any,
     ) -> Process:
-        """Starts a program. Arguments as of asyncio.create_subprocess_exec()."""
+        """Start a program and return its Process. Arguments are asyncio.create_subprocess_exec()'s."""
         made = _std.create_subprocess_exec(
             program, *args, stdin=stdin, stdout=stdout, stderr=stderr, limit=limit, **kwds
         )

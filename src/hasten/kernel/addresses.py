@@ -8,5 +8,5 @@ _INTERNET = (socket.AF_INET, getattr(socket, "AF_INET6", socket.AF_INET))
 
 
 def internet(family: int) -> bool:
-    """Is it IPv4 or IPv6?"""
+    """True for IPv4 and IPv6."""
     return family in _INTERNET

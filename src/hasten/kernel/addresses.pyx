@@ -40,29 +40,29 @@ cdef extern from *:
 
 
 cdef bint internet(int family) noexcept:
-    """Is it IPv4 or IPv6?"""
+    """True for IPv4 and IPv6."""
     return family == AF_INET or family == AF_INET6
 
 
 cdef bint known(int family) noexcept:
-    """Can shown() show such addresses?"""
+    """True if shown() can show such addresses."""
     return internet(family) or family == AF_UNIX
 
 
 cdef bytes raw(hasten_address *address, socklen_t n):
-    """An address that the kernel has written, `n` bytes of it; None: it has none."""
+    """Return an address that the kernel has written, `n` bytes of it; None if it wrote none."""
     if n == 0:
         return None
     return PyBytes_FromStringAndSize(<char *>address, n if n < sizeof(hasten_address) else sizeof(hasten_address))
 
 
 cdef bytes name_of(int fd, bint of_peer):
-    """The socket's own address or its peer's, raw; None if it has none."""
+    """Return the socket's own address or its peer's, raw; None if it has none."""
     cdef hasten_address a
     cdef socklen_t n = sizeof(a)
     return None if hasten_name(fd, of_peer, &a, &n) else raw(&a, n)
 
 
 cdef object shown(bytes address):
-    """A raw address as the socket module shows it. Raises OSError, UnicodeError."""
+    """Return a raw address as the socket module shows it. Raises OSError, UnicodeError."""
     return hasten_show(PyBytes_AS_STRING(address), PyBytes_GET_SIZE(address))

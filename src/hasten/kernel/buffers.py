@@ -6,8 +6,11 @@ from typing import Any
 
 
 def plain(data: Any) -> Any:
-    """What can be looked at without running anything: bytes, a bytearray or a memoryview themselves, a view of what
-    else has a buffer, a copy of what does not lie in one piece."""
+    """Return what can be read without running code of others.
+
+    That is bytes, a bytearray or a memoryview itself, a view of anything else with a buffer, and a copy of what does
+    not lie in one piece.
+    """
     if type(data) is bytes or type(data) is bytearray:
         return data
     view = memoryview(data)
@@ -15,13 +18,13 @@ def plain(data: Any) -> Any:
 
 
 def size(data: Any) -> int:
-    """The number of bytes of something plain()."""
+    """The number of bytes of what plain() returned."""
     with memoryview(data) as view:
         return view.nbytes
 
 
 def exact(data: Any) -> bytes:
-    """The bytes of anything with a buffer, copied unless they cannot change."""
+    """Return the bytes of anything with a buffer, copied unless they cannot change."""
     if type(data) is bytes:
         return data
     with memoryview(data) as view:

@@ -8,8 +8,11 @@ from cpython.memoryview cimport PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
 
 
 cdef object plain(object data):
-    """What can be looked at without running anything: bytes, a bytearray or a memoryview themselves, a view of what
-    else has a buffer, a copy of what does not lie in one piece."""
+    """Return what can be read without running code of others.
+
+    That is bytes, a bytearray or a memoryview itself, a view of anything else with a buffer, and a copy of what does
+    not lie in one piece.
+    """
     if PyBytes_CheckExact(data) or PyByteArray_CheckExact(data):
         return data
     view = PyMemoryView_FromObject(data)
@@ -17,7 +20,7 @@ cdef object plain(object data):
 
 
 cdef Py_ssize_t size(object data) except -1:
-    """The number of bytes of something plain()."""
+    """The number of bytes of what plain() returned."""
     cdef Py_buffer view
     cdef Py_ssize_t n
     if PyBytes_CheckExact(data):
@@ -29,7 +32,7 @@ cdef Py_ssize_t size(object data) except -1:
 
 
 cdef bytes exact(object data):
-    """The bytes of anything with a buffer, copied unless they cannot change."""
+    """Return the bytes of anything with a buffer, copied unless they cannot change."""
     cdef Py_buffer view
     if PyBytes_CheckExact(data):
         return data

@@ -35,5 +35,5 @@ cdef class Channel:
     cdef object told(self, object name)
     cdef int note_end(self) except -1
     cdef inline int let_others_run(self) except -1:
-        """See Workshop: to be called where nothing depends on what was looked at before."""
+        """Call Workshop.let_others_run(), where nothing depends on what was read before."""
         return self.workshop.let_others_run() if self.workshop.moved >= TURN else 0

@@ -36,7 +36,7 @@ class Channel:
     # ---- the system calls -----------------------------------------------------------------
 
     def _receive(self, buf: Any) -> tuple[int, bool]:
-        """The number of bytes, and whether there is more although it gave less than there was room for."""
+        """Receive into `buf`; return the number of bytes, and whether there is more although `buf` is not full."""
         raise _bad_descriptor()
 
     def _transmit(self, data: Any) -> int:
@@ -48,9 +48,9 @@ class Channel:
     # ---- reading --------------------------------------------------------------------------
 
     def fill(self) -> int:
-        """One read into the room that was made in the loop's workshop. Raises OSError.
+        """Read once into the room that was made in the loop's workshop. Raises OSError.
 
-        Gives the number of bytes, 0 at the end, -1 if it would block.
+        Returns the number of bytes, 0 at the end, -1 if it would block.
         """
         workshop = self.workshop
         borrowed = workshop.borrowed
@@ -68,13 +68,13 @@ class Channel:
         return n
 
     def let_others_run(self) -> int:
-        """See Workshop: to be called where nothing depends on what was looked at before."""
+        """Call Workshop.let_others_run(), where nothing depends on what was read before."""
         return self.workshop.let_others_run()
 
     # ---- writing --------------------------------------------------------------------------
 
     def send(self, data: Any) -> bytes | None:
-        """Sends something plain() (see buffers): what did not go, or None. Raises OSError."""
+        """Send what buffers.plain() returned; return what was not sent, or None. Raises OSError."""
         with memoryview(data) as view, view.cast("B") as whole:
             try:
                 n = self._transmit(data)
@@ -85,14 +85,14 @@ class Channel:
             return data if n == 0 and type(data) is bytes else whole[n:].tobytes()
 
     def send_from(self, data: bytes, offset: int) -> int:
-        """Sends what lies behind `offset`: the number of bytes that went, -1 if it would block. Raises OSError."""
+        """Send what lies behind `offset`; return the number of bytes sent, -1 if it would block. Raises OSError."""
         try:
             return self._transmit(memoryview(data)[offset:])
         except _AGAIN:
             return -1
 
     def send_many(self, items: deque[bytes], offset: int) -> int:
-        """send_from() of the first pieces (bytes) of a deque, in one system call."""
+        """Do as send_from(), for the first pieces (bytes) of a deque, in one system call."""
         pieces: list[Any] = list(itertools.islice(items, _MANY))
         pieces[0] = memoryview(pieces[0])[offset:]
         try:
@@ -103,11 +103,11 @@ class Channel:
     # ---- the end --------------------------------------------------------------------------
 
     def shut_writing(self) -> int:
-        """The peer will see the end of what we sent. Raises OSError."""
+        """Show the peer the end of what we sent. Raises OSError."""
         raise _bad_descriptor()
 
     def close(self) -> int:
-        """Closes it. Raises OSError, with the descriptor closed nevertheless."""
+        """Close the descriptor. It is closed even where this raises OSError."""
         fd, self.fd = self.fd, -1
         if self.owned:
             self.owned = False
@@ -117,13 +117,13 @@ class Channel:
     # ---- what it is -----------------------------------------------------------------------
 
     def internet(self) -> bool:
-        """Is it TCP? Then the kernel tells of room only when a write fell short."""
+        """True for TCP, where the kernel reports room only after a write that fell short."""
         return False
 
     def told(self, name: str) -> Any:
-        """What get_extra_info() is to give; None: nothing."""
+        """The value for get_extra_info(), or None."""
         return None
 
     def note_end(self) -> int:
-        """It is about to be closed: what is to be told after that is noted down."""
+        """Keep what told() must still know after close()."""
         return 0

@@ -51,7 +51,7 @@ cdef class Channel:
     # ---- the system calls -----------------------------------------------------------------
 
     cdef Py_ssize_t receive(self, void *buf, Py_ssize_t room, int *cut) noexcept:
-        """`cut`: there is more, although it gave less than there was room for."""
+        """Receive at most `room` bytes. Sets `cut` if there is more although the room was not filled."""
         errno_set(EBADF)
         return -1
 
@@ -66,9 +66,9 @@ cdef class Channel:
     # ---- reading --------------------------------------------------------------------------
 
     cdef Py_ssize_t fill(self) except -2:
-        """One read into the room that was made in the loop's workshop. Raises OSError.
+        """Read once into the room that was made in the loop's workshop. Raises OSError.
 
-        Gives the number of bytes, 0 at the end, -1 if it would block.
+        Returns the number of bytes, 0 at the end, -1 if it would block.
         """
         cdef Workshop workshop = self.workshop
         cdef Py_ssize_t n, room = workshop.size
@@ -89,7 +89,7 @@ cdef class Channel:
     # ---- writing --------------------------------------------------------------------------
 
     cdef bytes send(self, object data):
-        """Sends something plain() (see buffers): what did not go, or None. Raises OSError."""
+        """Send what buffers.plain() returned; return what was not sent, or None. Raises OSError."""
         cdef Py_buffer view
         cdef Py_ssize_t n, sent
         if PyBytes_CheckExact(data):
@@ -107,7 +107,7 @@ cdef class Channel:
             PyBuffer_Release(&view)
 
     cdef bytes rest(self, const char *start, Py_ssize_t n, Py_ssize_t sent, bytes whole):
-        """What is left of `n` bytes when so much was sent, or None. `whole`: the bytes object that they are, if one."""
+        """Return what is left of `n` bytes after `sent`, or None. `whole` is the bytes object that they are, if one."""
         sent = max(self.sent(sent), 0)
         if sent == n:
             return None
@@ -117,12 +117,12 @@ cdef class Channel:
         return PyBytes_FromStringAndSize(start + sent, n - sent)
 
     cdef Py_ssize_t send_from(self, bytes data, Py_ssize_t offset) except -2:
-        """Sends what lies behind `offset`: the number of bytes that went, -1 if it would block. Raises OSError."""
+        """Send what lies behind `offset`; return the number of bytes sent, -1 if it would block. Raises OSError."""
         cdef Py_ssize_t n = self.transmit(PyBytes_AS_STRING(data) + offset, PyBytes_GET_SIZE(data) - offset)
         return self.sent(n)
 
     cdef Py_ssize_t send_many(self, object items, Py_ssize_t offset) except -2:
-        """send_from() of the first pieces (bytes) of a deque, in one system call."""
+        """Do as send_from(), for the first pieces (bytes) of a deque, in one system call."""
         cdef iovec pieces[MANY]
         cdef Py_ssize_t i, n = min(len(items), MANY)
         cdef bytes item
@@ -147,13 +147,13 @@ cdef class Channel:
     # ---- the end --------------------------------------------------------------------------
 
     cdef int shut_writing(self) except -1:
-        """The peer will see the end of what we sent. Raises OSError."""
+        """Show the peer the end of what we sent. Raises OSError."""
         errno_set(EBADF)
         PyErr_SetFromErrno(OSError)
         return 0
 
     cdef int close(self) except -1:
-        """Closes it. Raises OSError, with the descriptor closed nevertheless."""
+        """Close the descriptor. It is closed even where this raises OSError."""
         cdef int fd = self.fd, failed
         cdef bint owned = self.owned
         self.fd = -1
@@ -168,13 +168,13 @@ cdef class Channel:
     # ---- what it is -----------------------------------------------------------------------
 
     cdef bint internet(self) noexcept:
-        """Is it TCP? Then the kernel tells of room only when a write fell short."""
+        """True for TCP, where the kernel reports room only after a write that fell short."""
         return False
 
     cdef object told(self, object name):
-        """What get_extra_info() is to give; None: nothing."""
+        """The value for get_extra_info(), or None."""
         return None
 
     cdef int note_end(self) except -1:
-        """It is about to be closed: what is to be told after that is noted down."""
+        """Keep what told() must still know after close()."""
         return 0

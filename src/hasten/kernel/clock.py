@@ -6,10 +6,10 @@ import time
 
 
 def due(now: float, wait: float) -> int:
-    """What the counter shows in `wait` seconds."""
+    """Return what the counter shows `wait` seconds after `now`."""
     return time.monotonic_ns() + int(wait * 1e9)
 
 
 def reached(due: int) -> bool:
-    """Has the counter reached `due`?"""
+    """True once the counter has reached `due`."""
     return time.monotonic_ns() >= due

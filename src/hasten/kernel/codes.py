@@ -23,7 +23,7 @@ async def _coroutine() -> NoReturn:
 
 
 def code_like(code: CodeType, module_file: str | None, coroutine: bool) -> CodeType:
-    """What a compiled function shows as its code.
+    """Return what a compiled function shows as its code.
 
     Arguments:
         code: Cython's. Its file name is relative to where it was compiled.
@@ -54,7 +54,7 @@ _codes: dict[type, CodeType] = {}  # of native coroutines
 
 
 def coroutine_code(coro: Any) -> CodeType:
-    """What a native coroutine shows as its code: that of the function or method that gave it."""
+    """Return what a native coroutine shows as its code: that of the function or method that made it."""
     kind = type(coro)
     code = _codes.get(kind)
     if code is None:
@@ -75,7 +75,7 @@ def _is_of(code: CodeType, module: Any) -> bool:
 
 
 def frame_of(coro: Any) -> FrameType:
-    """A frame in which the code of a native coroutine stands at its beginning, and never goes on."""
+    """Return a frame in which the code of a native coroutine stands at its beginning, and never goes on."""
     code = coroutine_code(coro).replace(
         co_argcount=0,
         co_posonlyargcount=0,
@@ -92,7 +92,7 @@ def frame_of(coro: Any) -> FrameType:
 
 
 def state(stage: int, running: bool) -> str:
-    """A native coroutine's state, as inspect names it. Stage 0: not begun; 2: ended."""
+    """Return a native coroutine's state, as inspect names it. Stage 0: not begun; 2: ended."""
     if running:
         return "CORO_RUNNING"
     return {0: "CORO_CREATED", 2: "CORO_CLOSED"}.get(stage, "CORO_SUSPENDED")

@@ -11,15 +11,15 @@ size = len
 
 
 def new() -> deque[Any]:
-    """An empty one."""
+    """Return an empty deque."""
     return deque()
 
 
 def push(dq: deque[_T], item: _T) -> None:
-    """Appends an item at the right."""
+    """Append an item at the right."""
     dq.append(item)
 
 
 def shift(dq: deque[_T]) -> _T:
-    """Takes the leftmost item."""
+    """Remove and return the leftmost item."""
     return dq.popleft()

@@ -35,7 +35,7 @@ class Epoll:
         return mask
 
     def check_process(self) -> None:
-        """What a child does to an epoll that it shares with its parent, it does to the parent's."""
+        """Refuse to go on in a forked child: the epoll is shared, and a change here would change the parent's."""
         if self._pid != os.getpid():
             raise RuntimeError("this event loop was made before a fork: the child process has to make its own")
 
@@ -66,7 +66,7 @@ class Epoll:
                 raise
 
     def wait(self, timeout: float) -> None:
-        """Waits for events: load() and drop() give them one by one, as long as there are more()."""
+        """Wait at most `timeout` seconds for events. Then, while more(), load() and drop() take them one by one."""
         self.check_process()
         found = self._epoll.poll(None if timeout < 0 else min(timeout, 86400.0))
         self._ready = [(fd, mask) for fd, mask in reversed(found) if fd != self._wake]
@@ -78,7 +78,7 @@ class Epoll:
         self._ready.pop()
 
     def load(self) -> None:
-        """Makes the next event the loaded one."""
+        """Load the next event: its fd, events and generation."""
         self.fd, mask = self._ready[-1]
         self.generation = self._generations.get(self.fd, -1)
         self.events = 0
@@ -99,7 +99,7 @@ class Epoll:
         return -1 if self._epoll.closed else self._epoll.fileno()
 
     def close(self) -> None:
-        """Closes both fds; again does nothing."""
+        """Close both fds. Closing again does nothing."""
         if not self._epoll.closed:
             self._epoll.close()
             os.close(self._wake)

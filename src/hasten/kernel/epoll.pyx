@@ -107,7 +107,7 @@ cdef class Epoll:
             PyErr_SetFromErrno(OSError)
 
     cdef int check_process(self) except -1:
-        """What a child does to an epoll that it shares with its parent, it does to the parent's."""
+        """Refuse to go on in a forked child: the epoll is shared, and a change here would change the parent's."""
         if self.forks != _forks:
             raise RuntimeError("this event loop was made before a fork: the child process has to make its own")
         return 0
@@ -149,7 +149,7 @@ cdef class Epoll:
         return 0
 
     cdef int wait(self, double timeout) except -1:
-        """Waits for events: load() and drop() give them one by one, as long as there are more()."""
+        """Wait at most `timeout` seconds for events. Then, while more(), load() and drop() take them one by one."""
         cdef int n, ep = self.epfd, room = self.size
         cdef epoll_event *ev = self.room
         self.check_process()
@@ -179,7 +179,7 @@ cdef class Epoll:
         return 0
 
     cdef int load(self) except -1:
-        """Makes the next event the loaded one."""
+        """Load the next event: its fd, events and generation."""
         cdef unsigned int mask = self.room[self.seen].events
         cdef unsigned long long data = self.room[self.seen].data.u64
         cdef int events = 0
@@ -205,7 +205,7 @@ cdef class Epoll:
         return self.epfd
 
     def close(self):
-        """Closes both fds; again does nothing."""
+        """Close both fds. Closing again does nothing."""
         if self.epfd >= 0:
             c_close(self.epfd)
             self.epfd = -1

@@ -48,19 +48,19 @@ class Function:
 
 
 def function(f: _F) -> _F:
-    """Decorator: a public function."""
+    """Decorate a public function."""
     return f
 
 
 def coroutine_function(f: _F) -> _F:
-    """Decorator: a public function that gives a coroutine, as an `async def` does."""
+    """Decorate a public function that returns a coroutine, as an `async def` does."""
     if sys.version_info >= (3, 12):
         return inspect.markcoroutinefunction(f)
     return Function(f)  # type: ignore[return-value]
 
 
 def publish(cls: type, parameters: str, *coroutines: str) -> None:
-    """A public class: its methods are seen for what they are, and it can be changed (and patched) like Python's own.
+    """Make a class public: methods show what they are, and it can be changed (and patched) like Python's own.
 
     Arguments:
         parameters: of a call of the class, as inspect is to see them.

@@ -183,21 +183,21 @@ cdef Function wrap(object inner, type owner, bint is_coroutine):
 
 
 def function(f):
-    """Decorator: a public function."""
+    """Decorate a public function."""
     if not is_compiled(f):
         raise TypeError(f"a function that was compiled with binding=True was expected, got {f!r}")
     return wrap(f, None, False)
 
 
 def coroutine_function(f):
-    """Decorator: a public function that gives a coroutine, as an `async def` does."""
+    """Decorate a public function that returns a coroutine, as an `async def` does."""
     if not is_compiled(f):
         raise TypeError(f"a function that was compiled with binding=True was expected, got {f!r}")
     return wrap(f, None, True)
 
 
 def publish(cls, str parameters, *coroutines):
-    """A public class: its methods are seen for what they are, and it can be changed (and patched) like Python's own.
+    """Make a class public: methods show what they are, and it can be changed (and patched) like Python's own.
 
     Arguments:
         parameters: of a call of the class, as inspect is to see them.

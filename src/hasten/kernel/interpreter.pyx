@@ -8,12 +8,12 @@ cdef extern from "interpreter.h":
 
 
 cdef int check_signals() except -1:
-    """Runs the Python handlers of signals that have come; their exceptions are raised."""
+    """Run the Python handlers of signals that have come. Raises what they raise."""
     PyErr_CheckSignals()
     return 0
 
 
 cdef int share_lock() except -1:
-    """Lets another thread have the interpreter's lock if one waits for it. Anything may have happened afterwards."""
+    """Let another thread have the interpreter's lock if one waits for it. That thread may change anything."""
     hasten_share_lock()
     return 0

@@ -42,14 +42,14 @@ class SocketChannel(Channel):
         return int(self.made.sendmsg(pieces)) if hasattr(self.made, "sendmsg") else self._transmit(pieces[0])
 
     def descriptor(self) -> int:
-        """The number for a system call; -1 once closed, by whomever."""
+        """Return the number for a system call; -1 once the socket is closed, by this channel or by others."""
         return self.fd if self.fd < 0 else int(self.made.fileno())
 
     def internet(self) -> bool:
         return addresses.internet(self.family)
 
     def socket(self) -> Any:
-        """The socket.socket. The descriptor is its own from then on."""
+        """Return the socket.socket, which owns the descriptor from then on."""
         if self.made is None:
             self.made = _socket(self.family or socket_module.AF_INET, socket_module.SOCK_STREAM)
             self.made.close()
@@ -126,7 +126,7 @@ class ForeignChannel(SocketChannel):
 
 
 def _is_true_socket(sock: Any) -> bool:
-    """Is it an object of the socket module, whatever its `__class__` says?"""
+    """True for an object of the socket module, whatever its `__class__` says."""
     return _base in type(sock).__mro__
 
 
@@ -139,7 +139,7 @@ def _has_own_methods(sock: Any) -> bool:
 
 
 def hold(sock: Any) -> SocketChannel:
-    """Takes over a connected nonblocking socket.socket, or what has its methods. Its owner closes it, or close()."""
+    """Take over a connected nonblocking socket.socket, or what has its methods. Its owner closes it, or close()."""
     foreign = not _is_true_socket(sock) or _has_own_methods(sock)
     channel = ForeignChannel() if foreign else SocketChannel()
     channel.made = sock
@@ -154,7 +154,7 @@ def hold(sock: Any) -> SocketChannel:
 
 
 def acceptor(sock: Any) -> Any:
-    """The socket.socket whose accept() that of `sock` is: itself, or what a wrapper holds; None: its own."""
+    """Return the socket.socket whose accept() `sock` uses: itself, or what a wrapper holds; None if it has its own."""
     if type(sock) is _socket:
         return sock
     method = sock.accept
@@ -165,7 +165,7 @@ def acceptor(sock: Any) -> Any:
 
 
 def accept(sock: Any, fd: int, family: int) -> SocketChannel | None:
-    """The next connection of a listening socket, nonblocking; None: there is none yet. Raises OSError."""
+    """Take the next connection of a listening socket, nonblocking; return None if there is none yet. Raises OSError."""
     try:
         made, address = sock.accept()
     except _AGAIN:

@@ -72,7 +72,7 @@ cdef object _family_of = _Base.family.__get__     # without the enum that socket
 
 
 cdef bint fd_is_found():
-    """Is the descriptor where hasten_socket_fd() looks for it?"""
+    """True if the descriptor is where hasten_socket_fd() looks for it."""
     try:
         one, other = socket_module.socketpair()
     except OSError:
@@ -87,7 +87,7 @@ cdef tuple _METHODS = ("recv", "recv_into", "recvmsg", "recvmsg_into", "send", "
 
 
 cdef bint is_true_socket(object sock) noexcept:
-    """Is it an object of the socket module, whatever its `__class__` says?"""
+    """True for an object of the socket module, whatever its `__class__` says."""
     return is_instance(sock, _Base)
 
 
@@ -104,7 +104,7 @@ cdef bint has_own_methods(object sock) except -1:
 
 cdef class SocketChannel(Channel):
     cdef int descriptor(self) noexcept:
-        """The number for a system call; -1 once closed, by whomever."""
+        """Return the number for a system call; -1 once the socket is closed, by this channel or by others."""
         return hasten_socket_fd(self.made) if self.true_socket else self.fd
 
     cdef Py_ssize_t receive(self, void *buf, Py_ssize_t room, int *cut) noexcept:
@@ -122,7 +122,7 @@ cdef class SocketChannel(Channel):
         return addresses.internet(self.family)
 
     cpdef object socket(self):
-        """The socket.socket. The descriptor is its own from then on."""
+        """Return the socket.socket, which owns the descriptor from then on."""
         if self.made is not None:
             return self.made
         if not self.owned:
@@ -259,7 +259,7 @@ cdef object name_of(SocketChannel channel, bint of_peer, unsigned char *shown):
 
 
 cpdef SocketChannel hold(object sock):
-    """Takes over a connected nonblocking socket.socket, or what has its methods. Its owner closes it, or close()."""
+    """Take over a connected nonblocking socket.socket, or what has its methods. Its owner closes it, or close()."""
     cdef SocketChannel channel
     cdef bint true_socket = is_true_socket(sock)
     channel = ForeignChannel() if not true_socket or has_own_methods(sock) else SocketChannel()
@@ -273,7 +273,7 @@ cpdef SocketChannel hold(object sock):
 
 
 cpdef object acceptor(object sock):
-    """The socket.socket whose accept() that of `sock` is: itself, or what a wrapper holds; None: its own."""
+    """Return the socket.socket whose accept() `sock` uses: itself, or what a wrapper holds; None if it has its own."""
     if type(sock) is _socket:
         return sock
     method = sock.accept
@@ -284,7 +284,7 @@ cpdef object acceptor(object sock):
 
 
 cdef SocketChannel accept(object sock, int fd, int family):
-    """The next connection of a listening socket, nonblocking; None: there is none yet. Raises OSError."""
+    """Take the next connection of a listening socket, nonblocking; return None if there is none yet. Raises OSError."""
     cdef hasten_address a
     cdef socklen_t n = sizeof(a)
     cdef int got

@@ -82,13 +82,13 @@ cdef class Step:
     cdef inline bint busy(self) noexcept:
         return self.current != NULL
     cdef inline int forget(self) noexcept:
-        """What is published now is somebody else's to take back."""
+        """Leave it to others to take back what is published now."""
         self.current = NULL
         return 0
     cdef int publish(self, object task) except -1
     cdef Outcome call_shared(self, object context, object cb, object args) noexcept
     cdef inline int step_out(self) except -1:
-        """Leaves the context that call_shared() has stayed inside of: what runs next enters none of its own."""
+        """Leave the context that call_shared() stayed in: what runs next enters none of its own."""
         if self.contexts.inside != NULL:
             self._step_out()
         return 0
@@ -101,7 +101,7 @@ cdef object _name_throw
 cdef int drop_attributes(object obj) except -1
 
 cdef inline bint ran_apart(Outcome out) noexcept:
-    """Has take_context() something to give? It has to be taken then."""
+    """True if take_context() has something to return; it must be called then."""
     return out.context != NULL
 cdef object snapshot()
 cdef object origin(int *lasti)
@@ -137,7 +137,7 @@ cdef class Awaitable:
 cdef PyObject **_spares() noexcept
 
 cdef inline Awaitable take_spare(int kind):
-    """One of its kind, as if new; None: there is none, or no loop of ours runs in this thread."""
+    """Return one of its kind, as if new; None if there is none, or no hasten loop runs in this thread."""
     cdef PyObject **place = _spares()
     if place == NULL:
         return None
@@ -147,7 +147,7 @@ cdef inline Awaitable take_spare(int kind):
     return spare
 
 cdef inline int keep_spare(int kind, Awaitable ended) noexcept:
-    """For the next take_spare(). It has let go of all that it held but the `value` that it is about to give."""
+    """Keep it for the next take_spare(). It holds nothing any more but the `value` that it is about to return."""
     cdef PyObject **place = _spares()
     if place != NULL:
         _put(place + kind, ended)

@@ -23,12 +23,12 @@ is_callable = callable
 
 
 def same_callback(a: object, b: object) -> int:
-    """a == b for callbacks, without running anything: 1, 0, or -1 where only `==` knows."""
+    """Compare callbacks without running code of others: 1, 0, or -1 where only `==` can tell."""
     return 1 if a is b else -1
 
 
 def may_be_method(f: object, o: object) -> int:
-    """Could the callback `f` be a method of `o`? 0 or, where it is or nobody knows, -1."""
+    """Return 0 if the callback `f` cannot be a method of `o`; -1 if it is one, or if it is unknown."""
     return 0 if type(f) is FunctionType else -1
 
 
@@ -40,7 +40,7 @@ _DRIVERS = (__name__, "hasten.core.handle", "hasten.core.task", "hasten.core.sch
 
 
 def _caught(exc: BaseException) -> BaseException:
-    """Takes the frames of this file off its traceback: C code has none there, and they would hold the exception."""
+    """Take the frames of this file off a traceback: C code has none there, and they would hold the exception."""
     tb = traceback_of(exc)
     while tb is not None and tb.tb_frame.f_globals is _globals:
         tb = tb.tb_next
@@ -60,17 +60,17 @@ class _Outcome(NamedTuple):
 
 
 def take_value(out: _Outcome) -> Any:
-    """What was yielded, returned or raised. In C this hands it over: to be called once."""
+    """Return what was yielded, returned or raised. In C the reference is handed over, so call it once only."""
     return out.value
 
 
 def ran_apart(out: _Outcome) -> bool:
-    """Has take_context() something to give? It has to be taken then."""
+    """True if take_context() has something to return; it must be called then."""
     return False
 
 
 def take_context(out: _Outcome) -> Context:
-    """The context that call_shared() ran in, if it can be told from its snapshot."""
+    """Return the context that call_shared() ran in, if it differs from its snapshot."""
     raise NotImplementedError("here a snapshot is the caller's own")
 
 
@@ -97,15 +97,15 @@ class Step:
         return out
 
     def call_shared(self, context: Context, cb: Callable[..., Any] | None, args: tuple[Any, ...]) -> _Outcome:
-        """call(): here a snapshot() is the caller's own."""
+        """Do as call(): here a snapshot() belongs to the caller alone."""
         return self.call(context, cb, args)
 
     def step_out(self) -> int:
-        """Leaves the context that call_shared() has stayed inside of: here there is none."""
+        """Leave the context that call_shared() stayed in: here there is none."""
         return 0
 
     def forget_contexts(self) -> int:
-        """Nothing is kept here."""
+        """Forget the contexts that are kept: here there are none."""
         return 0
 
     def _drive(self, ctx: Context | None, fn: Callable[[Any], Any], arg: Any) -> _Outcome:
@@ -151,11 +151,11 @@ class Step:
         return self.current is not None
 
     def forget(self) -> None:
-        """What is published now is somebody else's to take back."""
+        """Leave it to others to take back what is published now."""
         self.current = None
 
     def publish(self, task: Any) -> None:
-        """Makes `task` (or None) the one that current_task() gives."""
+        """Make `task` (or None) the one that current_task() returns."""
         if self.loop is None:
             return
         while True:
@@ -174,7 +174,7 @@ class Step:
             self.publish(task)
 
     def swap(self, task: Any) -> Any:
-        """Publishes `task`, gives back what was published before (also by others) or None."""
+        """Publish `task`; return what was published before (also by others) or None."""
         if self.loop is None:
             return None
         before: Any = _current_task(self.loop)
@@ -185,7 +185,7 @@ class Step:
         return before
 
     def detach(self) -> None:
-        """The loop is closed: lets go of it, and publishes nothing from now on."""
+        """Let go of the loop, which is closed, and publish nothing from now on."""
         self.leave()
         self.loop = None
 
@@ -197,7 +197,7 @@ _OURS = ("hasten.core.", "hasten.primitives.", "hasten.aio.")
 
 
 def skip_origin(*functions: Any) -> None:
-    """Functions that only hand a coroutine on, with all of their modules: the place of creation is their caller."""
+    """Skip functions that only hand a coroutine on, and their modules, in the search for its place of creation."""
     for f in functions:
         code = getattr(f, "__code__", None)
         if isinstance(code, CodeType):
@@ -205,7 +205,7 @@ def skip_origin(*functions: Any) -> None:
 
 
 def origin(lasti: Any) -> Any:
-    """The innermost Python frame outside hasten and outside skip_origin's functions: its code and line."""
+    """Find the innermost Python frame outside hasten and skip_origin()'s modules; return its code and line."""
     frame = sys._getframe(1)
     for _ in range(16):
         if frame.f_code.co_filename not in _skip and not frame.f_globals.get("__name__", "").startswith(_OURS):
@@ -217,7 +217,7 @@ def origin(lasti: Any) -> Any:
 
 
 def origin_place(code: Any, lasti: int) -> tuple[str, int, str] | None:
-    """(file name, line, function) of what origin() gave, or None."""
+    """Return (file name, line, function) of what origin() returned, or None."""
     if code is None:
         return None
     return code[0].co_filename, code[1], code[0].co_qualname
@@ -227,14 +227,14 @@ _running: dict[int, Any] = {}
 
 
 def running_loop() -> Any:
-    """hasten's loop that runs in this thread, or None (another loop may run)."""
+    """Return hasten's loop that runs in this thread, or None (another loop may run)."""
     import threading
 
     return _running.get(threading.get_ident())
 
 
 def set_running_loop(loop: Any, owner: Step | None = None) -> Any:
-    """Publishes `loop` (or None) to asyncio and to us; gives what was running before. `owner`: its Step."""
+    """Publish `loop` (or None) to asyncio and to hasten; return what was running before. `owner` is its Step."""
     import threading
 
     before = asyncio._get_running_loop()
@@ -247,14 +247,16 @@ def set_running_loop(loop: Any, owner: Step | None = None) -> Any:
 
 
 def context_enter(context: Context) -> None:
-    """Raises RuntimeError if it is entered already. In Python only a call can enter it: what follows here still runs
-    in the caller's context, so what has to run in this one goes through context.run() if not cython.compiled.
+    """Enter a context. Raises RuntimeError if it is entered already.
+
+    In Python only a call can enter it: what follows here still runs in the caller's context, so what has to run in
+    this one goes through context.run() if not cython.compiled.
     """
     context.run(_nothing)
 
 
 def context_exit(context: Context) -> None:
-    """See context_enter()."""
+    """Leave a context: see context_enter()."""
 
 
 def _nothing() -> None:
@@ -262,7 +264,7 @@ def _nothing() -> None:
 
 
 def _after_fork() -> None:
-    """In the child of a fork no loop runs, as asyncio has it."""
+    """Forget the running loop in the child of a fork: as in asyncio, no loop runs there."""
     _running.clear()
 
 
@@ -279,63 +281,63 @@ _cause: Any = BaseException.__dict__["__cause__"]
 
 
 def is_instance(obj: object, cls: type[_T]) -> TypeGuard[_T]:
-    """isinstance() by the type alone: `__class__` and `__instancecheck__`, anybody's code, are not asked."""
+    """Do as isinstance(), by the type alone: `__class__` and `__instancecheck__` are code of others, and not called."""
     return _is_subclass(cls, type(obj))
 
 
 def is_subclass(cls: object, base: type[_T]) -> TypeGuard[type[_T]]:
-    """issubclass(), the same way; False for what is no class."""
+    """Do as issubclass(), the same way; False for what is no class."""
     return _is_subclass(type, type(cls)) and _is_subclass(base, cls)  # type: ignore[arg-type]
 
 
 def traceback_of(exc: BaseException) -> TracebackType | None:
-    """exc.__traceback__"""
+    """Return exc.__traceback__."""
     return _traceback.__get__(exc) if is_instance(exc, BaseException) else None  # type: ignore[no-any-return]
 
 
 def set_traceback(exc: BaseException, tb: TracebackType | None) -> int:
-    """exc.with_traceback(tb). This and the other setters drop what stood there: destructors may run."""
+    """Set exc.__traceback__. This and the other setters drop what stood there: destructors may run."""
     if is_instance(exc, BaseException):
         _traceback.__set__(exc, tb)
     return 0
 
 
 def context_of(exc: BaseException) -> BaseException | None:
-    """exc.__context__"""
+    """Return exc.__context__."""
     return _context.__get__(exc) if is_instance(exc, BaseException) else None  # type: ignore[no-any-return]
 
 
 def set_context(exc: BaseException, context: BaseException | None) -> int:
-    """exc.__context__ = context"""
+    """Set exc.__context__."""
     if is_instance(exc, BaseException):
         _context.__set__(exc, context)
     return 0
 
 
 def set_cause(exc: BaseException, cause: BaseException | None) -> int:
-    """exc.__cause__ = cause, as `raise exc from cause` does it."""
+    """Set exc.__cause__, as `raise exc from cause` does."""
     if is_instance(exc, BaseException):
         _cause.__set__(exc, cause)
     return 0
 
 
 def ends_loop(exc: BaseException) -> bool:
-    """Is it one of the two that leave run_forever()? By its type alone: `__class__` may be anything."""
+    """True for SystemExit and KeyboardInterrupt, by the type alone: `__class__` may be anything."""
     return is_instance(exc, KeyboardInterrupt) or is_instance(exc, SystemExit)
 
 
 def is_coroutine(obj: object) -> bool:
-    """asyncio.iscoroutine(), first the quick way."""
+    """Do as asyncio.iscoroutine(), trying a quick test first."""
     return asyncio.iscoroutine(obj)
 
 
 def is_native_coroutine(obj: object) -> bool:
-    """Is it a coroutine that an `async def` of Python made?"""
+    """True for a coroutine that an `async def` of Python made."""
     return type(obj) is CoroutineType
 
 
 def _as_exception(args: tuple[Any, ...]) -> BaseException:
-    """The exception that throw(type[, value[, traceback]]) or throw(exception) means."""
+    """Return the exception that throw(type[, value[, traceback]]) or throw(exception) means."""
     if not 1 <= len(args) <= 3:
         raise TypeError(f"throw() takes 1 to 3 arguments, got {len(args)}")
     typ, value, tb = (*args, None, None)[:3]
@@ -363,7 +365,7 @@ def _as_exception(args: tuple[Any, ...]) -> BaseException:
 
 
 def _normalize(cls: Any, value: Any) -> BaseException:
-    """What `throw(cls, value)` means: always an exception. If the class gives none, or raises one, that is it."""
+    """Return the exception that `throw(cls, value)` means. If making it raises another one, return that."""
     if is_instance(value, cls):
         return value  # type: ignore[no-any-return]
     try:
@@ -399,16 +401,16 @@ class Awaitable:
         return RAISED
 
     def shut(self) -> int:
-        """What close() does."""
+        """Do what close() has to do."""
         self.value = None
         return RETURNED
 
     def fresh(self) -> bool:
-        """Is it a coroutine that was not started yet?"""
+        """True for a coroutine that was not started yet."""
         return False
 
     def _enter(self, hook: Callable[..., int], *args: Any) -> tuple[int, Any]:
-        """Runs a hook: how it ended, and `value`."""
+        """Run a hook; return how it ended, and `value`."""
         if self.running:
             raise ValueError("coroutine already executing")
         self.running = not self._shared
@@ -456,7 +458,7 @@ class Awaitable:
             del exc
 
     def close(self) -> None:
-        """Ends it where it is suspended. ValueError if it runs."""
+        """End it where it is suspended. Raises ValueError if it runs."""
         self.end_it()
 
     def end_it(self) -> int:
@@ -472,37 +474,37 @@ class Awaitable:
 
 
 def take_spare(kind: int) -> Awaitable | None:
-    """One of its kind to be used again. There is none: Python cannot tell whether somebody still refers to it."""
+    """Return one of its kind to be used again. Here always None: Python cannot tell whether it is still referred to."""
     return None
 
 
 def keep_spare(kind: int, ended: Awaitable) -> int:
-    """For the next take_spare()."""
+    """Keep it for the next take_spare()."""
     return 0
 
 
 def native(cls: type[_T]) -> type[_T]:
-    """Class decorator: gives an Awaitable subclass the C slots (nothing to do here)."""
+    """Give an Awaitable subclass the C slots (nothing to do here). A class decorator."""
     return cls
 
 
 def native_nothing(cls: Any) -> None:
-    """native() for a class whose instances return None at once."""
+    """Do as native(), for a class whose instances return None at once."""
     cls._shared = True
 
 
 def pool(cls: type[_T], limit: int) -> None:
-    """Keeps up to `limit` dead instances of an extension type, whose memory the next ones get (nothing to do here)."""
+    """Keep the memory of up to `limit` dead instances of an extension type for new ones (nothing to do here)."""
 
 
 def refuse_await(cls: type[_T]) -> None:
-    """Makes `await instance` fail with the message that it has for a class written in Python, which this one is."""
+    """Make `await instance` fail with the message that it has for a class written in Python (nothing to do here)."""
 
 
 def lazy_attributes(cls: type[_T]) -> None:
-    """Gives a class a __dict__ that is made on demand (Python's have that)."""
+    """Give a class a __dict__ that is made on demand (Python's have that)."""
 
 
 def drop_attributes(obj: object) -> int:
-    """What __dealloc__ of such a class has to do; it is not called here."""
+    """Do what __dealloc__ of such a class has to do; it is not called here."""
     return 0

@@ -96,7 +96,7 @@ _name_throw = "throw"
 
 
 cdef bint _slot_is_right():
-    """Does the interpreter that runs have the layout that we were built for?"""
+    """True if the running interpreter has the layout that this module was built for."""
     if not TASK_SLOT:
         return False
     cdef PyObject **slot = hasten_task_slot()
@@ -150,7 +150,7 @@ cdef class Step:
         self.loop_hash = object.__hash__(loop)
 
     cdef int publish(self, object task) except -1:
-        """Makes `task` (or None) the one that current_task() gives."""
+        """Make `task` (or None) the one that current_task() returns."""
         cdef PyObject *current = NULL if task is None else <PyObject *>task
         if self.loop is None:
             return 0
@@ -160,7 +160,7 @@ cdef class Step:
         return 0
 
     cdef object swap(self, object task):
-        """Publishes `task`, gives back what was published before (also by others) or None."""
+        """Publish `task`; return what was published before (also by others) or None."""
         cdef PyObject **slot
         if self.loop is None:
             return None
@@ -178,7 +178,7 @@ cdef class Step:
         return before
 
     cdef int detach(self) except -1:
-        """The loop is closed: lets go of it, and publishes nothing from now on."""
+        """Let go of the loop, which is closed, and publish nothing from now on."""
         self.leave()
         self.forget_contexts()
         hasten_drop_spares(self.spares, SPARES)
@@ -186,7 +186,7 @@ cdef class Step:
         return 0
 
     cdef Outcome call_shared(self, object context, object cb, object args) noexcept:
-        """call() as in a copy of a snapshot(); take_context() tells whether that has to be known afterwards."""
+        """Do as call() in a copy of a snapshot(); take_context() returns that copy where it matters afterwards."""
         return hasten_call_shared(&self.contexts, context, cb, args)
 
     cdef int _step_out(self) except -1:
@@ -194,7 +194,7 @@ cdef class Step:
         return 0
 
     cdef int forget_contexts(self) except -1:
-        """Nothing may run long, or no more, after this."""
+        """Forget the contexts that are kept, before a long wait or the end."""
         hasten_forget_contexts(&self.contexts)
         return 0
 
@@ -204,14 +204,14 @@ cdef class Step:
 
 
 cdef object snapshot():
-    """The current context as it is now, for call_shared(): perhaps shared, so not to be entered or given away."""
+    """Return the current context for call_shared(). It may be shared: do not enter it or hand it out."""
     return hasten_snapshot()
 
 
 # ---- where something was made ---------------------------------------------------------------
 
 def skip_origin(*functions):
-    """Functions that only hand a coroutine on, with all of their modules: the place of creation is their caller."""
+    """Skip functions that only hand a coroutine on, and their modules, in the search for its place of creation."""
     for f in functions:
         code = getattr(f, "__code__", None)
         if isinstance(code, CodeType):
@@ -219,7 +219,7 @@ def skip_origin(*functions):
 
 
 cdef object origin(int *lasti):
-    """The code object of the innermost Python frame that is not one of skip_origin's, or None."""
+    """Return the code of the innermost Python frame that is not one of skip_origin()'s, or None."""
     cdef PyObject *code = _origin(lasti)
     if code == NULL:
         return None
@@ -229,7 +229,7 @@ cdef object origin(int *lasti):
 
 
 cdef object origin_place(object code, int lasti):
-    """(file name, line, function) of what origin() gave, or None."""
+    """Return (file name, line, function) of what origin() returned, or None."""
     if code is None:
         return None
     line = code.co_firstlineno
@@ -243,13 +243,13 @@ cdef object origin_place(object code, int lasti):
 # ---- the loop that runs in this thread --------------------------------------------------------
 
 cpdef object running_loop():
-    """hasten's loop that runs in this thread, or None (another loop may run)."""
+    """Return hasten's loop that runs in this thread, or None (another loop may run)."""
     cdef PyObject *loop = hasten_get_running()
     return None if loop == NULL else <object>loop
 
 
 cpdef object set_running_loop(object loop, Step owner=None):
-    """Publishes `loop` (or None) to asyncio and to us; gives what was running before. `owner`: its Step."""
+    """Publish `loop` (or None) to asyncio and to hasten; return what was running before. `owner` is its Step."""
     before = _stdlib_get_running()
     _stdlib_set_running(loop)
     hasten_set_running(NULL if loop is None else <PyObject *>loop, NULL if owner is None else <PyObject *>owner,
@@ -258,7 +258,7 @@ cpdef object set_running_loop(object loop, Step owner=None):
 
 
 def _after_fork():
-    """In the child of a fork no loop runs, as asyncio has it."""
+    """Forget the running loop in the child of a fork: as in asyncio, no loop runs there."""
     hasten_set_running(NULL, NULL, NULL)
 
 
@@ -267,12 +267,12 @@ if hasattr(os, "register_at_fork"):
 
 
 cpdef bint ends_loop(object exc) noexcept:
-    """Is it one of the two that leave run_forever()? By its type alone: `__class__` may be anything."""
+    """True for SystemExit and KeyboardInterrupt, by the type alone: `__class__` may be anything."""
     return is_instance(exc, KeyboardInterrupt) or is_instance(exc, SystemExit)
 
 
 def is_coroutine(obj):
-    """asyncio.iscoroutine(), first the quick way."""
+    """Do as asyncio.iscoroutine(), trying a quick test first."""
     return is_native_coroutine(obj) or asyncio.iscoroutine(obj)
 
 
@@ -318,7 +318,7 @@ cdef class Awaitable:
         return _owned(_checked_step(self))
 
     def close(self):
-        """Ends it where it is suspended. ValueError if it runs."""
+        """End it where it is suspended. Raises ValueError if it runs."""
         self.end_it()
 
     cdef int end_it(self) except -1:
@@ -337,12 +337,12 @@ cdef class Awaitable:
 
 
 cdef PyObject **_spares() noexcept:
-    """Those of the loop of ours that runs in this thread, by their kinds; NULL: there is none."""
+    """Return the spares, by kind, of the hasten loop that runs in this thread; NULL if there is none."""
     return hasten_get_spares()
 
 
 cdef object _as_exception(object args):
-    """The exception that throw(type[, value[, traceback]]) or throw(exception) means."""
+    """Return the exception that throw(type[, value[, traceback]]) or throw(exception) means."""
     cdef Py_ssize_t n = len(args)
     if not 1 <= n <= 3:
         raise TypeError(f"throw() takes 1 to 3 arguments, got {n}")
@@ -368,7 +368,7 @@ cdef object _as_exception(object args):
 
 
 cdef inline int _left(Awaitable a, int kind) noexcept:
-    """A hook of `a` has ended so. One that raised, which it may not, has ended its coroutine."""
+    """Note how a hook of `a` ended. One that raised, which is not allowed, has ended its coroutine."""
     if kind == -2:
         a.stage = ENDED
         a.value = hasten_fetch_exc()
@@ -466,7 +466,7 @@ cdef PyObject *_throw_method(PyObject *me, PyObject *args) except? NULL:
 
 
 def native(cls):
-    """Class decorator: gives an Awaitable subclass the C slots. Of a final one only its module makes instances."""
+    """Give an Awaitable subclass the C slots. Only its own module makes instances of a final one. A class decorator."""
     check_own(cls)
     if not issubclass(cls, Awaitable):
         raise TypeError(f"a subclass of Awaitable was expected, got {cls!r}")
@@ -476,38 +476,38 @@ def native(cls):
 
 
 def refuse_await(cls):
-    """Makes `await instance` fail with the message that it has for a class written in Python."""
+    """Make `await instance` fail with the message that it has for a class written in Python."""
     check_own(cls)
     hasten_refuse_await(cls)
 
 
 def lazy_attributes(cls):
-    """Gives a root class, whose first field is `cdef PyObject *attributes`, a __dict__ that is made on demand."""
+    """Give a root class, whose first field is `cdef PyObject *attributes`, a __dict__ that is made on demand."""
     check_own(cls)
     hasten_lazy_attributes(cls)
 
 
 cdef int drop_attributes(object obj) except -1:
-    """What __dealloc__ of such a class has to do."""
+    """Do what __dealloc__ of such a class has to do."""
     hasten_drop_attributes(obj)
     return 0
 
 
 cdef int check_own(object cls) except -1:
-    """What follows changes a class for everybody: it has to be an extension type of hasten's."""
+    """Refuse a class that is no extension type of hasten's: what follows changes it for everybody."""
     if not isinstance(cls, type) or cls.__flags__ & 512 or not cls.__module__.startswith("hasten."):
         raise TypeError(f"an extension type of hasten's own was expected, got {cls!r}")
     return 0
 
 
 def native_nothing(cls):
-    """native() for a class whose instances return None at once."""
+    """Do as native(), for a class whose instances return None at once."""
     native(cls)
     hasten_patch_nothing(cls)
 
 
 def pool(cls, Py_ssize_t limit):
-    """Keeps up to `limit` dead instances of this very extension type, whose memory the next ones get."""
+    """Keep the memory of up to `limit` dead instances of this very extension type for new ones."""
     check_own(cls)
     hasten_pool_add(cls, limit)
 

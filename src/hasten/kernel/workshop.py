@@ -16,12 +16,12 @@ class Workshop:
         self.lent = 0
 
     def make_room(self, expected: int) -> int:
-        """Room for bytes. `expected`: as many as came last time."""
+        """Make room for bytes. `expected` is how many came last time."""
         self.borrowed = None
         return 0
 
     def borrow_room(self, buf: Any) -> bool:
-        """Room in a writable buffer; False if that is empty. Raises what the buffer raises."""
+        """Take a writable buffer as room; return False if it is empty. Raises what the buffer raises."""
         with memoryview(buf) as view:
             if view.readonly:
                 raise BufferError("Object is not writable.")
@@ -31,24 +31,24 @@ class Workshop:
         return True
 
     def leave_room(self) -> int:
-        """The read is over, or there will be none."""
+        """End the use of the room: the read is over, or there will be none."""
         self.borrowed = None
         return 0
 
     def bring(self, data: bytes) -> int:
-        """These bytes were read: take_bytes() gives them."""
+        """Take bytes that were read: take_bytes() returns them."""
         self.large = data
         return 0
 
     def take_bytes(self, n: int) -> bytes:
-        """What was read into the room that make_room() made."""
+        """Return what was read into the room that make_room() made."""
         data, self.large = self.large, b""
         return data
 
     def give_back(self, data: bytes, room: int) -> int:
-        """Its user has seen what take_bytes() gave."""
+        """Give back what take_bytes() returned, once its user has seen it."""
         return 0
 
     def let_others_run(self) -> int:
-        """Other threads may run: here they may anyway."""
+        """Let other threads run: here they may anyway."""
         return 0

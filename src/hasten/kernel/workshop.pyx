@@ -30,7 +30,7 @@ cdef enum:
 
 
 cdef void resize(bytes data, Py_ssize_t n) noexcept:
-    """Makes a bytes object that nobody else has seen shorter, or as long again as it was made."""
+    """Make a bytes object that nobody else has seen shorter, or as long again as it was made."""
     hasten_resize(data, n)
 
 
@@ -49,7 +49,7 @@ cdef class Workshop:
     # ---- one read -------------------------------------------------------------------------
 
     cdef int make_room(self, Py_ssize_t expected) except -1:
-        """Room for bytes. `expected`: as many as came last time.
+        """Make room for bytes. `expected` is how many came last time.
 
         Small ones land in the scratch. Large ones go straight into the object that take_bytes() gives, which is used again
         if give_back() finds that nobody has kept it.
@@ -68,7 +68,7 @@ cdef class Workshop:
         return 0
 
     cdef bint borrow_room(self, object buf) except -1:
-        """Room in a writable buffer; False if that is empty. Raises what the buffer raises."""
+        """Take a writable buffer as room; return False if it is empty. Raises what the buffer raises."""
         cdef Py_buffer view
         PyObject_GetBuffer(buf, &view, PyBUF_WRITABLE)      # may run anything
         if view.len == 0:
@@ -81,7 +81,7 @@ cdef class Workshop:
         return True
 
     cdef int leave_room(self) except -1:
-        """The read is over, or there will be none. To give a borrowed buffer back may run anything."""
+        """End the use of the room. Giving a borrowed buffer back may run code of others."""
         cdef Py_buffer view
         large = self.large
         if self.borrowed is not None:
@@ -94,20 +94,20 @@ cdef class Workshop:
         return 0
 
     cdef int was_read(self, Py_ssize_t n) except -1:
-        """A channel has read `n` bytes into the room; below 0: none."""
+        """Note that a channel has read `n` bytes into the room; below 0: none."""
         self.moved += n
         if self.borrowed is not None or (n <= 0 and self.large is not None):
             self.leave_room()
         return 0
 
     cdef int bring(self, bytes data) except -1:
-        """These bytes were read, by somebody else's code: take_bytes() gives them."""
+        """Take bytes that code of others has read: take_bytes() returns them."""
         self.large = data
         self.size = -1
         return 0
 
     cdef bytes take_bytes(self, Py_ssize_t n):
-        """What was read into the room that make_room() made. `lent` tells what is to be done with it afterwards."""
+        """Return what was read into make_room()'s room. If `lent` is not 0, call give_back() afterwards."""
         cdef Py_ssize_t room = self.size
         cdef bytes data = self.large
         self.lent = 0
@@ -127,7 +127,7 @@ cdef class Workshop:
     # ---- large objects --------------------------------------------------------------------
 
     cdef bytes take_spare(self, Py_ssize_t *room):
-        """An object to receive `room` bytes into, or somewhat more: `room` says how many."""
+        """Return an object to receive `room` bytes into, or somewhat more: sets `room` to how many."""
         spare = self.spare
         if spare is not None and self.spare_room >= room[0] and self.spare_room <= 4 * room[0]:
             self.spare = None
@@ -136,14 +136,14 @@ cdef class Workshop:
         return PyBytes_FromStringAndSize(NULL, room[0])
 
     cdef int keep_spare(self, bytes data, Py_ssize_t room) noexcept:
-        """Nobody else has `data`: it will serve the next large read. `room`: the size that it was made with."""
+        """Keep `data`, which nobody else has, for the next large read. `room` is the size that it was made with."""
         resize(data, room)
         self.spare_room = room
         self.spare = data
         return 0
 
     cdef int give_back(self, bytes data, Py_ssize_t room) noexcept:
-        """Its user has seen what take_bytes() gave, with `lent` = room. The caller has the one reference it knows of."""
+        """Give back what take_bytes() returned, with `lent` as `room`. The caller holds just one reference."""
         if Py_REFCNT(data) == 1:
             self.keep_spare(data, room)
         return 0
@@ -151,8 +151,9 @@ cdef class Workshop:
     # ---- other threads --------------------------------------------------------------------
 
     cdef int let_others_run(self) except -1:
-        """To be called where nothing depends on what was looked at before: a thread that waits for the interpreter's
-        lock gets it, once after each MiB.
+        """Let a thread that waits for the interpreter's lock have it, once after each MiB.
+
+        Call this where nothing depends on what was read before.
 
         The interpreter gives it away for Python code. Where all callbacks are C functions nobody does, but for the
         poller, which comes after a batch that may read from a thousand sockets. To give the lock away around each large

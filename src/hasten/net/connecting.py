@@ -411,7 +411,7 @@ class _Race:
 async def _connect_one(
     loop: NetLoop, attempt: int, info: AddrInfo, local_infos: Sequence[AddrInfo] | None, failures: _Failures
 ) -> socket.socket:
-    """One attempt of a race; its socket is closed again if that fails."""
+    """Make one attempt of a race; close its socket again if that fails."""
     sock: socket.socket | None = None
     try:
         sock = _new_socket(info, attempt, local_infos, failures)
@@ -425,7 +425,7 @@ async def _connect_one(
 def _new_socket(
     info: AddrInfo, attempt: int, local_infos: Sequence[AddrInfo] | None, failures: _Failures
 ) -> socket.socket:
-    """A nonblocking socket for an address, bound if *local_infos* say so."""
+    """Return a nonblocking socket for an address, bound if *local_infos* say so."""
     family, kind, proto, _, _ = info
     sock = socket.socket(family=family, type=kind, proto=proto)
     try:

@@ -38,7 +38,7 @@ cdef class Endpoint(Watch):
     @cython.locals(poller=Poller)
     cdef int look_again(self, int events) except -1
     cdef inline int stir(self) noexcept:
-        """Something was sent, or an end: a peer on this very loop is to see it in the next tick."""
+        """Have the next tick ask the poller: something was sent, perhaps to a peer on this very loop."""
         if self.scheduler is not None:
             self.scheduler._poller.stirred = True
         return 0

@@ -95,7 +95,7 @@ class Endpoint(Watch):
         return f"<{' '.join(info)}>"
 
     def status(self) -> list[str]:
-        """For repr: what it is doing."""
+        """The words that repr() shows: what it is doing."""
         return []
 
     def __del__(self) -> None:
@@ -112,7 +112,7 @@ class Endpoint(Watch):
     # ---- what fired -----------------------------------------------------------------------
 
     def dispatch(self) -> int:
-        """One turn, in the protocol's context. The one boundary between what a protocol raises and the loop."""
+        """Run one turn in the protocol's context. What a protocol raises is caught here, and nowhere else."""
         fired = self.fired
         self.queued = False
         if not fired or self._loop is None:  # None: it is over, or the collector takes it apart
@@ -136,7 +136,7 @@ class Endpoint(Watch):
         return 0
 
     def turn_elsewhere(self) -> int:
-        """A turn that does not enter the context itself."""
+        """Run a turn without entering the context here."""
         inside, self.inside = self.inside, True
         try:
             # the protocol may run the loop itself, by _run_once(): nobody can enter a context twice
@@ -146,7 +146,7 @@ class Endpoint(Watch):
         return 0
 
     def turn_again(self) -> None:
-        """turn() as a callable."""
+        """Call turn(): Python can call this one."""
         self.turn()
 
     def turn(self) -> int:
@@ -160,7 +160,7 @@ class Endpoint(Watch):
         return self.end()
 
     def begin(self) -> int:
-        """The first callback: connection_made(), then start()."""
+        """Run the first callback: connection_made(), then start()."""
         try:
             self.introduce()
             self.start()
@@ -181,11 +181,11 @@ class Endpoint(Watch):
         return 0
 
     def start(self) -> int:
-        """For subclasses: what follows connection_made()."""
+        """Do what follows connection_made(). For subclasses."""
         return 0
 
     def begin_soon(self) -> int:
-        """Has begin() called in the next batch."""
+        """Have begin() called in the next batch."""
         self.to_begin = True
         try:
             return self.scheduler._fire(self, ev.READ)
@@ -194,17 +194,17 @@ class Endpoint(Watch):
             raise
 
     def react(self) -> int:
-        """For subclasses: the socket is ready for `fired`. Runs in the protocol's context."""
+        """Do what `fired` says the socket is ready for, in the protocol's context. For subclasses."""
         self.fired = 0
         return 0
 
     def again(self, events: int) -> int:
-        """Fires in the next tick, though the poller will not say so."""
+        """Fire in the next tick, though the poller will not say so."""
         self.scheduler._fire(self, events)
         return 0
 
     def look_again(self, events: int) -> int:
-        """again(); if there is no memory for it, the poller tells once more of what is there."""
+        """Call again(); without memory for it, have the poller report once more what is there."""
         poller = self.scheduler._poller
         try:
             return self.again(events)
@@ -214,11 +214,11 @@ class Endpoint(Watch):
     # ---- ending ---------------------------------------------------------------------------
 
     def is_closing(self) -> bool:
-        """True once it is closed or being closed."""
+        """True once the transport is closed or being closed."""
         return bool(self.closing)
 
     def abort(self) -> None:
-        """Closes at once; what is buffered is lost."""
+        """Close at once and drop what is buffered."""
         self._force_close(None)
 
     def _force_close(self, exc: BaseException | None) -> None:
@@ -230,11 +230,11 @@ class Endpoint(Watch):
         self.finish(exc)
 
     def discard(self) -> int:
-        """For subclasses: what waits to be sent is lost."""
+        """Drop what waits to be sent. For subclasses."""
         return 0
 
     def finish(self, exc: BaseException | None) -> int:
-        """Nothing is left to do but to tell the protocol."""
+        """Schedule connection_lost(): nothing else is left to do."""
         if self._loop is None:
             raise RuntimeError("the transport was not initialized: it is made by the loop's methods")
         self._conn_lost += 1
@@ -251,13 +251,13 @@ class Endpoint(Watch):
         return self.again(ev.READ)
 
     def end_soon(self) -> int:
-        """Has end() called if that is due: there may have been no memory to say so at first."""
+        """Have end() called if that is due: the first attempt may have failed for lack of memory."""
         if self.to_end:
             self.again(ev.READ)
         return 0
 
     def end(self) -> int:
-        """The last callback."""
+        """Run the last callback: connection_lost()."""
         exc, self.lost_by = self.lost_by, None
         protocol = self._protocol
         try:
@@ -282,7 +282,7 @@ class Endpoint(Watch):
                 self.let_go(channel)
 
     def let_go(self, channel: Channel) -> int:
-        """Closes the socket, and tells the server."""
+        """Close the socket and tell the server."""
         server, self._server = self._server, None
         try:
             channel.close()
@@ -293,7 +293,7 @@ class Endpoint(Watch):
         return 0
 
     def release(self) -> int:
-        """For subclasses: what was bound of the protocol is let go."""
+        """Drop the references to the protocol's methods. For subclasses."""
         return 0
 
     def unwatch(self) -> int:
@@ -306,7 +306,7 @@ class Endpoint(Watch):
         return 0
 
     def fatal(self, exc: BaseException, message: str) -> int:
-        """An error that ends the connection. The network's own are not worth a report; what ends the loop passes."""
+        """End the connection because of an error. An OSError is not reported; what ends the loop is raised."""
         self.let_pass(exc)
         try:
             if not step.is_instance(exc, OSError):
@@ -318,7 +318,7 @@ class Endpoint(Watch):
         return 0
 
     def tell(self, message: str, exc: BaseException, protocol: Any) -> int:
-        """Hands an error to the loop's exception handler, whose own errors are logged; what ends the loop passes."""
+        """Report an error to the loop's exception handler, whose own errors are logged; raise what ends the loop."""
         self.let_pass(exc)
         # the scheduler stays, when _loop is gone
         report.tell(self.scheduler, {"message": message, "exception": exc, "transport": self, "protocol": protocol})
@@ -332,11 +332,11 @@ class Endpoint(Watch):
     # ---- who is who -----------------------------------------------------------------------
 
     def get_protocol(self) -> Any:
-        """The protocol."""
+        """The protocol that the transport calls; None once the connection is lost."""
         return self._protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """ "socket", "sockname", "peername", or what the connection's maker added."""
+        """Return what is known under `name`: "socket", "sockname", "peername", or what was added when it was made."""
         replaced: Any = asyncio.Transport.get_extra_info
         if replaced is not _get_extra_info:  # by a test, which means the transports that it gets, whoever makes them
             call = replaced.__get__(self) if hasattr(replaced, "__get__") else replaced
@@ -345,7 +345,7 @@ class Endpoint(Watch):
         return default if value is None else value
 
     def told(self, name: str) -> Any:
-        """What get_extra_info() gives; None: nothing."""
+        """The value for get_extra_info(), or None."""
         value = None if self.extra is None else self.extra.get(name)
         channel = self.channel
         if value is not None:
@@ -360,7 +360,7 @@ class Endpoint(Watch):
 
     @property
     def _extra(self) -> dict[str, Any]:
-        """Where asyncio's own get_extra_info() looks, which what replaces it may call."""
+        """The dict that asyncio's own get_extra_info() reads; a replacement of that method may call it."""
         if self.extra is None:
             self.extra = {}
         for name in ("socket", "sockname", "peername"):

@@ -66,12 +66,12 @@ class Listener:
         self.retry = None
 
     def start(self) -> None:
-        """Begins to accept."""
+        """Begin to accept."""
         self.retry = None
         self.handle = self.loop._add_reader(self.fd, self._accept)
 
     def stop(self) -> None:
-        """Ends it."""
+        """Stop accepting."""
         self.unwatch()
         retry, self.retry = self.retry, None
         if retry is not None:
@@ -85,7 +85,7 @@ class Listener:
         return 0
 
     def _accept(self) -> None:
-        """Takes the waiting connections, as many as the queue was said to hold, so that other I/O has its turn too."""
+        """Take the waiting connections, at most as many as `backlog`, so that other I/O has its turn too."""
         for _ in range(self.most):
             try:
                 channel = socket_channel.accept(self.inner, self.fd, self.family)
@@ -105,7 +105,7 @@ class Listener:
                 return  # closed by the protocol factory
 
     def pause(self, exc: OSError) -> int:
-        """Stops listening for a second: the kernel would report the same connection again and again."""
+        """Stop listening for a second: the kernel would report the same connection again and again."""
         self.loop.call_exception_handler(
             {
                 "message": "socket.accept() out of system resource",
@@ -120,7 +120,7 @@ class Listener:
         return 0
 
     def resume(self) -> None:
-        """Begins to accept again."""
+        """Begin to accept again."""
         try:
             self.start()
         except MemoryError:  # which the loop reports
@@ -128,7 +128,7 @@ class Listener:
             raise
 
     def open(self, channel: SocketChannel) -> int:
-        """Makes the protocol and the transport of the new connection."""
+        """Make the protocol and the transport of the new connection."""
         server = self.server
         protocol = None
         try:

@@ -20,7 +20,7 @@ deques.new()  # has the class of deques looked for now, and not while something 
 @cython.no_gc  # type: ignore[attr-defined]
 @cython.cclass
 class Outbox:
-    """A transport's. It sends by a channel, and knows nothing of protocols: the transport asks it and tells them."""
+    """The bytes that a transport has still to send. It knows nothing of protocols: the transport tells them."""
 
     pieces: deque[bytes] | None
     offset: int
@@ -38,9 +38,10 @@ class Outbox:
         self.low = HIGH_WATER // 4
 
     def put(self, piece: bytes) -> int:
-        """Puts a piece, which is not empty, behind what waits.
+        """Put a piece, which is not empty, behind what waits.
 
-        Nothing runs meanwhile (to make a deque does not start the collector): it could write too, and come before.
+        No other code runs meanwhile (making a deque does not start the collector): it could write, and its bytes
+        would come first.
         """
         if self.pieces is None:
             self.pieces = deques.new()
@@ -49,7 +50,7 @@ class Outbox:
         return 0
 
     def flush(self, channel: Channel) -> int:
-        """Sends until nothing waits, or it would block. Raises what the channel raises."""
+        """Send until nothing waits, or it would block. Raises what the channel raises."""
         while self.size:
             pieces = self.pieces
             if deques.size(pieces) == 1:  # type: ignore[arg-type]
@@ -62,7 +63,7 @@ class Outbox:
         return 0
 
     def consume(self, n: int) -> int:
-        """Takes `n` bytes that were sent off the front."""
+        """Remove `n` bytes, which were sent, from the front."""
         pieces = self.pieces
         if pieces is None or n > self.size:
             return 0  # it was cleared meanwhile
@@ -79,13 +80,17 @@ class Outbox:
         return 0
 
     def clear(self) -> int:
-        """What waits is lost."""
+        """Drop what waits."""
         self.pieces = None
         self.size = self.offset = 0
         return 0
 
     def set_limits(self, high: Any, low: Any) -> int:
-        """Sets the water marks, in bytes; None: what goes with the other. Raises ValueError."""
+        """Set the water marks, in bytes. One that is None follows from the other.
+
+        Raises:
+            ValueError: not high >= low >= 0.
+        """
         if high is None:
             high = HIGH_WATER if low is None else 4 * low
         if low is None:
@@ -97,14 +102,14 @@ class Outbox:
         return 0
 
     def overflows(self) -> bool:
-        """Is it time to say that nothing more should be written? Once, until it is low again."""
+        """True when writing must pause: once, until is_low_again() has been true."""
         if self.paused or self.size <= self.high:
             return False
         self.paused = True
         return True
 
     def is_low_again(self) -> bool:
-        """Is it time to say that writing may go on? Once."""
+        """True when writing may go on: once after overflows() was true."""
         if not self.paused or self.size > self.low:
             return False
         self.paused = False

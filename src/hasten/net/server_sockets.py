@@ -93,7 +93,7 @@ def _bind_one(loop: NetLoop, info: AddrInfo, wanted: SocketOptions, bound: list[
 
 
 def _bound(loop: NetLoop, sock: socket.socket, address: Any) -> bool:
-    """Bind *sock*; whether the system has that address."""
+    """Bind *sock*; return whether the system has that address."""
     try:
         sock.bind(address)
     except OSError as exc:
@@ -107,7 +107,7 @@ def _bound(loop: NetLoop, sock: socket.socket, address: Any) -> bool:
 
 
 def bind_unix(path: str | bytes) -> socket.socket:
-    """A unix socket bound to *path*; a stale one there is removed first."""
+    """Return a unix socket bound to *path*; remove a stale one there first."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if not _is_abstract(path):
@@ -141,7 +141,7 @@ def _remove_stale(path: str | bytes) -> None:
 
 
 def file_identity(path: str | bytes) -> tuple[str | bytes, int] | None:
-    """*path* and the inode of the file there, if there is one."""
+    """Return *path* and the inode of the file there, if there is one."""
     if _is_abstract(path):
         return None
     try:

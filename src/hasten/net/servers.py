@@ -76,7 +76,7 @@ class Server(asyncio.AbstractServer):
         return self._loop  # type: ignore[return-value]
 
     def is_serving(self) -> bool:
-        """Whether connections are being accepted."""
+        """True while connections are being accepted."""
         return self._serving
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class Server(asyncio.AbstractServer):
             transport.abort()
 
     async def start_serving(self) -> None:
-        """Begin to accept connections; does nothing on a server that does already.
+        """Begin to accept connections; do nothing if that was begun already.
 
         Raises:
             RuntimeError: the server is closed.
@@ -178,7 +178,7 @@ class Server(asyncio.AbstractServer):
             self._wake_waiters_if_done()
 
     def _tell_accepted(self, address: Any, conn: socket.socket) -> None:
-        """Debug mode."""
+        """Log a new connection, in debug mode."""
         logger.debug("%r got a new connection from %r: %r", self, address, conn)
 
     def _open_tls(self, channel: Any, protocol: asyncio.BaseProtocol, context: contextvars.Context) -> None:
@@ -329,7 +329,7 @@ async def _serve(server: Server, start_serving: bool, ours: bool) -> Server:
 async def _resolve_hosts(
     loop: NetLoop, host: str | Iterable[str] | None, port: Any, family: int, flags: int
 ) -> list[AddrInfo]:
-    """The addresses of all hosts, each once."""
+    """Return the addresses of all hosts, each once."""
     hosts: list[Any]
     if host == "":
         hosts = [None]

@@ -21,23 +21,25 @@ if not cython.compiled:
 
 @cython.cclass
 class Sink:
-    """Takes what a transport reads. What its methods raise ends the connection."""
+    """The taker of what a transport reads. What its methods raise ends the connection."""
 
     def room(self, workshop: Workshop) -> int:
-        """Makes room in the loop's workshop, by make_room() or borrow_room(), which comes last: nothing may run between
-        it and the read."""
+        """Make room in the loop's workshop.
+
+        The call of make_room() or borrow_room() comes last: no other code may run between it and the read.
+        """
         raise NotImplementedError
 
     def arrived(self, workshop: Workshop, n: int) -> int:
-        """`n` bytes are there, at least one. What make_room() made is to be taken first, by take_bytes()."""
+        """Take `n` bytes, at least one. What lies in make_room()'s room is taken first, by take_bytes()."""
         raise NotImplementedError
 
     def ended(self) -> bool:
-        """The peer ended its side. True: our side stays open."""
+        """Learn that the peer ended its side; return True to keep our side open."""
         raise NotImplementedError
 
     def blame(self, doing: int) -> str:
-        """For the loop's exception handler: what has failed. `doing`: ROOM, READ, ARRIVED or ENDED."""
+        """The message for the loop's exception handler: what failed. `doing` is ROOM, READ, ARRIVED or ENDED."""
         return "Fatal read error on socket transport"
 
 
@@ -46,7 +48,7 @@ NOWHERE = Sink()
 
 @cython.cclass
 class ProtocolSink(Sink):
-    """Gives bytes to data_received()."""
+    """A sink that gives bytes to data_received()."""
 
     protocol: Any
     data_received: Any
@@ -82,7 +84,7 @@ class ProtocolSink(Sink):
 
 @cython.cclass
 class BufferedSink(Sink):
-    """Has bytes received into what get_buffer() gives."""
+    """A sink that has bytes received into what get_buffer() gives."""
 
     protocol: Any
     get_buffer: Any
@@ -116,5 +118,5 @@ class BufferedSink(Sink):
 
 
 def sink_of(protocol: Any) -> Sink:
-    """The sink of a protocol. Raises what its attributes raise."""
+    """Return a sink for a protocol. Raises what the protocol's attributes raise."""
     return BufferedSink(protocol) if isinstance(protocol, _BufferedProtocol) else ProtocolSink(protocol)

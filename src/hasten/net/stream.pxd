@@ -44,7 +44,7 @@ cdef class SocketTransport(Endpoint):
     @cython.locals(outbox=Outbox)
     cdef int resume_if_drained(self) except -1
     cdef inline Py_ssize_t waiting(self) noexcept:
-        """Bytes that wait to be sent."""
+        """The number of bytes that wait to be sent."""
         return 0 if self.outbox is None else self.outbox.size
     cdef int bind_protocol(self, object protocol) except -1
     @cython.locals(poller=Poller)

@@ -109,7 +109,7 @@ class SocketTransport(Endpoint):
     # ---- starting -------------------------------------------------------------------------
 
     def start(self) -> int:
-        """Reading, then who waits for the connection."""
+        """Start reading, then wake who waits for the connection."""
         poller = self.scheduler._poller
         error = None
         try:
@@ -159,7 +159,7 @@ class SocketTransport(Endpoint):
     # ---- reading --------------------------------------------------------------------------
 
     def read(self, hangup: int) -> int:
-        """One read: a socket that has more goes on in the next tick."""
+        """Read once. A socket that has more is read again in the next tick."""
         channel = self.channel
         sink = self.sink
         workshop = channel.workshop
@@ -198,12 +198,12 @@ class SocketTransport(Endpoint):
         return bool(self.paused)
 
     def pause_reading(self) -> None:
-        """Delivers no data until resume_reading()."""
+        """Deliver no data until resume_reading()."""
         if not self.closing:
             self.paused = True
 
     def resume_reading(self) -> None:
-        """Delivers data again."""
+        """Deliver data again."""
         if self.closing or not self.paused:
             return
         self.paused = False
@@ -214,7 +214,12 @@ class SocketTransport(Endpoint):
     # ---- writing --------------------------------------------------------------------------
 
     def write(self, data: Any) -> None:
-        """Sends bytes at once as far as the socket takes them; keeps the rest and sends it later."""
+        """Send bytes, at once as far as the socket takes them; keep the rest and send it later.
+
+        Raises:
+            TypeError: `data` is not bytes-like.
+            RuntimeError: after write_eof().
+        """
         piece = data
         if type(data) is not bytes:
             if not isinstance(data, (bytes, bytearray, memoryview)):
@@ -247,7 +252,7 @@ class SocketTransport(Endpoint):
         self.pause_if_full()
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:
-        """Sends several pieces of bytes with one system call."""
+        """Send several pieces of bytes with one system call where possible. Raises as write() does."""
         pieces = []
         for data in list_of_data:
             if not isinstance(data, (bytes, bytearray, memoryview)):
@@ -279,12 +284,12 @@ class SocketTransport(Endpoint):
         return 0
 
     def keep(self, data: bytes) -> int:
-        """Puts data behind what waits. Nothing runs meanwhile: it could write too, and come before these data."""
+        """Put data behind what waits. No other code runs meanwhile: it could write, and its bytes would come first."""
         outbox = self.own_outbox()
         return outbox.put(data)
 
     def own_outbox(self) -> Outbox:
-        """The outbox, made when it is first needed: most connections never have anything that waits."""
+        """Return the outbox, made when it is first needed: most connections never have anything that waits."""
         if self.outbox is None:
             made = Outbox()
             if self.outbox is None:  # uncompiled, to make one may have run a destructor that wrote
@@ -292,7 +297,7 @@ class SocketTransport(Endpoint):
         return self.outbox
 
     def want_write(self) -> int:
-        """Asks the poller for room in the socket's buffer."""
+        """Ask the poller to report room in the socket's buffer."""
         poller = self.scheduler._poller
         try:
             if self.events and not self.events & ev.WRITE:
@@ -306,7 +311,7 @@ class SocketTransport(Endpoint):
         return 0
 
     def flush(self) -> int:
-        """Sends what waits until it is gone or would block; -2 when the connection broke."""
+        """Send what waits until it is gone or would block; return -2 when the connection broke."""
         outbox = self.outbox
         try:
             if outbox is not None:
@@ -332,7 +337,7 @@ class SocketTransport(Endpoint):
         return 0
 
     def flushed(self) -> int:
-        """What waited for an empty buffer."""
+        """Do what waited for an empty buffer: close, or shut our side down."""
         if self.closing:
             self.finish(None)
         elif self.eof:
@@ -340,11 +345,11 @@ class SocketTransport(Endpoint):
         return 0
 
     def can_write_eof(self) -> bool:
-        """Streams can be half-closed."""
+        """True: a stream can be half-closed."""
         return True
 
     def write_eof(self) -> None:
-        """Ends our side after what is buffered; the peer may go on sending."""
+        """End our side after what is buffered; the peer may go on sending."""
         if self.closing or self.eof:
             return
         self.eof = True
@@ -361,18 +366,24 @@ class SocketTransport(Endpoint):
         return 0
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that wait to be sent."""
+        """The number of bytes that wait to be sent."""
         return self.waiting()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """(low, high)"""
+        """The water marks in bytes: (low, high)."""
         outbox = self.outbox
         if outbox is None:
             return HIGH_WATER // 4, HIGH_WATER
         return outbox.low, outbox.high
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Above `high` bytes the protocol is paused, at `low` it is resumed."""
+        """Set the water marks: above `high` bytes the protocol is paused, at `low` it is resumed.
+
+        One that is None follows from the other: low is a quarter of high, which is 64 KiB by default.
+
+        Raises:
+            ValueError: not high >= low >= 0.
+        """
         outbox = self.own_outbox()
         outbox.set_limits(high, low)
         self.pause_if_full()
@@ -400,7 +411,7 @@ class SocketTransport(Endpoint):
     # ---- ending ---------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Sends what is buffered, then closes; no more data is delivered."""
+        """Send what is buffered, then close; no more data is delivered."""
         if self.closing:
             self.end_soon()
             return
@@ -409,7 +420,7 @@ class SocketTransport(Endpoint):
             self.finish(None)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Hands the connection over to another protocol."""
+        """Hand the connection over to another protocol."""
         self.bind_protocol(protocol)
 
 
@@ -423,7 +434,7 @@ def open_stream(
     server: Any = None,
     context: Context | None = None,
 ) -> SocketTransport:
-    """Makes a transport of a connected nonblocking socket.
+    """Make a transport of a connected nonblocking socket.
 
     connection_made() is scheduled, then reading starts, then `waiter` gets its result. `server` has _attach() and
     _detach(). The protocol's methods run in `context` (None: a copy of the current one).
@@ -440,7 +451,7 @@ def open_channel(
     server: Any,
     context: Context | None,
 ) -> SocketTransport:
-    """open_stream() of a channel."""
+    """Do as open_stream(), for a channel."""
     protocol.connection_made  # noqa: B018 - what is no protocol fails here
     transport = SocketTransport.__new__(SocketTransport)
     transport.attach(loop, channel, protocol, extra, server, context)

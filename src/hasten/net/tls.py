@@ -63,7 +63,7 @@ def options(
 
 
 def server_options(context: Any, handshake_timeout: float | None, shutdown_timeout: float | None) -> TlsOptions | None:
-    """The same for a server, which has no default context.
+    """Do as options(), for a server, which has no default context.
 
     Raises:
         TypeError: *context* is neither a context nor None.

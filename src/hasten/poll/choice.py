@@ -16,7 +16,7 @@ VARIABLE = "HASTEN_POLLER"
 
 
 def make(name: str | None = None) -> Poller:
-    """A new poller: by name, else by the environment variable HASTEN_POLLER, else the best for the platform.
+    """Return a new poller: by name, else by the environment variable HASTEN_POLLER, else the best for the platform.
 
     Raises ValueError for a name that this platform does not have.
     """

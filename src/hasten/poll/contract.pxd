@@ -21,7 +21,7 @@ cdef class Poller:
     cdef unsigned long long thread      # of the thread that runs the loop; 0: none
     cdef double now(self) noexcept
     cdef inline bint is_due(self) noexcept:
-        """Is it time to ask for events?"""
+        """True if it is time to ask for events."""
         return self.stirred or clock.reached(self.due)
     cdef int asked(self, double now) except -1
     cdef unsigned long long later(self, double now) noexcept

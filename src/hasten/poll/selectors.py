@@ -46,7 +46,7 @@ class SelectorsPoller(Poller):
         self.selector.register(self.woken, selectors.EVENT_READ)
 
     def arm(self, fd: int, events: int) -> int:
-        """Makes the selector look for `events` of an fd, and no others."""
+        """Make the selector look for `events` of an fd, and no others."""
         events &= ev.READ | ev.WRITE
         before = self.armed.get(fd, 0)
         if self.pid != os.getpid():
@@ -69,7 +69,7 @@ class SelectorsPoller(Poller):
         return 0
 
     def forget(self, fd: int) -> int:
-        """Takes an fd out of the selector, whatever has become of it."""
+        """Take an fd out of the selector, whatever has become of it."""
         try:
             self.selector.unregister(fd)
         except (KeyError, ValueError, OSError):  # closed behind our back
@@ -77,7 +77,7 @@ class SelectorsPoller(Poller):
         return 0
 
     def refuse_child(self, events: int) -> int:
-        """After a fork the kernel's object may be the parent's: what a child does to it, it does to the parent's."""
+        """Refuse `events` after a fork: the kernel's object is shared, and a change here would change the parent's."""
         if events:
             raise RuntimeError("this event loop was made before a fork: the child process has to make its own")
         return 0
@@ -143,7 +143,7 @@ class SelectorsPoller(Poller):
         return 0
 
     def empty(self) -> None:
-        """Reads what wake() wrote."""
+        """Read what wake() wrote."""
         try:
             while self.woken.recv(4096):
                 pass
