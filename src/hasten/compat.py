@@ -30,7 +30,7 @@ class cython_stand_in:
         module: Any = ModuleType("cython")
         module.compiled = False
         module.cclass = _as_extension_type
-        module.no_gc = lambda cls: cls
+        module.no_gc = module.no_gc_clear = lambda cls: cls
         module.binding = lambda on: lambda what: what
         module.cast = lambda kind, value: value
         self._before = sys.modules.get("cython")

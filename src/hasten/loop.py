@@ -125,9 +125,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
 
     def _check_running(self) -> None:
         if self.is_running():
-            raise RuntimeError(
-                "This event loop is already running: await the coroutine, or schedule it with create_task()"
-            )
+            raise RuntimeError("This event loop is already running: await the coroutine, or hand it to create_task()")
         if asyncio._get_running_loop() is not None:
             raise RuntimeError(
                 "Cannot run the event loop while another loop is running: await inside it, or use a thread of its own"
@@ -145,6 +143,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         self._shut()
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
+        Scheduler.set_task_factory(self, None)  # a bound method, it would be a circle that the collector cannot break
         if getattr(self, "_origin_depth", self) is not self and not self.is_closed():
             _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
             if not self.is_running():

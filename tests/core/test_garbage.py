@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import hasten
 from hasten import compat
+from hasten.loop import Loop
 
 THRESHOLD = 200
 SHARE = 8  # so many of those with a free list count as one for the collector
@@ -116,6 +119,39 @@ def test_circles_of_handles_and_timers_are_collected(loop: Any, eager_collector:
     loop.close()
     gc.collect()
     assert [ref() is None for ref in refs] == [True, True, True]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="__release_buffer__ came with Python 3.12")
+def test_a_loop_that_the_collector_takes_apart() -> None:
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("hostile_collected.py"))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(hasten.__file__).parents[1])},
+    )
+    said = done.stdout.splitlines()
+    assert (done.returncode, said[-1], done.stderr) == (0, "end", ""), said
+    assert "it says that it runs" not in said
+
+
+@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning")
+def test_a_loop_whose_task_factory_is_its_own_method_is_collected(closed: bool) -> None:
+    class Own(Loop):
+        def make(self, loop: Any, coro: Any, **more: Any) -> Any:
+            return hasten.Task(coro, loop=loop, **more)
+
+    own = Own()
+    own.set_task_factory(own.make)
+    own.call_soon(own.make)
+    own.call_later(1000, own.make)
+    if closed:
+        own.close()
+    ref = weakref.ref(own)
+    del own
+    gc.collect()
+    assert ref() is None
 
 
 def test_a_collection_at_each_allocation(loop: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import os
 import signal
 import socket
 import subprocess
@@ -11,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -318,6 +321,18 @@ def test_every_says_how_often_a_loop_with_work_asks(loop, pair) -> None:
     loop.run_until_complete(main())
 
 
+@pytest.mark.parametrize("every", [-1.0, math.nan, math.inf, 1e300])
+def test_an_odd_every(loop, every: float) -> None:
+    loop._poller.every = every
+
+    async def main() -> None:
+        for _ in range(10):
+            await hasten.sleep(0)
+        await hasten.sleep(0.001)
+
+    loop.run_until_complete(main())
+
+
 def test_a_loop_knows_the_thread_that_runs_it(loop) -> None:
     assert loop._thread_id is None
 
@@ -347,3 +362,42 @@ def test_two_loops_cannot_run_on_one_poller() -> None:
 
     with contextlib.closing(outer):
         outer.run_until_complete(main())
+
+
+REFUSED = """
+import asyncio, sys
+given = asyncio._set_running_loop
+refused = []
+def put(loop):
+    if refused and refused[0] == (loop is not None):
+        refused.clear()
+        raise MemoryError
+    given(loop)
+asyncio._set_running_loop = put
+import hasten
+loop = hasten.new_event_loop()
+refused.append(sys.argv[1] == "begin")
+loop.call_soon(loop.stop)
+try:
+    loop.run_forever()
+except MemoryError:
+    print("no memory")
+given(None)
+print(loop.is_running(), loop._thread_id)
+loop.stop()
+loop.run_forever()
+loop.close()
+print("end")
+"""
+
+
+@pytest.mark.parametrize("when", ["begin", "end"])
+def test_a_loop_that_cannot_be_published_does_not_run(when: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED, when],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(hasten.__file__).parents[1])},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "no memory\nFalse None\nend\n", "")

@@ -225,6 +225,65 @@ def test_a_protocol_set_while_the_buffer_is_asked_for(loop: Any, pair: Pair) -> 
     run(loop, main())
 
 
+def test_the_end_is_told_to_the_protocol_that_was_set_while_the_buffer_was_asked_for(loop: Any, pair: Pair) -> None:
+    async def main() -> None:
+        later = Peer()
+
+        def give(self: Any) -> bytearray:
+            self.transport.set_protocol(later)
+            return bytearray(4)
+
+        protocol = Into(give)
+        await loop.create_connection(lambda: protocol, sock=pair[0])
+        pair[1].close()
+        await later.lost
+        assert (protocol.log, later.log) == (["made"], ["eof", "lost"])
+
+    run(loop, main())
+
+
+class Closes(socket.socket):
+    """Its transport comes to its end while it is read."""
+
+    transport: Any = None
+
+    def end(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+            self.transport._loop._run_once()
+
+    def recv(self, *args: Any) -> bytes:
+        data = super().recv(*args)
+        self.end()
+        return data
+
+    def recv_into(self, *args: Any) -> int:
+        n = super().recv_into(*args)
+        self.end()
+        return n
+
+
+@pytest.mark.parametrize("sent", [b"data", b""])
+@pytest.mark.parametrize("buffered", [True, False])
+def test_nothing_is_told_after_the_end(loop: Any, pair: Pair, buffered: bool, sent: bytes) -> None:
+    with Closes(fileno=pair[0].detach()) as sock:
+        sock.setblocking(False)
+
+        async def main() -> None:
+            reports = Reports()
+            protocol = Into(lambda self: bytearray(4)) if buffered else Peer()
+            sock.transport, _ = await loop.create_connection(lambda: protocol, sock=sock)
+            if sent:
+                pair[1].send(sent)
+            else:
+                pair[1].close()
+            assert await protocol.lost is None
+            await asyncio.sleep(0)
+            assert (protocol.log, reports.kinds) == (["made", "lost"], [])
+
+        run(loop, main())
+
+
 # ---- protocols ---------------------------------------------------------------------------------
 
 

@@ -32,6 +32,7 @@ _Ts = TypeVarTuple("_Ts")  # Unpack[_Ts] below: Cython warns of *_Ts
 FACTORY_TAKES_NAME = sys.version_info >= (3, 13, 3)  # and every other keyword argument that the caller gave
 
 
+@cython.no_gc_clear  # type: ignore[attr-defined] # its methods can be called while the collector takes it apart
 @cython.cclass
 class Scheduler:
     """The part of the event loop that every task step passes through.
@@ -315,16 +316,18 @@ class Scheduler:
         poller = self._poller
         self.share_due = 0
         poller.attach(ident)
-        before = step.set_running_loop(self, self._step)
         try:
+            before = step.set_running_loop(self, self._step)  # may find no memory
             try:
-                self.run_ticks(False)
+                try:
+                    self.run_ticks(False)
+                finally:
+                    self._step.leave()
+                    self._step.forget_contexts()
             finally:
-                self._step.leave()
-                self._step.forget_contexts()
+                self._stopping = False
+                step.set_running_loop(before)
         finally:
-            self._stopping = False
-            step.set_running_loop(before)
             poller.detach()
 
     def _run_once(self) -> None:

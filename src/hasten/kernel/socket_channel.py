@@ -106,6 +106,8 @@ class ForeignChannel(SocketChannel):
                 n = self.made.recv_into(borrowed)
         except _AGAIN:
             return -1
+        if self.fd < 0:  # closed meanwhile: nobody is to hear of it
+            return -1
         if n < 0:
             raise ValueError(f"recv_into() of {self.made!r} gave {n}: a number of bytes was expected")
         if borrowed is None:

@@ -197,6 +197,8 @@ cdef class ForeignChannel(SocketChannel):
                 n = made.recv_into(borrowed)
         except (BlockingIOError, InterruptedError):
             return -1
+        if self.fd < 0:     # closed meanwhile: nobody is to hear of it
+            return -1
         if n < 0:
             raise ValueError(f"recv_into() of {made!r} gave {n}: a number of bytes was expected")
         if n and borrowed is None:

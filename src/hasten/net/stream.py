@@ -175,6 +175,7 @@ class SocketTransport(Endpoint):
                 sink.arrived(workshop, n)
             elif n == 0:
                 doing = sinks.ENDED
+                sink = self.sink  # get_buffer() may have set another protocol
                 keep_open = sink.ended()
         except BaseException as exc:
             return self.fatal(exc, sink.blame(doing))

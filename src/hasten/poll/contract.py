@@ -72,6 +72,8 @@ class Watch:
 EVERY = 50e-6
 
 
+# A loop that the collector takes apart can be called, and calls its poller: what they refer to breaks the circles.
+@cython.no_gc_clear  # type: ignore[attr-defined]
 @cython.cclass
 class Poller:
     """The base of all pollers."""
@@ -135,7 +137,8 @@ class Poller:
 
     def later(self, now: float) -> int:
         """What clock.reached() takes for the time when `every` has passed."""
-        return clock.due(now, self.every) if self.every > 0.0 else 0
+        # an hour at most, since the counter has an end
+        return clock.due(now, min(self.every, 3600.0)) if self.every > 0.0 else 0
 
     def attach(self, thread: int) -> int:
         """The calling thread, whose ident is given, is going to run the loop. RuntimeError if another one does."""

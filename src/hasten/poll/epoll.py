@@ -16,6 +16,7 @@ from hasten.kernel.epoll import Epoll
 from hasten.poll.contract import Poller, Watch
 
 
+@cython.no_gc_clear  # type: ignore[attr-defined] # as Poller is
 @cython.cclass
 class EpollPoller(Poller):
     """Watches fds with epoll."""
