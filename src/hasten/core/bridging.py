@@ -19,9 +19,12 @@ _PAUSE = 0.01  # seconds between two
 def wrap_future(
     future: concurrent.futures.Future[_T] | asyncio.Future[_T], *, loop: asyncio.AbstractEventLoop | None = None
 ) -> asyncio.Future[_T]:
-    """A future of `loop` (default: the current one) that ends as a concurrent.futures.Future does.
+    """Return a future of `loop` (default: the current one) that ends as a concurrent.futures.Future does.
 
-    Cancelling it cancels that one. A future of a loop stays itself. TypeError for what is neither.
+    Cancelling it cancels that one. A future of a loop is returned itself.
+
+    Raises:
+        TypeError: what is given is neither.
     """
     if asyncio.isfuture(future):
         return future
@@ -41,7 +44,7 @@ def _cancel_too(source: Any, wrapper: Any) -> None:
 
 
 def _hand_in(loop: Any, wrapper: Any, source: Any) -> None:
-    """The concurrent future is done, in any thread."""
+    """Pass on that the concurrent future is done. Runs in any thread."""
     if asyncio._get_running_loop() is loop:
         _copy(source, wrapper)
     else:
@@ -49,7 +52,7 @@ def _hand_in(loop: Any, wrapper: Any, source: Any) -> None:
 
 
 def call_unless_closed(loop: Any, fn: Any, *args: Any) -> None:
-    """Called in other threads than the loop's, by what hands on no error: waits a while for memory."""
+    """Call fn(*args) in the loop, from another thread. Its caller passes no error on, so wait a while for memory."""
     left = _TRIES
     while True:
         try:
@@ -80,7 +83,7 @@ def _copy(source: Any, wrapper: Any) -> None:
 
 
 def _translated(exc: BaseException) -> BaseException:
-    """The exceptions that concurrent.futures has of its own, as asyncio's of the same name."""
+    """Return asyncio's exception of the same name for one that concurrent.futures has of its own."""
     if type(exc) is concurrent.futures.CancelledError:
         return asyncio.CancelledError(*exc.args).with_traceback(exc.__traceback__)
     if type(exc) is concurrent.futures.InvalidStateError:
@@ -89,13 +92,13 @@ def _translated(exc: BaseException) -> BaseException:
 
 
 def hand_out(task: Any, future: concurrent.futures.Future[Any]) -> None:
-    """Has a concurrent future end as a task does. Cancelling the one cancels the other. To be called in the loop."""
+    """Have a concurrent future end as a task does. Cancelling one cancels the other. To be called in the loop."""
     future.add_done_callback(partial(_cancel_task, task))
     task.add_done_callback(partial(_report, future))
 
 
 def _cancel_task(task: Any, future: Any) -> None:
-    """The concurrent future is done, in any thread."""
+    """Pass on that the concurrent future is done. Runs in any thread."""
     if future.cancelled():
         loop = task.get_loop()
         if asyncio._get_running_loop() is loop:

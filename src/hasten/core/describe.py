@@ -27,7 +27,7 @@ _traceback: Any = BaseException.__dict__["__traceback__"]  # what a class makes 
 
 
 def extract_stack(frame: FrameType | None = None, limit: int = STACK_DEPTH) -> traceback.StackSummary:
-    """The stack above `frame` (default: the caller), without source lines until they are asked for."""
+    """Return the stack above `frame` (default: the caller). Source lines are read only when they are asked for."""
     if frame is None:
         frame = sys._getframe(1)
     while frame.f_globals.get("__name__", "").startswith("hasten.core.") and frame.f_back is not None:
@@ -38,7 +38,7 @@ def extract_stack(frame: FrameType | None = None, limit: int = STACK_DEPTH) -> t
 
 
 def _source(func: Any) -> tuple[str, int] | None:
-    """File and line where a function was defined."""
+    """Return file and line where a function was defined, or None."""
     func = inspect.unwrap(func)
     if inspect.isfunction(func):
         return func.__code__.co_filename, func.__code__.co_firstlineno
@@ -61,7 +61,7 @@ def _arguments(args: tuple[Any, ...] | None, kwargs: dict[str, Any] | None, debu
 def callback(
     func: Any, args: tuple[Any, ...] | None, kwargs: dict[str, Any] | None, debug: bool = False, suffix: str = ""
 ) -> str:
-    """A call as it would be written: `name()`, in debug mode with its arguments."""
+    """Show a call as it would be written: `name()`, in debug mode with its arguments."""
     if isinstance(func, functools.partial):
         return callback(func.func, func.args, func.keywords, debug, _arguments(args, kwargs, debug) + suffix)
     name = getattr(func, "__qualname__", None) or getattr(func, "__name__", None) or repr(func)
@@ -69,7 +69,7 @@ def callback(
 
 
 def callback_source(func: Any, args: tuple[Any, ...] | None, debug: bool = False) -> str:
-    """A call, and where its function stands: `name() at file:line`."""
+    """Show a call, and where its function stands: `name() at file:line`."""
     text = callback(func, args, None, debug)
     try:
         source = _source(func)
@@ -79,7 +79,7 @@ def callback_source(func: Any, args: tuple[Any, ...] | None, debug: bool = False
 
 
 def safe(obj: object) -> str:
-    """repr(obj), or what can be said of an object whose __repr__() fails."""
+    """Return repr(obj), or what can be said of an object whose __repr__() fails."""
     try:
         return repr(obj)
     except (SystemExit, KeyboardInterrupt):
@@ -89,7 +89,7 @@ def safe(obj: object) -> str:
 
 
 def safe_callback(func: Any, args: tuple[Any, ...] | None, loop: Any) -> str:
-    """callback_source() as the loop's mode wants it, or what can be said of a callback whose attributes fail."""
+    """Do as callback_source() in the loop's mode; say what can be said of a callback whose attributes fail."""
     try:
         return callback_source(func, args, bool(loop.get_debug()))
     except (SystemExit, KeyboardInterrupt):
@@ -107,12 +107,12 @@ def _callbacks(entries: list[Any]) -> str:
 
 @reprlib.recursive_repr()
 def future(fut: Any) -> str:
-    """repr of a Future."""
+    """Return the repr of a Future."""
     return f"<{' '.join(future_info(fut))}>"
 
 
 def future_info(fut: Any) -> list[str]:
-    """State, result or exception, callbacks, place of creation."""
+    """List state, result or exception, callbacks, and place of creation."""
     state = fut._state
     info = [type(fut).__name__, state.lower()]
     if state == "FINISHED":
@@ -128,7 +128,7 @@ def future_info(fut: Any) -> list[str]:
 
 
 def task(t: Any) -> str:
-    """repr of a Task: name, coroutine and what it waits for besides what a Future shows.
+    """Return the repr of a Task: name, coroutine and what it waits for besides what a Future shows.
 
     In a long chain of tasks that wait for each other, only the first few are shown.
     """
@@ -160,7 +160,7 @@ def _task(t: Any) -> str:
 
 
 def coroutine(coro: Any) -> str:
-    """A coroutine's name, state and place: `f() running at file:line`."""
+    """Show a coroutine's name, state and place: `f() running at file:line`."""
     name = getattr(coro, "__qualname__", None) or getattr(coro, "__name__", None)
     name = f"{name}()" if name else f"<{type(coro).__name__} without __name__>()"
     code: CodeType | None = getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
@@ -175,14 +175,14 @@ def coroutine(coro: Any) -> str:
 
 
 def bad_yield(t: Any, y: Any) -> RuntimeError:
-    """What a task's coroutine is told that yielded what is no future."""
+    """Return the error for a coroutine that yielded something that is no future."""
     if hasattr(y, "gi_frame"):
         return RuntimeError(f"yield was used instead of yield from for generator in task {safe(t)} with {safe(y)}")
     return RuntimeError(f"Task got bad yield: {safe(y)}")
 
 
 def bad_await(t: Any, y: Any, loop: Any, blocking: Any) -> RuntimeError:
-    """What it is told when it yielded a future that it cannot wait for."""
+    """Return the error for a coroutine that yielded a future that it cannot wait for."""
     if loop is not t._loop:
         return RuntimeError(f"Task {safe(t)} got Future {safe(y)} attached to a different loop")
     if not blocking:
@@ -191,7 +191,7 @@ def bad_await(t: Any, y: Any, loop: Any, blocking: Any) -> RuntimeError:
 
 
 def stack_of(t: Any, limit: int | None) -> list[FrameType]:
-    """The frames of a task: where it is suspended, or the traceback of its exception."""
+    """Return the frames of a task: where it is suspended, or the traceback of its exception."""
     frames: list[FrameType] = []
     coro = t.get_coro()
     frame: FrameType | None = (
@@ -215,7 +215,7 @@ def stack_of(t: Any, limit: int | None) -> list[FrameType]:
 
 
 def print_stack_of(t: Any, limit: int | None, file: Any) -> None:
-    """Task.print_stack()."""
+    """Do the work of Task.print_stack()."""
     extracted = []
     checked: set[str] = set()
     for frame in t.get_stack(limit=limit):
@@ -239,7 +239,7 @@ def print_stack_of(t: Any, limit: int | None, file: Any) -> None:
 
 
 def item(entry: Any) -> str:
-    """What a ready queue's entry runs, for messages: the task rather than its handle."""
+    """Name what a ready queue's entry runs, for messages: the task rather than its handle."""
     owner = getattr(getattr(entry, "_callback", None), "__self__", None)
     if owner is not None and isinstance(owner, asyncio.Task):
         return repr(owner)
@@ -247,7 +247,7 @@ def item(entry: Any) -> str:
 
 
 def check_callback(callback: Any, method: str) -> None:
-    """Raises the TypeError that tells what is wrong with a callback that was given to `method`, if anything is."""
+    """Raise TypeError if the callback that was given to `method` is none, and say what is wrong with it."""
     if inspect.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
         raise TypeError(
             f"coroutines cannot be used with {method}(): use loop.create_task() to run {callback!r} as a task"

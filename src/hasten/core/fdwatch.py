@@ -39,7 +39,7 @@ class FdWatch(Watch):
 
 
 def run_both(fired: int, reader: Handle | None, writer: Handle | None, st: Step) -> int:
-    """Arguments, so that they are held: a callback may take itself or the other one away."""
+    """Run the callbacks. They are arguments, so that they are held: one may remove itself or the other."""
     if fired & ev.READ and reader is not None:
         reader.run(st)
     if fired & ev.WRITE and writer is not None:
@@ -48,7 +48,7 @@ def run_both(fired: int, reader: Handle | None, writer: Handle | None, st: Step)
 
 
 def fileno(fd: Any) -> int:
-    """The file descriptor that an int or an object with fileno() stands for; ValueError, TypeError otherwise."""
+    """Return the file descriptor of an int or an object with fileno(). Raises ValueError or TypeError."""
     if isinstance(fd, int):
         number = int(fd)
     else:
@@ -66,7 +66,7 @@ def fileno(fd: Any) -> int:
 
 
 def known(loop: Scheduler, fd: Any) -> int:
-    """As fileno(); an object that has been closed since it was added is known by its identity, as in asyncio."""
+    """Do as fileno(); know an object that was closed since it was added by its identity, as in asyncio."""
     try:
         return fileno(fd)
     except ValueError:
@@ -77,7 +77,7 @@ def known(loop: Scheduler, fd: Any) -> int:
 
 
 def owned_by(loop: Scheduler, owner: object) -> FdWatch | None:
-    """The FdWatch that was made for an object, or None."""
+    """Return the FdWatch that was made for an object, or None."""
     if not isinstance(owner, int):
         for each in loop._poller.all_watches():
             if type(each) is FdWatch:
@@ -88,7 +88,7 @@ def owned_by(loop: Scheduler, owner: object) -> FdWatch | None:
 
 
 def obtain(loop: Scheduler, fd: int) -> FdWatch | None:
-    """The FdWatch of an fd, or None; RuntimeError if a transport has it."""
+    """Return the FdWatch of an fd, or None. Raises RuntimeError if a transport has the fd."""
     watch = loop._poller.watch_of(fd)
     if watch is None:
         return None
@@ -98,7 +98,7 @@ def obtain(loop: Scheduler, fd: int) -> FdWatch | None:
 
 
 def settle(watch: FdWatch) -> int:
-    """Makes the poller look for what the callbacks are there for."""
+    """Make the poller look for what the callbacks are there for."""
     events = 0
     if watch.reader is not None:
         events |= ev.READ
@@ -118,7 +118,7 @@ def settle(watch: FdWatch) -> int:
 def add(
     loop: Scheduler, fd: int, event: int, callback: Callable[..., Any], args: tuple[Any, ...], owner: object = None
 ) -> Handle:
-    """Calls callback(*args) whenever fd is ready for `event` (READ or WRITE); replaces an earlier callback.
+    """Call callback(*args) whenever fd is ready for `event` (READ or WRITE); replace an earlier callback.
 
     `owner` is the object that fd was asked of: it can take the callback away even when it is closed by then.
     """
@@ -139,7 +139,7 @@ def add(
 
 
 def replace(watch: FdWatch, event: int, new: Handle, owner: object) -> Handle | None:
-    """Has a watch call `new`, if the poller takes it; gives what it called before."""
+    """Have a watch call `new`, if the poller takes it; return what it called before."""
     before_owner = watch.owner
     before = watch.reader if event == ev.READ else watch.writer
     watch.owner = owner
@@ -162,7 +162,7 @@ def put(watch: FdWatch, event: int, callback: Handle | None) -> int:
 
 
 def remove(loop: Scheduler, fd: int, event: int) -> bool:
-    """Takes a callback away; False if there was none."""
+    """Remove a callback; return False if there was none."""
     if loop._closed:
         return False
     watch = obtain(loop, fd)
@@ -180,6 +180,6 @@ def remove(loop: Scheduler, fd: int, event: int) -> bool:
 
 
 def check_free(loop: Scheduler, fd: int) -> None:
-    """RuntimeError if a transport has the fd."""
+    """Raise RuntimeError if a transport has the fd."""
     loop._check_closed()
     obtain(loop, fd)

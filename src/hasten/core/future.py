@@ -133,27 +133,27 @@ class Future:
     # ---- asking ---------------------------------------------------------------------------
 
     def get_loop(self) -> Any:
-        """The event loop that the future belongs to."""
+        """Return the event loop that the future belongs to."""
         if self._loop is None:
             raise RuntimeError("Future object is not initialized. Call super().__init__() in its class first")
         return self._loop
 
     def done(self) -> bool:
-        """True once there is a result, an exception, or it is cancelled."""
+        """True once the future has a result or an exception, or is cancelled."""
         return self.status != state.PENDING
 
     def cancelled(self) -> bool:
-        """True if it was cancelled."""
+        """True if the future was cancelled."""
         return self.status == state.CANCELLED
 
     def result(self) -> Any:
-        """The result; raises the exception that was set, CancelledError, or InvalidStateError if not done."""
+        """Return the result. Raises the exception that was set, CancelledError, or InvalidStateError if not done."""
         if self.status == state.FINISHED and self.error is None:
             return self.outcome
         raise self.take_failure()
 
     def exception(self) -> BaseException | None:
-        """The exception that was set, or None; raises CancelledError, or InvalidStateError if not done."""
+        """Return the exception that was set, or None. Raises CancelledError, or InvalidStateError if not done."""
         if self.status == state.FINISHED:
             self.log_tb = False
             return self.error
@@ -162,7 +162,7 @@ class Future:
         raise InvalidStateError("Exception is not set.")
 
     def take_failure(self) -> BaseException:
-        """What result() raises when there is no result to give."""
+        """Return what result() raises when there is no result."""
         if self.status == state.CANCELLED:
             return self.take_cancelled_error()
         if self.status == state.PENDING or self.error is None:
@@ -174,7 +174,7 @@ class Future:
         return exc
 
     def take_cancelled_error(self) -> BaseException:
-        """The CancelledError to raise: the very one that ended a task, the first time."""
+        """Return the CancelledError to raise: the first time, the very one that ended a task."""
         exc = self.error
         if exc is not None and self.status == state.CANCELLED:  # else it is another one, and has to stay
             self.error = None
@@ -187,12 +187,12 @@ class Future:
     # ---- finishing ------------------------------------------------------------------------
 
     def set_result(self, result: Any, /) -> None:
-        """Marks it done with a result; raises InvalidStateError if it is done already."""
+        """Mark the future done with a result. Raises InvalidStateError if it is done already."""
         if not self.finish(result):
             raise waiters.done_already(self)
 
     def finish(self, result: Any) -> bool:
-        """set_result() if it is not done; was it?"""
+        """Do as set_result() unless it is done; return False if it was."""
         if self.status == state.PENDING and self.guarded():
             self.check_use()
         if self.status != state.PENDING:
@@ -203,12 +203,12 @@ class Future:
         return True
 
     def set_exception(self, exception: Any, /) -> None:
-        """Marks it done with an exception (an instance or a class); InvalidStateError if it is done already."""
+        """Mark it done with an exception (an instance or a class). Raises InvalidStateError if it is done already."""
         if not self.fail(exception):
             raise waiters.done_already(self)
 
     def fail(self, exception: Any) -> bool:
-        """set_exception() if it is not done; was it?"""
+        """Do as set_exception() unless it is done; return False if it was."""
         if self.status != state.PENDING:
             return False
         # what can run anybody's code comes first: a class's __init__() may be what completes this future
@@ -226,7 +226,7 @@ class Future:
         return True
 
     def cancel(self, msg: Any = None) -> bool:
-        """Cancels it and schedules its callbacks; False if it is done already."""
+        """Cancel the future and schedule its callbacks; return False if it is done already."""
         return self.do_cancel(msg)
 
     def do_cancel(self, msg: Any) -> bool:
@@ -241,7 +241,7 @@ class Future:
         return True
 
     def check_use(self) -> int:
-        """RuntimeError, before anything has changed, if those who wait cannot be woken (from this thread)."""
+        """Raise RuntimeError, before anything has changed, if those who wait cannot be woken (from this thread)."""
         loop = self.get_loop()
         if self.queue is not None and self.queue.debug:
             loop._check_thread()
@@ -250,15 +250,15 @@ class Future:
         return 0
 
     def abandoned(self) -> bool:
-        """Is its loop closed, so that nobody on it goes on?"""
+        """True if its loop is closed, so that no task on it goes on."""
         return self.guarded() and self._loop is not None and self._loop.is_closed()
 
     # ---- waiting --------------------------------------------------------------------------
 
     def park(self, entry: Any) -> bool:
-        """Wakes a task (or calls, by a Handle without its arguments) when done, in the order in which they came.
+        """Wake a task (or call a Handle that still lacks its arguments) when done, in the order in which they came.
 
-        False: it is done by now, so that nobody will.
+        Returns False if it is done already: nothing will be woken.
         """
         more = [entry] if self.callbacks is None and self.waiter is not None else None
         # To make the list may have run anything. Nothing below does.
@@ -273,7 +273,7 @@ class Future:
         return True
 
     def collect(self, child: Any) -> int:
-        """Has child_done(child) called on this future, in its turn among the child's callbacks."""
+        """Have child_done(child) called on this future, in its turn among the child's callbacks."""
         if isinstance(child, Future):
             f = cython.cast(Future, child)
             if f.status == state.PENDING and f.waiter is None and f.callbacks is None and f.queue is not None:
@@ -284,7 +284,7 @@ class Future:
         return 0
 
     def tell_collector(self) -> int:
-        """The ready queue's turn for a child that is done."""
+        """Tell the collector of a child that is done, when the ready queue gets to it."""
         collector = self.waiter
         if collector is not None and self.collected:
             self.waiter = None
@@ -296,19 +296,19 @@ class Future:
         return 0
 
     def child_done(self, child: Any) -> int:
-        """For collectors."""
+        """Take note of a child that is done. For collectors."""
         return 0
 
     def _wakeup(self, future: Any) -> None:
-        """A collector's callback for a child that is not ours, or that has callbacks already."""
+        """Run as a collector's callback of a child that is no hasten future, or that has callbacks already."""
         self.child_done(future)
 
     def get_context(self) -> Context:
-        """The context in which a collector looks at its children: any."""
+        """Return the context in which a collector looks at its children: any will do."""
         return step.copy_context()
 
     def schedule(self) -> int:
-        """Wakes who waits. Raises what refused to be called, once all the others are woken."""
+        """Wake who waits. Raises what refused to be called, once all the others are woken."""
         task = self.waiter
         if self.callbacks is not None or self.queue is None or self.queue.debug:
             return self.schedule_all()
@@ -321,7 +321,7 @@ class Future:
         return self.wake(task)
 
     def schedule_all(self) -> int:
-        """What schedule() does for several, in debug mode, and on a loop that is not ours."""
+        """Do what schedule() does for several, in debug mode, and on a loop that is not hasten's."""
         refused = None
         waiting = self.everybody()
         self.callbacks = None
@@ -340,7 +340,7 @@ class Future:
         return 0
 
     def wake(self, entry: Any) -> int:
-        """A callback's call, a task's step, or a collector's turn in the next batch."""
+        """Schedule a callback's call, a task's step, or a collector's turn for the next batch."""
         if self.queue is None:  # on a loop that is not ours everything goes through its call_soon()
             self._loop.call_soon(waiters.callback_of(entry), self, context=entry.get_context())
         elif entry is self:
@@ -363,7 +363,7 @@ class Future:
         return 0
 
     def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Context | None = None) -> None:
-        """Calls fn(future) soon after it is done, in `context` (None: a copy of the current one)."""
+        """Call fn(future) soon after it is done, in `context` (None: a copy of the current one)."""
         if self.status != state.PENDING:
             self.call_back(fn, context)
         else:
@@ -372,7 +372,7 @@ class Future:
                 self.call_back(fn, h.own_context())
 
     def remove_done_callback(self, fn: Callable[[Any], object], /) -> int:
-        """Removes all instances of a callback; returns how many there were."""
+        """Remove all instances of a callback; return how many there were."""
         if self.queue is None:
             self.get_loop()
         entries = self.everybody()
@@ -389,7 +389,7 @@ class Future:
         return 1
 
     def remove_all(self, gone: set[int]) -> int:
-        """Removes entries by their identities; returns how many there were."""
+        """Remove entries by their identities; return how many there were."""
         kept: list[Any] = []  # to make the list may run anything; nothing does until it has its place
         removed = 0
         if self.waiter is not None and id(self.waiter) in gone:
@@ -406,7 +406,7 @@ class Future:
         return removed
 
     def everybody(self) -> list[Any]:
-        """Who waits: tasks and handles, and who collects."""
+        """List who waits: tasks and handles, and collectors."""
         waiting = [] if self.waiter is None else [self.waiter]
         if self.callbacks is not None:
             waiting += self.callbacks
@@ -439,7 +439,7 @@ step.lazy_attributes(Future)
 
 @cython.cclass
 class FutureIter(Awaitable):
-    """What `await future` drives. stage 1: it has yielded the future."""
+    """The iterator of `await future`. stage 1: it has yielded the future."""
 
     future: Future | None
 
@@ -486,7 +486,7 @@ def new_iter() -> FutureIter:
 
 
 def new_future(loop: Any, queue: Ready) -> Future:
-    """loop.create_future() without the detours."""
+    """Do as loop.create_future(), by the short way."""
     f = Future.__new__(Future)
     f._loop = loop
     f.queue = queue

@@ -51,7 +51,7 @@ class Handle:
         return _StdlibHandle
 
     def cancel(self) -> None:
-        """Keeps the callback from running. Cancelling again does nothing."""
+        """Keep the callback from running. Cancelling again does nothing."""
         self.drop()
 
     def drop(self) -> int:
@@ -71,7 +71,7 @@ class Handle:
         return self._cancelled
 
     def get_context(self) -> Context:
-        """The context that the callback runs in."""
+        """Return the context that the callback runs in."""
         return self.own_context()
 
     @property
@@ -79,7 +79,7 @@ class Handle:
         return self.own_context()
 
     def own_context(self) -> Context:
-        """The context, for somebody who may keep it."""
+        """Return the context for a caller who may keep it."""
         context = self.context
         if context is None:  # it runs
             return step.copy_context()
@@ -92,7 +92,7 @@ class Handle:
         return context
 
     def run(self, st: Step) -> int:
-        """Calls the callback, unless cancelled; its exception goes to the loop's handler.
+        """Call the callback, unless cancelled; report its exception to the loop's handler.
 
         All that is called with is held here: the callback may cancel its own handle, and what is dropped then must not
         run anything before it is known how the call ended.
@@ -118,7 +118,7 @@ class Handle:
         return 0
 
     def _run(self) -> None:
-        """run() for loops that are not ours."""
+        """Do as run(), for loops that are not hasten's."""
         callback = self._callback
         args = self._args
         if self._cancelled or callback is None or args is None:
@@ -178,11 +178,11 @@ class TimerHandle(Handle):
         return _StdlibTimerHandle  # type: ignore[no-any-return]
 
     def when(self) -> float:
-        """The deadline in seconds on the clock of loop.time()."""
+        """Return the deadline, in seconds on the clock of loop.time()."""
         return self._when
 
     def cancel(self) -> None:
-        """Keeps the callback from running. Cancelling again does nothing."""
+        """Keep the callback from running. Cancelling again does nothing."""
         if self._cancelled:
             return
         if not self._scheduled or self.timers is None:
@@ -232,7 +232,7 @@ class TimerHandle(Handle):
 
 
 def prepare(loop: Any, callback: Callable[..., Any], context: Context | None) -> Handle:
-    """A new Handle that lacks its arguments yet."""
+    """Return a new Handle that still lacks its arguments."""
     h = Handle.__new__(Handle)
     h._callback = callback
     h._loop = loop
@@ -247,7 +247,7 @@ def prepare(loop: Any, callback: Callable[..., Any], context: Context | None) ->
 def post(
     loop: Any, queue: Ready, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None
 ) -> Handle:
-    """Puts a new Handle into the ready queue."""
+    """Put a new Handle into the ready queue."""
     h = prepare(loop, callback, context)
     h._args = args
     queue.push(h, ready.HANDLE)
@@ -257,7 +257,7 @@ def post(
 def post_at(
     loop: Any, timers: Timers, when: float, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None
 ) -> TimerHandle:
-    """Puts a new TimerHandle into the heap."""
+    """Put a new TimerHandle into the heap."""
     h = TimerHandle.__new__(TimerHandle)
     h._callback = callback
     h._args = args
@@ -275,7 +275,7 @@ def post_at(
 
 
 def sweep(timers: Timers) -> int:
-    """Takes the cancelled timers out of the heap."""
+    """Take the cancelled timers out of the heap."""
     n = timers.count()
     for i in range(n):
         if not cython.cast(TimerHandle, timers.at(i))._cancelled:
@@ -284,7 +284,7 @@ def sweep(timers: Timers) -> int:
 
 
 def disarm(timer: TimerHandle) -> int:
-    """Cancels a timer that has no callback and arguments to let go of.
+    """Cancel a timer that has no callback and arguments to let go of.
 
     Most timeouts end before their time. A timer that was set last, and later than all others, is taken out on the spot.
     """
@@ -304,7 +304,7 @@ def disarm(timer: TimerHandle) -> int:
 
 
 def seconds(value: Any, method: str, what: str) -> float:
-    """A number of seconds given by a caller."""
+    """Return as a float the number of seconds that a caller gave. Raises TypeError or ValueError."""
     if value is None:
         raise TypeError(f"{what} must not be None: {method}() takes a number of seconds")
     if isinstance(value, (str, bytes, bytearray)):

@@ -11,7 +11,7 @@ HANDLE, TASK, WATCH, CHILD = 0, 1, 2, 3  # of ready.pxd
 
 
 def shown(item: Any, tag: int) -> Any:
-    """A handle of asyncio's form, whose callback belongs to who will run. It is made to be looked at."""
+    """Return a handle of asyncio's form for a queue's item, only to be looked at."""
     if tag == HANDLE:
         return item
     if tag == WATCH:

@@ -58,7 +58,7 @@ class NativeCoroutine(Awaitable):
     # ---- how a hook ends ------------------------------------------------------------------
 
     def suspend(self, fut: Future[Any]) -> int:
-        """Waits for a future (of ours, which may be on any loop)."""
+        """Wait for a future of hasten's, which may be on any loop."""
         self.stage = step.SUSPENDED
         self.future = fut
         fut.blocking = True
@@ -66,14 +66,14 @@ class NativeCoroutine(Awaitable):
         return step.YIELDED
 
     def give(self, value: Any) -> int:
-        """Returns."""
+        """End by returning `value`."""
         self.stage = step.ENDED
         self.future = None
         self.value = value
         return step.RETURNED
 
     def fail(self, exc: BaseException) -> int:
-        """Raises."""
+        """End by raising `exc`."""
         self.stage = step.ENDED
         self.future = None
         self.value = exc
@@ -108,7 +108,7 @@ class NativeCoroutine(Awaitable):
         return self.stage == step.FRESH
 
     def shut(self) -> int:
-        """Ends it where it is suspended, as if GeneratorExit were thrown in."""
+        """End it where it is suspended, as if GeneratorExit were thrown in."""
         if self.stage == step.SUSPENDED:
             kind = self.failed(GeneratorExit())
             if kind == step.YIELDED:
@@ -124,7 +124,7 @@ class NativeCoroutine(Awaitable):
 
     @property
     def cr_await(self) -> Any:
-        """What it waits for, or None."""
+        """The object that it waits for, or None."""
         return self.future if self.stage == step.SUSPENDED else None
 
     @property
@@ -134,7 +134,7 @@ class NativeCoroutine(Awaitable):
 
     @property
     def cr_code(self) -> CodeType:
-        """The code of the function that gave it."""
+        """The code of the function that made it."""
         return codes.coroutine_code(self)
 
     @property
@@ -152,17 +152,17 @@ class NativeCoroutine(Awaitable):
 
     @property
     def cr_running(self) -> bool:
-        """Does it run?"""
+        """True while it runs."""
         return bool(self.running)
 
     @property
     def cr_suspended(self) -> bool:
-        """Is it suspended?"""
+        """True while it is suspended."""
         return self.stage == step.SUSPENDED and not self.running
 
     @property
     def cr_state(self) -> str:
-        """What inspect.getcoroutinestate() gives."""
+        """The state, as inspect.getcoroutinestate() names it."""
         return codes.state(self.stage, self.running)
 
     def __repr__(self) -> str:
@@ -177,7 +177,7 @@ class NativeCoroutine(Awaitable):
 
 
 def is_ending(exc: Any) -> bool:
-    """Is it what a coroutine that is closed may end by?"""
+    """True for what a coroutine that is closed may end by."""
     return step.is_instance(exc, GeneratorExit) or step.is_instance(exc, StopIteration)
 
 
@@ -205,7 +205,7 @@ class Nothing(NativeCoroutine):
         return step.RETURNED
 
     def __del__(self) -> None:
-        """It need not be awaited."""
+        """Warn of nothing: it need not be awaited."""
 
 
 step.native_nothing(Nothing)
@@ -213,13 +213,13 @@ nothing = cython.cast(Nothing, Nothing.__new__(Nothing))
 
 
 def running() -> Any:
-    """The running loop, of any make. RuntimeError if none runs."""
+    """Return the running loop, of any make. Raises RuntimeError if none runs."""
     loop = step.running_loop()
     return asyncio.get_running_loop() if loop is None else loop
 
 
 def new_waiter(loop: Any) -> Future[Any]:
-    """A future to be suspended on, for a loop of any make."""
+    """Return a future to be suspended on, for a loop of any make."""
     if loop is step.running_loop():
         ours = cython.cast(Scheduler, loop)
         if not ours.debug:

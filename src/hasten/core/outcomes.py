@@ -11,14 +11,14 @@ from hasten.core.future import Future
 
 
 def pending(fut: Any) -> bool:
-    """Is it not done yet?"""
+    """True if it is not done yet."""
     if isinstance(fut, Future):
         return cython.cast(Future, fut).status == state.PENDING
     return not fut.done()
 
 
 def succeeded(fut: Any) -> bool:
-    """Is it done, with a result? False also of what is no future of ours."""
+    """True if it is done, with a result. False also for a future of another make."""
     if isinstance(fut, Future):
         f = cython.cast(Future, fut)
         return f.status == state.FINISHED and f.error is None
@@ -26,7 +26,7 @@ def succeeded(fut: Any) -> bool:
 
 
 def set_unless_done(fut: Any, result: Any = None) -> bool:
-    """Sets a future's result. False: somebody was faster. Raises what set_result() raises besides."""
+    """Set a future's result; return False if it is done already. Raises what set_result() raises besides."""
     if type(fut) is Future:
         return cython.cast(Future, fut).finish(result)
     if fut.done():
@@ -39,7 +39,7 @@ wake = set_unless_done  # the same as an object, for timers to call
 
 
 def fail_unless_done(fut: Any, exc: BaseException) -> bool:
-    """Sets a future's exception, the same way."""
+    """Set a future's exception, the same way."""
     if type(fut) is Future:
         return cython.cast(Future, fut).fail(exc)
     if fut.done():

@@ -12,7 +12,7 @@ _show: Callable[[Any, int], Any] | None = None
 
 
 def show_by(function: Callable[[Any, int], Any]) -> None:
-    """Has iteration over a queue give function(item, tag) for each item: what stands in asyncio's queue, handles."""
+    """Make iteration over a queue yield function(item, tag) for each item: handles, as in asyncio's queue."""
     global _show
     _show = function
 
@@ -44,27 +44,27 @@ class Ready:
         return len(self._items)
 
     def end(self) -> int:
-        """The number of the item that will come next: for reached()."""
+        """Return the number of the item that will come next: for reached()."""
         return self._taken + len(self._items)
 
     def reached(self, end: int) -> bool:
-        """Has everything been taken that came before this number was given, or all there is?"""
+        """True once everything was taken that came before end() returned this number, or all there is."""
         return not self._items or self._taken >= end
 
     def doze(self) -> None:
-        """From now on what is pushed wakes the poller, once."""
+        """Have the next push() wake the poller, once."""
         self._dozing = True
 
     def rouse(self) -> None:
-        """Ends doze()."""
+        """End doze()."""
         self._dozing = False
 
     def reserve(self, n: int) -> int:
-        """Makes the next `n` calls of push() succeed."""
+        """Make the next `n` calls of push() succeed."""
         return 0
 
     def drop(self) -> None:
-        """Lets go of all items; what their destructors push goes too."""
+        """Let go of all items, and of what their destructors push."""
         while self._items:
             self._items.popleft()
             self._taken += 1
@@ -77,5 +77,5 @@ class Ready:
         return iter([_show(item, tag) for item, tag in self.items()])
 
     def items(self) -> list[tuple[Any, int]]:
-        """[(item, tag)], oldest first: for tests and diagnosis."""
+        """Return [(item, tag)], oldest first: for tests and diagnosis."""
         return list(self._items)

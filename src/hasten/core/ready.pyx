@@ -12,7 +12,7 @@ cdef object _show = None
 
 
 def show_by(function):
-    """Has iteration over a queue give function(item, tag) for each item: what stands in asyncio's queue, handles."""
+    """Make iteration over a queue yield function(item, tag) for each item: handles, as in asyncio's queue."""
     global _show
     _show = function
 
@@ -26,7 +26,7 @@ cdef class Ready:
         self.room = FIRST_SIZE
 
     cdef int push_slowly(self, object item, uintptr_t tag) except -1:
-        """push() while the ring is full, or the loop dozes."""
+        """Do as push() while the ring is full, or the loop dozes."""
         cdef Poller poller
         self.reserve(1)
         self.slots[self.tail & self.mask] = hasten_tag(item, tag)
@@ -53,7 +53,7 @@ cdef class Ready:
         return 0
 
     cdef void drop(self) noexcept:
-        """Lets go of all items; what their destructors push goes too."""
+        """Let go of all items, and of what their destructors push."""
         while self.head != self.tail:
             self.take()
 
@@ -65,7 +65,7 @@ cdef class Ready:
         return iter(shown)
 
     def items(self):
-        """[(item, tag)], oldest first: for tests and diagnosis."""
+        """Return [(item, tag)], oldest first: for tests and diagnosis."""
         cdef size_t i, n
         cdef uintptr_t word
         # To allocate may run anything, and change what is in here: so first all the room, then all the references.

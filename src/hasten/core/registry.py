@@ -21,7 +21,7 @@ _stdlib_all_tasks, _stdlib_current_task = asyncio.all_tasks, asyncio.current_tas
 
 
 def add(roster: Roster) -> None:
-    """Makes the tasks of a roster known."""
+    """Make the tasks of a roster known."""
     _rosters.add(roster)
 
 
@@ -30,7 +30,7 @@ add(_homeless)
 
 
 def roster_of(loop: Any) -> Roster:
-    """The unfinished tasks of hasten's on a loop of another make.
+    """Return the roster of hasten's unfinished tasks on a loop of another make.
 
     The loop holds them, by an attribute: so they are held as long as it lives, and both can be collected together. For
     a loop whose instances have no attributes of their own they are held here, until they are done.
@@ -49,7 +49,7 @@ def roster_of(loop: Any) -> Roster:
 
 
 def release(roster: Roster) -> None:
-    """A loop is closed: its tasks are not held any more, but known as long as they live, as asyncio has it."""
+    """Hold a closed loop's tasks no more; they stay known as long as they live, as in asyncio."""
     tasks = roster.members()
     for task in tasks:
         try:
@@ -60,7 +60,7 @@ def release(roster: Roster) -> None:
 
 
 def members() -> list[Any]:
-    """All unfinished tasks of ours, in all threads."""
+    """Return all unfinished tasks of hasten's, in all threads."""
     for attempt in range(1000):
         try:
             rosters = list(_rosters)
@@ -85,7 +85,9 @@ class _Probe:
 
 
 def _set_of_others() -> Any:
-    """asyncio's WeakSet of tasks that are not its own C tasks. Where no name leads to it (3.14), a reference does:
+    """Return asyncio's WeakSet of tasks that are not its own C tasks.
+
+    Where no name leads to it (3.14), a reference does:
     the callback of a weak reference that the set holds knows the set.
     """
     probe: Any = _Probe()
@@ -111,7 +113,7 @@ _join_asyncio()
 
 
 def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Task[Any]]:
-    """The unfinished tasks of `loop` (default: the running one), hasten's and stock ones."""
+    """Return the unfinished tasks of `loop` (default: the running one), hasten's and stock ones."""
     if loop is None:
         loop = asyncio.get_running_loop()
     found: set[Any] = _stdlib_all_tasks(loop)
@@ -120,5 +122,5 @@ def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Task
 
 
 def current_task(loop: asyncio.AbstractEventLoop | None = None) -> asyncio.Task[Any] | None:
-    """The task that runs in `loop` (default: the running one) now, or None."""
+    """Return the task that runs in `loop` (default: the running one) now, or None."""
     return _stdlib_current_task(loop)

@@ -28,19 +28,19 @@ _namespace: Any = type.__dict__["__dict__"].__get__
 
 
 def graver(first: BaseException | None, second: BaseException) -> BaseException:
-    """Of several exceptions, the one to raise: the first, unless only the second ends the loop."""
+    """Return the exception to raise of two: the first, unless only the second ends the loop."""
     return second if first is None or (step.ends_loop(second) and not step.ends_loop(first)) else first
 
 
 def escaped(loop: Any, exc: BaseException, message: str, **more: Any) -> None:
-    """What came out of something that the loop runs: is told, or raised if it ends the loop."""
+    """Report an exception of something that the loop runs, or raise it if it ends the loop."""
     if step.ends_loop(exc):
         raise exc
     tell(loop, {"message": message, "exception": exc, **more})
 
 
 def callback_failed(handle: Any, exc: BaseException) -> None:
-    """Tells of the exception of a Handle's callback."""
+    """Report the exception of a Handle's callback."""
     source = describe.safe_callback(handle._callback, handle._args, handle._loop)
     context = {"message": f"Exception in callback {source}", "exception": exc, "handle": handle}
     if handle._source_traceback:
@@ -49,7 +49,7 @@ def callback_failed(handle: Any, exc: BaseException) -> None:
 
 
 def lost(fut: Any, message: str, **more: Any) -> None:
-    """Tells of a future that went although something was still to be done with it."""
+    """Report a future that was dropped although something was still to be done with it."""
     context = {"message": message, **more}
     if fut._source_traceback:
         context["source_traceback"] = fut._source_traceback
@@ -57,7 +57,7 @@ def lost(fut: Any, message: str, **more: Any) -> None:
 
 
 def unseen(fut: Any, kind: str, exc: BaseException | None, place: tuple[str, int, str] | None) -> None:
-    """Tells of an exception that nobody has looked at, and of the place where the task was made, if that is known."""
+    """Report an exception that nobody has looked at, and where the task was made, if that is known."""
     more: dict[str, Any] = {"exception": exc, "future": fut}
     if place is not None and not fut._source_traceback:
         more["created_at"] = f'File "{place[0]}", line {place[1]}, in {place[2]}'
@@ -65,14 +65,14 @@ def unseen(fut: Any, kind: str, exc: BaseException | None, place: tuple[str, int
 
 
 def ended_already(task: Any) -> None:
-    """Tells that a task's coroutine goes on although somebody has ended the task."""
+    """Report that a task's coroutine goes on although the task was ended from outside."""
     text = describe.safe(task)
     exc = asyncio.InvalidStateError(f"step(): already done: {text}")
     tell(task._loop, {"message": f"Exception in callback of {text}", "exception": exc, "task": task})
 
 
 def tell(loop: Any, context: dict[str, Any]) -> None:
-    """loop.call_exception_handler(), which a subclass may have replaced by something that fails."""
+    """Call loop.call_exception_handler(), which a subclass may have replaced by something that fails."""
     try:
         loop.call_exception_handler(context)
     except (SystemExit, KeyboardInterrupt):
@@ -83,7 +83,7 @@ def tell(loop: Any, context: dict[str, Any]) -> None:
 
 
 def debug_by_default() -> bool:
-    """Do the interpreter's options or its environment ask for debug mode?"""
+    """True if the interpreter's options or its environment ask for debug mode."""
     return bool(sys.flags.dev_mode or (not sys.flags.ignore_environment and os.environ.get("PYTHONASYNCIODEBUG")))
 
 
@@ -92,7 +92,7 @@ def debug_by_default() -> bool:
 
 
 def log(context: dict[str, Any]) -> None:
-    """What the default exception handler does: logs the context as an error."""
+    """Log the context as an error: what the default exception handler does."""
     message = context.get("message") or "Unhandled exception in event loop"
     lines = [message if type(message) is str else _text(message)]
     for key in sorted(context, key=_text):
@@ -110,7 +110,7 @@ def log(context: dict[str, Any]) -> None:
 
 
 def _log(text: str, exc: Any) -> None:
-    """Logs an exception as well as it lets itself be shown."""
+    """Log an exception as far as it can be shown."""
     info: Any = False
     if issubclass(type(exc), BaseException):
         info = (type(exc), exc, _traceback.__get__(exc))
@@ -129,7 +129,7 @@ _SHOWN = frozenset(
 
 
 def _hides(info: tuple[type[BaseException], BaseException, Any]) -> str | None:
-    """For an exception that cannot be shown as a traceback: what can be said of it."""
+    """Return what can be said of an exception that cannot be shown as a traceback."""
     for exc in _chain(info[1]):
         if _is_odd(exc):
             break
@@ -147,7 +147,7 @@ def _hides(info: tuple[type[BaseException], BaseException, Any]) -> str | None:
 
 
 def _chain(exc: BaseException) -> list[BaseException]:
-    """An exception with its causes and contexts, the first hundred."""
+    """Return an exception with its causes and contexts, the first hundred."""
     chain = [exc]
     for each in chain:
         for kind in _FROM:
@@ -165,7 +165,7 @@ def _holds(chain: list[BaseException], exc: BaseException) -> bool:
 
 
 def _is_odd(exc: BaseException) -> bool:
-    """Does a class written in Python say for itself what a traceback shows?"""
+    """True if a class written in Python decides by itself what a traceback shows."""
     heap_type = 1 << 9
     for cls in _mro(type(exc)):  # noqa: SIM110
         if _flags(cls) & heap_type and not _SHOWN.isdisjoint(_namespace(cls)):
@@ -192,7 +192,7 @@ def _stack(summary: Any) -> str:
 
 
 def _last_resort(fn: Callable[..., object], *args: Any) -> None:
-    """Calls a function that logs; what not even that can tell goes to stderr."""
+    """Call a function that logs; where that fails, write to stderr."""
     try:
         fn(*args)
     except (SystemExit, KeyboardInterrupt):
@@ -205,7 +205,7 @@ def _last_resort(fn: Callable[..., object], *args: Any) -> None:
 
 
 def _handle(loop: Any, handler: Handler, context: dict[str, Any]) -> None:
-    """Calls the handler in the context of what failed."""
+    """Call the handler in the context of what failed."""
     run = _run_of(context)
     if run is None:
         handler(loop, context)
@@ -226,7 +226,7 @@ def _begin(begun: list[bool], handler: Handler, loop: Any, context: dict[str, An
 
 
 def _run_of(context: dict[str, Any]) -> Any:
-    """context.run() of the task, future or handle that failed, or None."""
+    """Return context.run() of the task, future or handle that failed, or None."""
     thing: Any = None
     for key in ("task", "future", "handle"):
         if thing is None:
@@ -240,7 +240,7 @@ def _run_of(context: dict[str, Any]) -> Any:
 
 
 def call(loop: Any, handler: Handler | None, context: dict[str, Any]) -> None:
-    """Hands an error's context to the handler; the handler's own error goes to the default one.
+    """Pass an error's context to the handler; the handler's own error goes to the default one.
 
     The handler runs in the context of the task, future or handle that failed.
     """

@@ -12,18 +12,18 @@ class Roster:
         self._all: dict[int, Any] = {}
 
     def add(self, node: Any, owner: Any) -> None:
-        """Lists `owner`; `node` is its place in the list: here the owner itself."""
+        """List `owner`; `node` is its place in the list: here the owner itself."""
         self._all[id(node)] = owner
 
     def remove(self, node: Any) -> None:
         self._all.pop(id(node), None)
 
     def members(self) -> list[Any]:
-        """The tasks, oldest first."""
+        """Return the tasks, oldest first."""
         return list(self._all.values())
 
     def let_go(self) -> None:
-        """Holds none of them any more."""
+        """Hold none of them any more."""
         self._all.clear()
 
     def count(self) -> int:

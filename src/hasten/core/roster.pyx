@@ -9,7 +9,7 @@ cdef extern from "hasten.h":
 
 cdef class Roster:
     def members(self):
-        """The tasks, oldest first."""
+        """Return the tasks, oldest first."""
         cdef Py_ssize_t i, n = self.count()
         cdef Node *node
         cdef list out
@@ -28,7 +28,7 @@ cdef class Roster:
         return out
 
     def let_go(self):
-        """Holds none of them any more."""
+        """Hold none of them any more."""
         _clear(<PyObject *>self)
 
     cdef Py_ssize_t count(self) noexcept:

@@ -96,7 +96,7 @@ class Scheduler:
         *args: Unpack[_Ts],  # noqa: UP044
         context: Context | None = None,
     ) -> Handle:
-        """Runs callback(*args) in the next batch, in `context` (None: a copy of the current one)."""
+        """Run callback(*args) in the next batch, in `context` (None: a copy of the current one)."""
         if self.debug or self._closed or not step.is_callable(callback):
             self.check_ready(callback, "call_soon")
             if self.debug:
@@ -109,7 +109,7 @@ class Scheduler:
         *args: Unpack[_Ts],  # noqa: UP044
         context: Context | None = None,
     ) -> Handle:
-        """call_soon() from another thread or from a signal handler: also wakes the loop."""
+        """Do as call_soon(), from another thread or a signal handler: also wake the loop."""
         if self.debug or self._closed or not step.is_callable(callback):
             self._check_closed()
             describe.check_callback(callback, "call_soon_threadsafe")
@@ -126,7 +126,7 @@ class Scheduler:
         *args: Unpack[_Ts],  # noqa: UP044
         context: Context | None = None,
     ) -> TimerHandle:
-        """Runs callback(*args) `delay` seconds from now, never earlier."""
+        """Run callback(*args) `delay` seconds from now, never earlier."""
         when = self.now() + handle.seconds(delay, "call_later", "delay")
         return self._call_at(when, callback, args, context, "call_later")
 
@@ -137,7 +137,7 @@ class Scheduler:
         *args: Unpack[_Ts],  # noqa: UP044
         context: Context | None = None,
     ) -> TimerHandle:
-        """Runs callback(*args) when the clock of time() shows `when` seconds, never earlier."""
+        """Run callback(*args) when the clock of time() shows `when` seconds, never earlier."""
         number = handle.seconds(when, "call_at", "when")
         h = cython.cast(TimerHandle, self._call_at(number, callback, args, context, "call_at"))
         h.whole = type(when) is int  # when() gives what was given: aiohttp rounds up, and its tests look
@@ -154,16 +154,16 @@ class Scheduler:
         return h
 
     def time(self) -> float:
-        """The loop's clock, in seconds: time.monotonic(). Replaced, it is the clock of the loop's timers."""
+        """Return the loop's clock, in seconds: time.monotonic(). A replacement is the clock of the loop's timers."""
         return self._poller.now()
 
     def ask_clock(self) -> float:
-        """The time by time(), wherever that comes from."""
+        """Return the time by time(), also where a program has replaced it."""
         self._look_at_clock()
         return float(self.time()) if self.own_clock else self._poller.now()
 
     def _look_at_clock(self) -> None:
-        """Has a program replaced time() anywhere? Not asked by __dict__: without one, methods are found faster."""
+        """Look whether a program has replaced time(). Not by __dict__: without one, methods are found faster."""
         version, ours, found = interpreter.class_version(self), _time.__get__(self), self.time
         self.own_clock = type(found) is not type(ours) or ours != found
         self.clock_version = version  # last: had the above failed, for lack of memory, it would not look again
@@ -174,7 +174,7 @@ class Scheduler:
         return [h for _, h in self._timers.items()]
 
     def create_future(self) -> Future[Any]:
-        """A Future of this loop."""
+        """Return a new Future of this loop."""
         if self.debug:
             return Future(loop=self)
         return futures.new_future(self, self._ready)
@@ -188,7 +188,7 @@ class Scheduler:
         eager_start: bool | None = None,
         **more: Any,
     ) -> Task[_T]:
-        """Schedules a coroutine as a Task; the keyword arguments are those of Task (or of the task factory)."""
+        """Schedule a coroutine as a Task; the keyword arguments are those of Task (or of the task factory)."""
         if self._closed:
             self._check_closed()
         if (self.task_factory is None or self.eager) and not self.debug and not more:
@@ -199,7 +199,7 @@ class Scheduler:
     def make_task(
         self, coro: Any, name: object, context: Context | None, eager_start: bool | None, more: dict[str, Any]
     ) -> Any:
-        """create_task() by the task factory, in debug mode, or with an eager start."""
+        """Do as create_task() by the task factory, in debug mode, or with an eager start."""
         if context is not None:
             more["context"] = context
         if eager_start is not None:
@@ -216,7 +216,7 @@ class Scheduler:
         return task
 
     def set_task_factory(self, factory: Any) -> None:
-        """Makes create_task() call factory(loop, coro, **kwargs); None: hasten's own Task."""
+        """Make create_task() call factory(loop, coro, **kwargs); None: hasten's own Task."""
         if factory is not None and not callable(factory):
             raise TypeError(f"task factory must be a callable or None, not {factory!r}")
         self.task_factory = factory
@@ -225,13 +225,13 @@ class Scheduler:
             self.eager = self.eager or (each is factory is not None)  # there may be no such factory
 
     def get_task_factory(self) -> Any:
-        """What set_task_factory() set, or None."""
+        """Return what set_task_factory() set, or None."""
         return self.task_factory
 
     # ---- state ----------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Ends run_forever() after the batch that runs now."""
+        """End run_forever() after the batch that runs now."""
         self._stopping = True
         poller = self._poller
         if poller.sleeping:  # a destructor or a handler calls it while the loop goes to sleep
@@ -251,7 +251,7 @@ class Scheduler:
         return bool(self._closed)
 
     def get_debug(self) -> bool:
-        """Whether debug mode is on."""
+        """True if debug mode is on."""
         return bool(self.debug)
 
     def _set_debug(self, enabled: bool) -> None:
@@ -263,12 +263,12 @@ class Scheduler:
             raise RuntimeError("Event loop is closed")
 
     def _check_thread(self) -> None:
-        """In debug mode: not from a wrong thread."""
+        """Raise RuntimeError in a wrong thread, in debug mode."""
         if self.running() and self._poller.thread != threading.get_ident():
             raise RuntimeError(describe.WRONG_THREAD)
 
     def check_ready(self, callback: Any, method: str) -> int:
-        """What is checked before something is scheduled, where there is a doubt or in debug mode."""
+        """Check what is to be scheduled, where there is a doubt or in debug mode."""
         self._check_closed()
         if self.debug:
             self._check_thread()
@@ -276,14 +276,14 @@ class Scheduler:
         return 0
 
     def post_traced(self, callback: Any, args: tuple[Any, ...], context: Context | None) -> Handle:
-        """Debug mode: the handle remembers where it was made."""
+        """Schedule a handle that remembers where it was made: for debug mode."""
         stack = describe.extract_stack(sys._getframe(0))  # first: an error here means that nothing is scheduled
         h = handle.post(self, self._ready, callback, args, context)
         h._source_traceback = stack
         return h
 
     def _shut(self) -> None:
-        """Nothing is run any more. Nothing of the loop refers to it: it goes, with its tasks, without the collector."""
+        """End for good, and drop what refers to the loop: it goes, with its tasks, without the collector."""
         self._closed = self._ready.guarded = True
         self._step.detach()
         self._ready.drop()
@@ -292,13 +292,13 @@ class Scheduler:
         registry.release(self._roster)
 
     def _post(self, h: Handle) -> None:
-        """Runs a handle that exists already in the next batch."""
+        """Run a handle that exists already in the next batch."""
         if not isinstance(h, Handle):
             raise TypeError(f"a hasten.Handle was expected, got {h!r}")
         self._ready.push(h, ready.HANDLE)
 
     def _fire(self, watch: Watch, events: int) -> int:
-        """Dispatches a watch in the next batch, whether or not its poller says so."""
+        """Dispatch a watch in the next batch, whether or not its poller says so."""
         watch.fired |= events
         if not watch.queued:
             self._ready.push(watch, ready.WATCH)  # may find no memory
@@ -306,13 +306,13 @@ class Scheduler:
         return 0
 
     def _stir(self) -> None:
-        """Something was sent past the transports, perhaps to a peer on this very loop: the next ticks look for it."""
+        """Have the next ticks ask the poller: something was sent past the transports, perhaps to a peer here."""
         self._poller.stirred = True
 
     # ---- running --------------------------------------------------------------------------
 
     def _run_ticks(self, ident: int) -> None:
-        """Ticks until stop(), as the running loop of the caller's thread. What is set is taken back without memory."""
+        """Tick until stop(), as the running loop of the caller's thread. Taking back what is set needs no memory."""
         poller = self._poller
         self.share_due = 0
         poller.attach(ident)
@@ -331,7 +331,7 @@ class Scheduler:
             poller.detach()
 
     def _run_once(self) -> None:
-        """One tick, also inside another one."""
+        """Run one tick, also inside another one."""
         outer = self.in_batch
         self._poller.due = 0
         try:
@@ -367,7 +367,7 @@ class Scheduler:
         return self.run_batch_slowly() if self.debug else self.run_batch()
 
     def look(self) -> int:
-        """There is work: I/O is asked for only so often, and timers."""
+        """Ask for I/O and timers, if it is time, while there is work."""
         poller = self._poller
         if not poller.is_due() and not self._stopping:
             return self.expire(self.now()) if self._timers.count() else 0
@@ -376,7 +376,7 @@ class Scheduler:
         return self.reap()
 
     def sleep(self) -> int:
-        """There is no work: waits for I/O, for the first timer, or until somebody wakes the loop.
+        """Wait for I/O, for the first timer, or until the loop is woken: there is no work.
 
         Everything that can run Python comes first, then the flags are set, and only then it looks for how long it may
         sleep. Whoever schedules something after that look wakes the poller.
@@ -394,7 +394,7 @@ class Scheduler:
         return self.reap()
 
     def settle(self) -> int:
-        """What may run any Python between two batches: destructors, signal handlers, other threads."""
+        """Do what may run any Python between two batches: destructors, signal handlers, other threads."""
         self._step.leave()  # who looks on from a signal handler or another thread finds no current task
         self._step.forget_contexts()
         interpreter.check_signals()
@@ -413,14 +413,14 @@ class Scheduler:
         return 0
 
     def patience(self, now: float) -> float:
-        """How many seconds the loop may sleep; -1: without limit. Nothing here runs Python."""
+        """Return how many seconds the loop may sleep; -1: without limit. Nothing here runs Python."""
         timers = self._timers
         if self._ready.count() or self._stopping:
             return 0.0
         return max(timers.first() - now, 0.0) if timers.count() else -1.0
 
     def reap(self) -> int:
-        """After a poll: what has fired, and the timers that are due, become ready."""
+        """Make ready what a poll has found, and the timers that are due."""
         poller = self._poller
         self._polls += 1
         if poller.harvest:
@@ -432,7 +432,7 @@ class Scheduler:
         return self.expire(now)
 
     def expire(self, now: float) -> int:
-        """Moves the timers that are due into the ready queue, the earliest first."""
+        """Move the timers that are due into the ready queue, the earliest first."""
         timers, queue = self._timers, self._ready
         while timers.count() and timers.first() <= now:
             queue.reserve(1)
@@ -446,7 +446,7 @@ class Scheduler:
         return 0
 
     def run_batch(self) -> int:
-        """Runs what is ready now; what that makes ready runs in the next tick.
+        """Run what is ready now; what that makes ready runs in the next tick.
 
         The task of the last step stays published as the current one until something else runs, or the poller is asked.
         """
@@ -468,7 +468,7 @@ class Scheduler:
         return 0
 
     def run_batch_slowly(self) -> int:
-        """run_batch() in debug mode: tells what took long."""
+        """Do as run_batch(), in debug mode: report what took long."""
         queue = self._ready
         end = queue.end()
         while not queue.reached(end):
@@ -494,11 +494,11 @@ class Scheduler:
         return cython.cast(Watch, item).dispatch()
 
     def _timer_handle_cancelled(self, h: Any) -> None:
-        """For handles of the standard library's own classes."""
+        """Do nothing: handles of the standard library's own classes call this."""
 
 
 def enqueue(queue: Ready, harvest: list[Watch]) -> int:
-    """Moves what a poll harvested into the ready queue. MemoryError before anything has changed."""
+    """Move what a poll harvested into the ready queue. A MemoryError comes before anything has changed."""
     queue.reserve(len(harvest))
     for item in harvest:
         item.queued = False

@@ -19,7 +19,7 @@ from hasten.core.handle import Handle
 
 
 def check_signal(sig: Any) -> None:
-    """TypeError or ValueError unless `sig` is a signal's number."""
+    """Raise TypeError or ValueError unless `sig` is a signal's number."""
     if not isinstance(sig, int):
         raise TypeError(f"sig must be an int, not {sig!r}")
     if sig not in signal.valid_signals():
@@ -30,7 +30,7 @@ _writes: set[int] = set()  # the fds, each for the number of a signal, that are 
 
 
 def _after_fork() -> None:
-    """A forked child has the same socket, and its signals are not for the parent. asyncio does this from 3.12 on."""
+    """Undo the wake-up fd in a forked child: its signals are not for the parent. As asyncio from 3.12 on."""
     if not _writes:
         return
     fd = signal.set_wakeup_fd(-1)
@@ -43,7 +43,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _wake_up(signum: int, frame: Any) -> None:
-    """The Python-level handler: the work is done by what reads the socket."""
+    """Do nothing as the Python-level handler: the work is done by what reads the socket."""
 
 
 class Signals:
@@ -58,7 +58,7 @@ class Signals:
         self._write: socket.socket | None = None
 
     def add(self, loop: Any, sig: int, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        """Calls callback(*args) in the loop when the signal comes. Main thread only."""
+        """Call callback(*args) in the loop when the signal comes. Main thread only."""
         if inspect.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
             raise TypeError("coroutines cannot be used with add_signal_handler()")
         check_signal(sig)
@@ -86,7 +86,7 @@ class Signals:
             before.cancel()
 
     def remove(self, sig: int) -> bool:
-        """Gives a signal its default action back; False if it had no handler here."""
+        """Give a signal its default action back; return False if it had no handler here."""
         check_signal(sig)
         handle = self._handlers.pop(sig, None)
         if handle is None:
@@ -142,7 +142,7 @@ class Signals:
                     loop._post(handle)
 
     def close(self, loop: Any) -> None:
-        """Gives all signals back."""
+        """Give all signals their default actions back."""
         if self._read is None or self._write is None:
             return
         if threading.current_thread() is threading.main_thread():

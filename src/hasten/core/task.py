@@ -106,7 +106,7 @@ class Task(Future):
             raise
 
     def start(self, name: object, context: Context | None) -> int:
-        """What every new task needs but its first step and its place in the roster."""
+        """Set up all that a new task needs but its first step and its place in the roster."""
         if context is not None and type(context) is not Context:
             raise TypeError(f"a contextvars.Context was expected as context, got {context!r}")
         global _numbers
@@ -120,7 +120,7 @@ class Task(Future):
         return 0
 
     def start_eagerly(self) -> int:
-        """The first step, inside the caller's."""
+        """Run the first step, inside the caller's."""
         stepper, ours, entered = self.stepper, self.stepper.busy(), False
         try:
             if step.running_loop() is not self._loop and asyncio._get_running_loop() is not self._loop:
@@ -150,7 +150,7 @@ class Task(Future):
         return 0
 
     def first_step(self) -> int:
-        """What start_eagerly() runs. 1: it raised pending_error."""
+        """Run the first step for start_eagerly(); return 1 if it raised pending_error."""
         try:
             self.step_once(None if cython.compiled else self._context)
         except BaseException as exc:
@@ -179,33 +179,33 @@ class Task(Future):
         return bool(self.must_cancel)
 
     def get_coro(self) -> Coroutine[Any, Any, Any] | None:
-        """The coroutine that the task runs; None for a task that completed eagerly and let go of it."""
+        """Return the coroutine that the task runs; None for one that completed eagerly and let go of it."""
         return self._coro  # type: ignore[no-any-return]
 
     def get_context(self) -> Context:
-        """The context that the coroutine runs in."""
+        """Return the context that the coroutine runs in."""
         return self._context
 
     def get_name(self) -> str:
-        """The task's name."""
+        """Return the task's name."""
         if self.name is None:
             self.name = f"Task-{self.number}"
         return self.name
 
     def set_name(self, value: object, /) -> None:
-        """Gives the task another name."""
+        """Set the task's name, made a str if it is none."""
         self.name = str(value)
 
     def get_stack(self, *, limit: int | None = None) -> list[FrameType]:
-        """The frames where the task is suspended, or those of its exception; at most `limit`."""
+        """Return the frames where the task is suspended, or those of its exception; at most `limit`."""
         return describe.stack_of(self, limit)
 
     def print_stack(self, *, limit: int | None = None, file: Any = None) -> None:
-        """Prints what get_stack() gives, as a traceback, to `file` (default: stderr)."""
+        """Print what get_stack() returns, as a traceback, to `file` (default: stderr)."""
         describe.print_stack_of(self, limit, sys.stderr if file is None else file)
 
     def created_at(self) -> tuple[str, int, str] | None:
-        """(file, line, function) where the task was made, as far as known. An addition of hasten's."""
+        """The (file, line, function) where the task was made, or None if unknown. An addition of hasten's."""
         return step.origin_place(self.origin, self.origin_at)
 
     def set_result(self, result: Any, /) -> None:
@@ -217,7 +217,7 @@ class Task(Future):
     # ---- cancellation ---------------------------------------------------------------------
 
     def cancel(self, msg: Any = None) -> bool:
-        """Asks for CancelledError(msg) to be thrown into the coroutine; False if it is done already."""
+        """Ask for CancelledError(msg) to be thrown into the coroutine; return False if it is done already."""
         return self.do_cancel(msg)
 
     def do_cancel(self, msg: Any) -> bool:
@@ -241,7 +241,7 @@ class Task(Future):
         return True
 
     def last_in_line(self) -> Task:
-        """The last task of the chain in which each waits for the next. All after this one are told.
+        """Find the last task of the chain in which each waits for the next. All after this one are told.
 
         A loop, since a chain can be longer than the C stack is deep.
         """
@@ -260,11 +260,11 @@ class Task(Future):
         return t
 
     def cancelling(self) -> int:
-        """How many cancellations were asked for and not taken back."""
+        """Return how many cancellations were asked for and not taken back."""
         return self._num_cancels_requested
 
     def uncancel(self) -> int:
-        """Takes one cancellation back; returns how many are left."""
+        """Take one cancellation back; return how many are left."""
         if self._num_cancels_requested > 0:
             self._num_cancels_requested -= 1
             if self._num_cancels_requested == 0:
@@ -274,7 +274,7 @@ class Task(Future):
     # ---- stepping -------------------------------------------------------------------------
 
     def restep(self) -> int:
-        """Schedules the next step."""
+        """Schedule the next step."""
         if self.foreign:
             self._loop.call_soon(self._wakeup, None, context=self._context)
         else:
@@ -282,7 +282,7 @@ class Task(Future):
         return 0
 
     def _wakeup(self, future: Any) -> None:
-        """A callback of a future or a loop that is not ours, which runs it in the task's context: steps right away."""
+        """Step at once, as the callback of a future or loop of another make, which runs it in the task's context."""
         if self._coro is None:  # __init__() was not called
             return
         if self.status != state.PENDING:
@@ -300,7 +300,7 @@ class Task(Future):
             self.step_once(None)
 
     def run(self) -> int:
-        """One step, published as the current task. The next handle or poll takes it back."""
+        """Run one step, published as the current task. The next handle or poll takes that back."""
         if self.status != state.PENDING:
             return self.stepped_too_late()
         if not self.stepper.publishes(self):
@@ -311,13 +311,13 @@ class Task(Future):
         return self.step_once(self._context)
 
     def stepped_too_late(self) -> int:
-        """Somebody ended the task behind its back, by Future.set_result(task, ...)."""
+        """Deal with a task that others have ended by Future.set_result(task, ...)."""
         self.delist()
         report.ended_already(self)
         return 0
 
     def step_once(self, context: Context | None) -> int:
-        """Sends or throws into the coroutine in `context` (None: as it is), then parks, reschedules or ends."""
+        """Send or throw into the coroutine in `context` (None: as it is), then park, reschedule or end."""
         st = self.stepper
         error = None
         if self._fut_waiter is not None:
@@ -339,7 +339,7 @@ class Task(Future):
         return self.wait_for(value)
 
     def take_wake_error(self) -> BaseException | None:
-        """How what it was parked on ended: None, or the exception to throw."""
+        """Look how the future that it was parked on ended; return None, or the exception to throw."""
         waiter = self._fut_waiter
         self._fut_waiter = None
         if type(waiter) is Future or type(waiter) is Task:
@@ -354,14 +354,14 @@ class Task(Future):
         return None
 
     def take_cancellation(self, error: BaseException | None) -> BaseException | None:
-        """The CancelledError to throw, unless one is on its way already."""
+        """Return the CancelledError to throw, unless one is on its way already."""
         self.must_cancel = False
         if step.is_instance(error, CancelledError):
             return error
         return self.take_cancelled_error()
 
     def wait_for(self, y: Any) -> int:
-        """Parks on what the coroutine yielded."""
+        """Park on what the coroutine yielded."""
         if type(y) is Future or type(y) is Task:
             f = cython.cast(Future, y)
             if not f.blocking or f._loop is not self._loop or y is self:
@@ -376,7 +376,7 @@ class Task(Future):
         return self.wait_for_other(y)
 
     def wait_for_other(self, y: Any) -> int:
-        """A future that is not quite ours, or a mistake, which the coroutine is told of."""
+        """Park on a future of another make; or report a mistake to the coroutine."""
         try:
             error = self.park_on(y)
         except BaseException as exc:  # its methods may be anybody's code
@@ -405,7 +405,7 @@ class Task(Future):
         return None
 
     def cancel_waiter(self) -> int:
-        """It was cancelled while it ran: what it waits for now is."""
+        """Cancel what it waits for now: it was cancelled itself while it ran."""
         try:
             if self._fut_waiter.cancel(msg=self.cancel_message):
                 self.must_cancel = False
@@ -414,12 +414,12 @@ class Task(Future):
         return 0
 
     def step_again(self, error: BaseException) -> int:
-        """Throws `error` at the next step."""
+        """Throw `error` at the next step."""
         self.pending_error = error
         return self.restep()
 
     def end(self, kind: int, value: Any) -> int:
-        """The coroutine returned or raised."""
+        """End the task: the coroutine returned or raised."""
         self.delist()
         if kind != step.RETURNED:
             return self.end_by(value)
@@ -434,7 +434,7 @@ class Task(Future):
         return self.schedule() if not self.guarded() else self.schedule_guarded()
 
     def end_by(self, exc: Any) -> int:
-        """The coroutine raised. Whatever the exception's own class does, the task is done afterwards."""
+        """End the task by an exception. Whatever the exception's own class does, the task is done afterwards."""
         cancelled = step.is_instance(exc, CancelledError)
         error = exc
         if step.is_instance(exc, StopIteration):
@@ -458,7 +458,7 @@ class Task(Future):
         return 0
 
     def schedule_guarded(self) -> int:
-        """schedule(), where the loop may refuse somebody who waits: nobody who called us could hear of it."""
+        """Call schedule() and report what the loop refuses: no caller could hear of it."""
         try:
             self.schedule()
         except BaseException as exc:
@@ -491,7 +491,7 @@ def spawn(
     context: Context | None,
     eager: bool,
 ) -> Task:
-    """loop.create_task() without the detours. `eager`: run the first step at once; the loop has to run."""
+    """Do as loop.create_task(), by the short way. `eager`: run the first step at once; the loop has to run."""
     if not step.is_native_coroutine(coro) and not step.is_coroutine(coro):
         raise TypeError(f"a coroutine was expected, got {coro!r}")
     t = Task.__new__(Task)

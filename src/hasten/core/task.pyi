@@ -42,7 +42,7 @@ class Task(asyncio.Task[_T_co], Future[_T_co]):  # type: ignore[type-var]  # pyr
     def get_coro(self) -> Coroutine[Any, Any, _T_co] | None: ...  # type: ignore[override]
     def get_context(self) -> Context: ...
     def created_at(self) -> tuple[str, int, str] | None:
-        """(file, line, function) where the task was made, as far as known. An addition of hasten's."""
+        """The (file, line, function) where the task was made, or None if unknown. An addition of hasten's."""
     @property
     def _must_cancel(self) -> bool: ...
     @property

@@ -24,7 +24,7 @@ class Timers:
             self.poller.wake()
 
     def pop(self) -> Any:
-        """The earliest handle, taken out."""
+        """Take out and return the earliest handle."""
         return heapq.heappop(self._heap)[2]
 
     def crowded(self) -> bool:
@@ -34,17 +34,17 @@ class Timers:
         return self._heap[i][2]
 
     def retain(self, i: int) -> None:
-        """For end_sweep(), which sees here by itself what is cancelled."""
+        """Do nothing: here end_sweep() sees by itself what is cancelled."""
 
     def take_last(self, handle: Any) -> bool:
-        """Takes a handle out if it stands last, where nothing has to move. Did it?"""
+        """Take a handle out if it stands last, where nothing has to move; return whether it did."""
         if not self._heap or self._heap[-1][2] is not handle:
             return False
         self._heap.pop()
         return True
 
     def end_sweep(self) -> int:
-        """Lets go of the cancelled entries."""
+        """Let go of the cancelled entries."""
         # what is set meanwhile, by a destructor say, goes into the new heap
         before, self._heap = self._heap, []
         self.cancelled = 0
@@ -60,10 +60,10 @@ class Timers:
         return self._heap[0][0]
 
     def drop(self) -> None:
-        """Lets go of all entries."""
+        """Let go of all entries."""
         self._heap.clear()
         self.cancelled = 0
 
     def items(self) -> list[tuple[float, Any]]:
-        """[(when, handle)] in heap order: for tests and diagnosis."""
+        """Return [(when, handle)] in heap order: for tests and diagnosis."""
         return [(when, handle) for when, _, handle in self._heap]

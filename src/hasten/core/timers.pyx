@@ -74,7 +74,7 @@ cdef class Timers:
         return 0
 
     cdef int rouse(self) except -1:
-        """A timer was set while the loop goes to sleep: it has to look again how long it may."""
+        """Make the loop look again how long it may sleep: a timer was set while it went to sleep."""
         cdef Poller poller = self.poller
         self.dozing = False
         if poller is not None:
@@ -82,7 +82,7 @@ cdef class Timers:
         return 0
 
     cdef object pop(self):
-        """The earliest handle, taken out."""
+        """Take out and return the earliest handle."""
         cdef PyObject *top = self.entries[0].handle
         self.used -= 1
         if self.used:
@@ -91,7 +91,7 @@ cdef class Timers:
         return hasten_steal(top)
 
     cdef int end_sweep(self) except -1:
-        """Lets go of the entries that retain() was not called for since the last sweep."""
+        """Let go of the entries that retain() was not called for since the last sweep."""
         cdef size_t i, kept = self.kept, gone = self.used - kept
         # To drop one may run anything, also set the next timer: first they are out of the heap, and that is in order.
         cdef PyObject **dead = <PyObject **>PyMem_RawMalloc((gone if gone else 1) * sizeof(PyObject *))
@@ -129,7 +129,7 @@ cdef class Timers:
         return 0
 
     cdef void drop(self) noexcept:
-        """Lets go of all entries."""
+        """Let go of all entries."""
         cdef PyObject *handle
         while self.used:
             self.used -= 1
@@ -138,7 +138,7 @@ cdef class Timers:
         self.cancelled = 0
 
     def items(self):
-        """[(when, handle)] in heap order: for tests and diagnosis."""
+        """Return [(when, handle)] in heap order: for tests and diagnosis."""
         cdef size_t i, n
         cdef double *times
         # To allocate may run anything, and change what is in here: so first all the room, then all that is read.

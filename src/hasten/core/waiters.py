@@ -15,19 +15,19 @@ UNKNOWN, NONE = -2, -1
 
 
 def callback_of(entry: Any) -> Any:
-    """What somebody who waits has given, or would have, to add_done_callback()."""
+    """Return what the waiter gave, or would have given, to add_done_callback()."""
     return cython.cast(Handle, entry)._callback if type(entry) is Handle else entry._wakeup
 
 
 def is_callback(entry: Any, fn: Any) -> int:
-    """callback_of(entry) == fn, or -1 if nobody knows without asking them."""
+    """Return whether callback_of(entry) == fn, or -1 if only `==` can tell."""
     if type(entry) is Handle:
         return step.same_callback(cython.cast(Handle, entry)._callback, fn)
     return step.may_be_method(fn, entry)
 
 
 def find(entries: list[Any], fn: Any) -> int:
-    """The index of the only one whose callback is `fn`; NONE; UNKNOWN: several, or `==` has to tell. Runs nothing."""
+    """Find the only entry whose callback is `fn`: its index, NONE, or UNKNOWN (several, or only `==` can tell)."""
     found = NONE
     for i, entry in enumerate(entries):
         same = is_callback(entry, fn)
@@ -39,12 +39,12 @@ def find(entries: list[Any], fn: Any) -> int:
 
 
 def equal(entries: list[Any], fn: Any) -> set[int]:
-    """The identities of those whose callback is `fn`, by `==`, which may be anything and do anything."""
+    """Return the identities of those whose callback is `fn`, by `==`, which may run code of others."""
     return {id(entry) for entry in entries if callback_of(entry) == fn}
 
 
 def check_loop(loop: Any, ours: bool) -> int:
-    """RuntimeError if nobody can be woken on a loop: it is closed, or another thread's."""
+    """Raise RuntimeError if nobody can be woken on a loop: it is closed, or another thread's."""
     if loop.is_closed():
         raise RuntimeError("Event loop is closed")
     if not ours and loop.get_debug() and loop.is_running() and asyncio._get_running_loop() is not loop:
@@ -53,7 +53,7 @@ def check_loop(loop: Any, ours: bool) -> int:
 
 
 def made(kind: type[BaseException], message: object) -> BaseException:
-    """`kind(message)`, or `kind()` if that is None; without memory for it, the MemoryError: somebody has to be told."""
+    """Make `kind(message)`, or `kind()` if that is None; return the MemoryError if there is no memory for it."""
     try:
         return kind() if message is None else kind(message)
     except MemoryError as exc:
@@ -65,7 +65,7 @@ def done_already(fut: Any) -> BaseException:
 
 
 def as_exception(exception: Any) -> BaseException:
-    """What set_exception() was given, an instance or a class, as what can be raised where the future is awaited."""
+    """Return what set_exception() was given, an instance or a class, as an exception that `await` can raise."""
     if step.is_subclass(exception, BaseException):
         exception = exception()
     if not step.is_instance(exception, BaseException):
@@ -78,7 +78,7 @@ def as_exception(exception: Any) -> BaseException:
 
 
 def not_stopping(exc: Any, message: str) -> BaseException:
-    """What stands for a StopIteration, which would end the generator that awaits instead of reaching it."""
+    """Return what replaces a StopIteration, which would end the awaiting generator instead of reaching it."""
     stand_in = RuntimeError(message)
     step.set_cause(stand_in, exc)
     step.set_context(stand_in, exc)
