@@ -85,6 +85,9 @@ def submodule(package: ModuleType, name: str) -> ModuleType:
     Arguments:
         package: hasten, whose names they are.
         name: one of SUBMODULES. What hasten has no counterpart for is the interpreter's.
+
+    Raises:
+        AttributeError: there is no such submodule.
     """
     if name not in SUBMODULES:
         raise AttributeError(f"module {package.__name__!r} has no attribute {name!r}")

@@ -29,6 +29,9 @@ def legacy(name: str) -> Any:
     """Return asyncio's object of this name.
 
     To be called by the package's `__getattr__`, so that a warning names the line that asked.
+
+    Raises:
+        AttributeError: this Python has none, or hasten's own is meant.
     """
     if name in WATCHERS or name in POLICIES or name in WINDOWS_POLICIES:
         if sys.version_info >= (3, 14) and name not in WATCHERS:

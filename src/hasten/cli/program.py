@@ -113,7 +113,7 @@ def execute(program: Program) -> None:
 
 
 def frames_of_program(trace: types.TracebackType | None) -> types.TracebackType | None:
-    """`trace` without the frames of hasten's command and of what it uses to find and load a program.
+    """Return `trace` without the frames of hasten's command and of what it uses to find and load a program.
 
     What is left begins with the program's own first frame; nothing is left of an error found in loading it, such as
     a SyntaxError, and `trace` is given back whole when it did not come through `execute`.
@@ -136,7 +136,7 @@ def _is_launcher(filename: str) -> bool:
 
 
 def _main_module(loader: Any) -> types.ModuleType:
-    """`__main__`, with the attributes that python gives to a program that is not found by import."""
+    """Return `__main__`, with the attributes that python gives to a program that is not found by import."""
     module = sys.modules["__main__"]
     module.__loader__ = loader
     module.__spec__ = None

@@ -98,7 +98,7 @@ def hand_out(task: Any, future: concurrent.futures.Future[Any]) -> None:
 
 
 def _cancel_task(task: Any, future: Any) -> None:
-    """Pass on that the concurrent future is done. Runs in any thread."""
+    """Cancel the task if the concurrent future was cancelled. Runs in any thread."""
     if future.cancelled():
         loop = task.get_loop()
         if asyncio._get_running_loop() is loop:

@@ -39,21 +39,21 @@ cdef class Ready:
     cdef inline size_t count(self) noexcept:
         return self.tail - self.head
     cdef inline size_t end(self) noexcept:
-        """The number of the item that will come next: for reached()."""
+        """Return the number of the item that will come next: for reached()."""
         return self.tail
     cdef inline bint reached(self, size_t end) noexcept:
-        """Has everything been taken that came before this number was given, or all there is?"""
+        """True once everything was taken that came before end() returned this number, or all there is."""
         return self.head == self.tail or <Py_ssize_t>(self.head - end) >= 0
     cdef inline int doze(self) noexcept:
-        """From now on what is pushed wakes the poller, once."""
+        """Have the next push() wake the poller, once."""
         self.room = 0
         return 0
     cdef inline int rouse(self) noexcept:
-        """Ends doze()."""
+        """End doze()."""
         self.room = self.mask + 1
         return 0
     cdef inline int reserve(self, size_t n) except -1:
-        """Makes the next `n` calls of push() succeed. MemoryError"""
+        """Make the next `n` calls of push() succeed. Raises MemoryError."""
         while self.tail - self.head + n > self.mask + 1:
             self.grow()
         return 0

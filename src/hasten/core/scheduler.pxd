@@ -53,7 +53,7 @@ cdef class Scheduler:
     @cython.locals(timers=Timers)
     cdef double patience(self, double now) noexcept
     cdef inline bint odd_clock(self) noexcept:
-        """Is time() replaced, or has nobody looked since its class was changed?"""
+        """True if time() is replaced, or if nobody has looked since its class was changed."""
         return self.own_clock or interpreter.class_version(self) != self.clock_version or self.clock_version == 0
     cdef inline double now(self) except? -1.0:
         return self.ask_clock() if self.odd_clock() else self._poller.now()

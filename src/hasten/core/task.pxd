@@ -37,7 +37,7 @@ cdef class Task(Future):
     cdef int start_eagerly(self) except -1
     cdef int first_step(self) noexcept
     cdef inline int step_apart(self) noexcept:
-        """first_step(), which does not see what its maker handles."""
+        """Call first_step() so that it does not see the exception that its caller handles."""
         cdef step.hasten_isolation own
         cdef int raised
         step._isolate(&own)

@@ -81,12 +81,12 @@ class SocketChannel(Channel):
         return 0
 
     def sockname(self) -> Any:
-        """Our address, or None."""
+        """Return our address, or None."""
         self.note_end()
         return self.local
 
     def peername(self) -> Any:
-        """The peer's address, or None."""
+        """Return the peer's address, or None."""
         return self.peer
 
 

@@ -165,7 +165,7 @@ cdef class SocketChannel(Channel):
         return 0
 
     cdef object sockname(self):
-        """Our address, or None."""
+        """Return our address, or None."""
         self.note_end()
         if not self.local_shown and self.local is not None:
             self.local = addresses.shown(self.local)
@@ -173,7 +173,7 @@ cdef class SocketChannel(Channel):
         return self.local
 
     cdef object peername(self):
-        """The peer's address, or None."""
+        """Return the peer's address, or None."""
         if not self.peer_shown and self.peer is not None:
             self.peer = addresses.shown(self.peer)
             self.peer_shown = True

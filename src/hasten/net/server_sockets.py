@@ -125,7 +125,7 @@ def bind_unix(path: str | bytes) -> socket.socket:
 
 
 def _is_abstract(path: str | bytes) -> bool:
-    """Whether *path* names no file: Linux's abstract names, and the empty one, for which it picks such a name."""
+    """True if *path* names no file: an abstract name of Linux's, or "", for which Linux picks such a name."""
     return not path or path[0] in (0, "\0")
 
 

@@ -63,7 +63,7 @@ class Watch:
         self.fd = -1  # until __init__() says otherwise: 0 is somebody's file
 
     def dispatch(self) -> int:
-        """Runs in the tick after the harvest: takes `fired`, sets it to 0, acts."""
+        """Act on `fired`, and set it to 0. Runs in the tick after the harvest."""
         self.fired = 0
         return 0
 
@@ -99,49 +99,49 @@ class Poller:
         self.every = EVERY
 
     def register(self, watch: Watch, events: int) -> int:
-        """Starts watching watch.fd for `events`."""
+        """Start watching watch.fd for `events`."""
         raise NotImplementedError
 
     def modify(self, watch: Watch, events: int) -> int:
-        """Asks for other events; what holds already fires."""
+        """Ask for other events; what holds already fires."""
         raise NotImplementedError
 
     def unregister(self, watch: Watch) -> int:
-        """Stops watching."""
+        """Stop watching."""
         raise NotImplementedError
 
     def drained(self, watch: Watch, events: int) -> int:
-        """The fd would block now: look for `events` again."""
+        """Look for `events` again: the fd would block now."""
         return 0
 
     def watch_of(self, fd: int) -> Watch | None:
-        """The watch of an fd, or None."""
+        """Return the watch of an fd, or None."""
         raise NotImplementedError
 
     def all_watches(self) -> list[Watch]:
-        """All that are registered; for rare cases, as it looks at each fd."""
+        """Return all that are registered. For rare cases, as it looks at each fd."""
         raise NotImplementedError
 
     def wait(self, timeout: float) -> int:
-        """Harvests; see the top of this file."""
+        """Harvest; see the top of this file."""
         raise NotImplementedError
 
     def now(self) -> float:
-        """The time, in seconds."""
+        """Return the time, in seconds."""
         return step.monotonic()
 
     def asked(self, now: float) -> int:
-        """A wait() is over, and it is `now`: is_due() is to say so once `every` has passed."""
+        """Note that a wait() is over at `now`: is_due() is true once `every` seconds have passed."""
         self.due = self.later(now)
         return 0
 
     def later(self, now: float) -> int:
-        """What clock.reached() takes for the time when `every` has passed."""
+        """Return what clock.reached() takes for the time when `every` seconds have passed."""
         # an hour at most, since the counter has an end
         return clock.due(now, min(self.every, 3600.0)) if self.every > 0.0 else 0
 
     def attach(self, thread: int) -> int:
-        """The calling thread, whose ident is given, is going to run the loop. RuntimeError if another one does."""
+        """Attach to the calling thread, whose ident is given: it will run the loop. RuntimeError if another does."""
         if self.thread != 0:
             raise RuntimeError("this poller is used by a loop that runs already")
         self.thread = thread
@@ -149,20 +149,20 @@ class Poller:
         return 0
 
     def detach(self) -> int:
-        """The thread has stopped the loop."""
+        """Detach from the thread, which has stopped the loop."""
         self.thread = 0
         return 0
 
     def wake(self) -> int:
-        """Ends a wait() that blocks."""
+        """End a wait() that blocks."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Releases the poller's own fds."""
+        """Release the poller's own fds."""
         raise NotImplementedError
 
     def note(self, watch: Watch, events: int) -> int:
-        """For subclasses: the watch fired. MemoryError before anything has changed."""
+        """Note that a watch fired. For subclasses. A MemoryError comes before anything has changed."""
         if not watch.queued:
             self.harvest.append(watch)
             watch.queued = True

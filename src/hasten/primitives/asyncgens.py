@@ -22,7 +22,7 @@ class AsyncGenerators:
         self._shut_down = False
 
     def hook(self, loop: Any) -> Any:
-        """Sets the interpreter's hooks; gives the ones before."""
+        """Set the interpreter's hooks; return the ones before."""
         hooks = sys.get_asyncgen_hooks()
         before = (hooks.firstiter, hooks.finalizer)
         sys.set_asyncgen_hooks(firstiter=partial(self._first, loop), finalizer=partial(self._finalize, loop))
@@ -48,7 +48,7 @@ class AsyncGenerators:
             loop.call_soon_threadsafe(loop.create_task, agen.aclose())
 
     async def shut_down(self, loop: Any) -> None:
-        """Closes all that are left; what goes wrong is reported to the loop's exception handler."""
+        """Close all that are left; report what goes wrong to the loop's exception handler."""
         self._shut_down = True
         alive, self._alive = self._alive, None
         closing = list(alive or ())

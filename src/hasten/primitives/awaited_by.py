@@ -36,12 +36,12 @@ def _is_ours(fut: object) -> bool:
 
 
 def _keeps_edge(fut: object, waiter: object) -> bool:
-    """Does the interpreter record this edge in the future?"""
+    """True if the interpreter records this edge in the future."""
     return _std_add is not None and issubclass(type(fut), asyncio.Future) and issubclass(type(waiter), asyncio.Future)
 
 
 def future_add_to_awaited_by(fut: Any, waiter: Any, /) -> None:
-    """Records that `waiter` waits for `fut` in a way that does not show, for the call graph.
+    """Record that `waiter` waits for `fut` in a way that does not show, for the call graph.
 
     To be taken back by future_discard_from_awaited_by(). Does nothing unless both are futures or tasks.
     """
@@ -58,7 +58,7 @@ def future_add_to_awaited_by(fut: Any, waiter: Any, /) -> None:
 
 
 def future_discard_from_awaited_by(fut: Any, waiter: Any, /) -> None:
-    """Takes back what future_add_to_awaited_by() recorded; does nothing if there is no such record."""
+    """Take back what future_add_to_awaited_by() recorded; do nothing if there is no such record."""
     if _is_ours(fut):
         if fut._asyncio_awaited_by is not None:
             fut._asyncio_awaited_by.discard(waiter)
@@ -71,7 +71,7 @@ def future_discard_from_awaited_by(fut: Any, waiter: Any, /) -> None:
 
 
 def awaited_by(fut: Any) -> list[Any]:
-    """All who wait for `fut`, each once."""
+    """Return all who wait for `fut`, each once."""
     found: dict[int, Any] = {}
     for waiter in getattr(fut, "_asyncio_awaited_by", None) or ():
         found[id(waiter)] = waiter
@@ -95,12 +95,12 @@ def awaited_by(fut: Any) -> list[Any]:
 
 
 def record_child(task: _AnyFuture, parent: _AnyFuture) -> None:
-    """Records a task group's task where the interpreter's own tools look; _awaited_by() finds it without."""
+    """Record a task group's task where the interpreter's own tools look; awaited_by() finds it without."""
     if _std_add is not None:
         _std_add(task, parent)
 
 
 def forget_child(task: _AnyFuture, parent: _AnyFuture) -> None:
-    """Takes back what record_child() recorded."""
+    """Take back what record_child() recorded."""
     if _std_discard is not None:
         _std_discard(task, parent)

@@ -57,11 +57,11 @@ class AsCompleted:
         return n
 
     def aclose(self) -> Any:
-        """Ends the iteration early: what runs on its behalf is cancelled, and has ended when this coroutine has."""
+        """End the iteration early: cancel what runs on its behalf, and wait for its end."""
         return coroutines.close_completed(self, waiting.wait)
 
     def _abandon(self) -> list[Any]:
-        """Calls everything off; returns what has not ended yet."""
+        """Call everything off; return what has not ended yet."""
         arrivals = cython.cast(Arrivals, self.arrivals)
         arrivals.abandon()
         return arrivals.unfinished()
@@ -98,7 +98,7 @@ class Next(NativeCoroutine):
         return self.go()
 
     def go(self) -> int:
-        """Takes one, or waits for one."""
+        """Take one, or wait for one."""
         owner = self.owner
         arrivals = owner.arrivals  # type: ignore[union-attr]
         try:
@@ -141,7 +141,7 @@ class Next(NativeCoroutine):
         return self.give(value)
 
     def over(self, arrivals: Arrivals) -> int:
-        """There was less to come than was asked for."""
+        """End: there was less to come than was asked for."""
         error = arrivals.take_error()
         if error is None:
             error = RuntimeError("as_completed() was closed") if self.resolve else StopAsyncIteration()
@@ -167,7 +167,7 @@ class Next(NativeCoroutine):
 @functions.function
 @cython.binding(True)
 def as_completed(fs: Any, *, timeout: float | None = None, limit: int | None = None) -> Any:
-    """Iterates over awaitables as they complete.
+    """Iterate over awaitables as they complete.
 
     `async for` gives the tasks and futures themselves, done; `for` gives coroutines, each of which returns the next
     result or raises the next exception. After `timeout` seconds (None: no limit) TimeoutError is raised instead.

@@ -43,14 +43,14 @@ class Bounded(Arrivals):
     # ---- counting -----------------------------------------------------------------------------
 
     def coming(self) -> int:
-        """What can still be taken of what was read."""
+        """Return how much can still be taken of what was read."""
         return len(self.flying) + deques.size(self.finished) + deques.size(self.queued)
 
     def has_room(self) -> bool:
         return len(self.flying) + deques.size(self.finished) < self.limit
 
     def exhausted(self) -> bool:
-        """Will nothing more be read?"""
+        """True if nothing more will be read."""
         return self.source is None
 
     def is_asynchronous(self) -> bool:
@@ -59,7 +59,7 @@ class Bounded(Arrivals):
     # ---- the source's side ----------------------------------------------------------------------
 
     def draw(self) -> bool:
-        """Reads one from a synchronous source. Its exception is kept for the end."""
+        """Read one from a synchronous source. Its exception is kept for the end."""
         source = self.source
         if source is None or self.asynchronous:
             return False
@@ -75,7 +75,7 @@ class Bounded(Arrivals):
         return True
 
     def start(self, awaitable: Any) -> bool:
-        """Starts one. False if it cannot be awaited: that ends the source."""
+        """Start one; return False if it cannot be awaited: that ends the source."""
         child: Any = None
         if self.called_off:  # by what has given it
             spawning.close(awaitable)
@@ -96,7 +96,7 @@ class Bounded(Arrivals):
         return True
 
     def refused(self, child: Any, exc: Exception) -> bool:
-        """What cannot be awaited, or does not let itself be waited for, ends the source."""
+        """End the source because of what cannot be awaited, or cannot be waited for."""
         entry = None if child is None else self.flying.pop(id(child), None)
         if self.error is None:
             self.error = exc
@@ -106,7 +106,7 @@ class Bounded(Arrivals):
         return False
 
     def drop_source(self) -> int:
-        """Reads no more. Coroutines that stand ready in a list will not be started: they are closed."""
+        """Read no more. Coroutines that stand ready in a list will not be started: they are closed."""
         source = self.source
         self.source = None
         if source is not None and self.finite:
@@ -116,7 +116,7 @@ class Bounded(Arrivals):
         return 0
 
     def refill(self) -> int:
-        """Starts as many as there is room for."""
+        """Start as many as there is room for."""
         while self.has_room():
             if deques.size(self.queued) != 0:
                 self.start(deques.shift(self.queued))
@@ -129,7 +129,7 @@ class Bounded(Arrivals):
         return 0
 
     def room(self) -> Any:
-        """For the feeder: to be awaited until there is room for one more."""
+        """Return what the feeder awaits until there is room for one more."""
         if self.has_room():
             return native.nothing
         wanted = native.new_waiter(self.loop)
@@ -139,14 +139,14 @@ class Bounded(Arrivals):
         return wanted
 
     def accept(self, awaitable: Any) -> bool:
-        """From the feeder: one more. False: it is not wanted."""
+        """Take one more from the feeder; return False if it is not wanted."""
         if self.called_off:
             spawning.close(awaitable)
             return False
         return self.start(awaitable)
 
     def source_ended(self, error: BaseException | None) -> None:
-        """From the feeder: there will be no more."""
+        """Learn from the feeder that there will be no more."""
         self.source = None
         if self.error is None and not self.called_off:
             self.error = error
@@ -202,7 +202,7 @@ class Bounded(Arrivals):
         return True
 
     def finish_or_fail(self) -> bool:
-        """The end; or the source's exception, once."""
+        """End; or raise the source's exception, once."""
         self.stop_timer()
         error = self.error
         if error is None:
@@ -269,7 +269,7 @@ class Bounded(Arrivals):
         self.call_off()
 
     def call_off(self) -> int:
-        """Cancels what we have started and is not done, and reads no more."""
+        """Cancel what was started here and is not done, and read no more."""
         self.called_off = True
         failures: list[BaseException] = []
         waiting, flying, feeder = self.waiting, self.flying, self.feeder
@@ -305,7 +305,7 @@ class Bounded(Arrivals):
 
 
 def bounded(source: Any, timeout: float | None, limit: Any) -> Arrivals:
-    """Arrivals that draw from an iterable of any kind."""
+    """Return Arrivals that draw from an iterable of any kind."""
     b = Bounded.__new__(Bounded)
     b.limit = many_futures.check_limit(limit)
     b.loop = asyncio.get_event_loop()

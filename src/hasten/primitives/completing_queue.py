@@ -34,7 +34,7 @@ class Arrivals(Collector):
     # ---- the children's side ----------------------------------------------------------------
 
     def begin(self, awaitables: Any, timeout: float | None) -> int:
-        """Makes tasks of all."""
+        """Make tasks of all."""
         self.loop = loop = asyncio.get_event_loop()
         self.finished = deque()
         self.waiting = many_futures.current_task_or_none()
@@ -73,7 +73,7 @@ class Arrivals(Collector):
         return self.wake_next()
 
     def wake_next(self) -> int:
-        """Wakes the first in line who is not awake yet."""
+        """Wake the first in line who is not awake yet."""
         waiters = self.waiters
         if waiters is not None:
             while deques.size(waiters) != 0:
@@ -99,7 +99,7 @@ class Arrivals(Collector):
         self.time_over()
 
     def time_over(self) -> int:
-        """Whoever is not told of by now is not waited for any more."""
+        """Wait no more for those that have not reported by now."""
         missing, children = self.todo, self.children
         self.todo = 0
         self.stop_timer()
@@ -120,7 +120,7 @@ class Arrivals(Collector):
     # ---- the consumer's side ------------------------------------------------------------------
 
     def claim(self) -> bool:
-        """Is there another one to be handed out? It is then the caller's."""
+        """Claim one for the caller; return False if there is none left to be handed out."""
         if self.left == 0:
             return False
         self.left -= 1
@@ -131,24 +131,24 @@ class Arrivals(Collector):
         return 0
 
     def ready(self) -> int:
-        """Can one be taken? TAKE: yes; WAIT: not yet; OVER: none will come any more."""
+        """Return whether one can be taken. TAKE: yes; WAIT: not yet; OVER: none will come any more."""
         return TAKE if deques.size(self.finished) != 0 else WAIT
 
     def take(self) -> Any:
         return deques.shift(self.finished)
 
     def take_error(self) -> Any:
-        """Why nothing comes any more: an exception, or None."""
+        """Return why nothing comes any more: an exception, or None."""
         return None
 
     def is_asynchronous(self) -> bool:
-        """Can it be iterated by `async for` only?"""
+        """True if it can be iterated by `async for` only."""
         return False
 
     def abandon(self) -> int:
-        """Nobody will take any more."""
+        """Stop: nobody will take any more."""
         return 0
 
     def unfinished(self) -> list[Any]:
-        """What abandon() called off, and has not ended yet."""
+        """Return what abandon() called off and has not ended yet."""
         return []

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def _wake(waiters: deque[asyncio.Future[bool]], n: int) -> None:
-    """Wakes the first `n` that are not awake yet."""
+    """Wake the first `n` that are not awake yet."""
     for fut in waiters:
         if n <= 0:
             break
@@ -60,7 +60,7 @@ class Condition(LoopBound):
         return self._describe("locked" if self.locked() else "unlocked", self._waiters)
 
     async def wait(self) -> Literal[True]:
-        """Frees the lock, waits for a notification, takes the lock again and returns True.
+        """Free the lock, wait for a notification, take the lock again and return True.
 
         It may wake up without cause: look at what was waited for again, or use wait_for(). The lock is held again
         however the wait ends. RuntimeError if the lock is not held.
@@ -84,7 +84,7 @@ class Condition(LoopBound):
         return True
 
     async def _reacquire(self) -> None:
-        """Takes the lock, come what may; the latest cancellation that arrived meanwhile is raised afterwards."""
+        """Take the lock in any case; raise the latest cancellation that arrived meanwhile afterwards."""
         cancelled: CancelledError | None = None
         while True:
             try:
@@ -99,7 +99,7 @@ class Condition(LoopBound):
                 cancelled = None  # else the exception's traceback would hold the exception
 
     async def wait_for(self, predicate: Callable[[], T]) -> T:
-        """Waits until `predicate()` is true, and returns what it gave. The lock must be held."""
+        """Wait until `predicate()` is true, and return what it returned. The lock must be held."""
         result = predicate()
         while not result:
             await self.wait()
@@ -107,7 +107,7 @@ class Condition(LoopBound):
         return result
 
     def notify(self, n: int = 1) -> None:
-        """Wakes the first `n` who wait, or all if they are fewer; they go on once they get the lock.
+        """Wake the first `n` who wait, or all if they are fewer; they go on once they get the lock.
 
         RuntimeError if the lock is not held.
         """
@@ -116,7 +116,7 @@ class Condition(LoopBound):
         _wake(self._waiters, n)
 
     def notify_all(self) -> None:
-        """Wakes all who wait. RuntimeError if the lock is not held."""
+        """Wake all who wait. Raises RuntimeError if the lock is not held."""
         self.notify(len(self._waiters))
 
     async def __aenter__(self) -> None:
@@ -161,17 +161,17 @@ class Barrier(LoopBound):
 
     @property
     def parties(self) -> int:
-        """How many tasks it takes to pass."""
+        """The number of tasks that it takes to pass."""
         return self._parties
 
     @property
     def n_waiting(self) -> int:
-        """How many tasks wait for others to arrive."""
+        """The number of tasks that wait for others to arrive."""
         return self._count if self._state == FILLING else 0
 
     @property
     def broken(self) -> bool:
-        """Has abort() been called, and no reset() since?"""
+        """True if abort() was called, and reset() was not called since."""
         return self._state == BROKEN
 
     async def __aenter__(self) -> int:
@@ -183,7 +183,7 @@ class Barrier(LoopBound):
         pass
 
     async def wait(self) -> int:
-        """Waits for the others; returns this task's number, from 0 for the first to arrive.
+        """Wait for the others; return this task's number, from 0 for the first to arrive.
 
         BrokenBarrierError if the barrier is broken, or gets broken or reset meanwhile.
         """
@@ -216,13 +216,13 @@ class Barrier(LoopBound):
         return self._state != FILLING
 
     async def reset(self) -> None:
-        """Makes the barrier as new. Tasks that wait at it get BrokenBarrierError."""
+        """Make the barrier as new. Tasks that wait at it get BrokenBarrierError."""
         async with self._cond:
             self._state = RESETTING if self._count > 0 else FILLING
             self._cond.notify_all()
 
     async def abort(self) -> None:
-        """Breaks the barrier: who waits at it, or comes later, gets BrokenBarrierError, until a reset()."""
+        """Break the barrier: who waits at it, or comes later, gets BrokenBarrierError, until a reset()."""
         async with self._cond:
             self._state = BROKEN
             self._cond.notify_all()

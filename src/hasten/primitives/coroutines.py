@@ -10,17 +10,17 @@ _T = TypeVar("_T")
 
 
 async def await_it(awaitable: Awaitable[_T]) -> _T:
-    """Any awaitable as a coroutine."""
+    """Await any awaitable: makes a coroutine of it."""
     return await awaitable
 
 
 async def enter_by_acquire(lock: Any) -> None:
-    """The beginning of `async with` for a lock whose class may have its own acquire()."""
+    """Begin `async with` for a lock whose class may have its own acquire()."""
     await lock.acquire()
 
 
 async def wait_until_set(finished: Any, queue: Any) -> None:
-    """Queue.join()."""
+    """Do the work of Queue.join()."""
     if queue._unfinished_tasks > 0:
         await finished.wait()
 
@@ -32,7 +32,7 @@ wait_until_set.__name__, wait_until_set.__qualname__ = "join", "Queue.join"  # w
 
 
 async def feed(arrivals: Any, source: AsyncIterator[Any]) -> None:
-    """Hands on what an asynchronous iterator gives, whenever there is room for one more."""
+    """Pass on what an asynchronous iterator yields, whenever there is room for one more."""
     error: BaseException | None = None
     try:
         while True:
@@ -54,7 +54,7 @@ async def feed(arrivals: Any, source: AsyncIterator[Any]) -> None:
 
 
 async def close_completed(completed: Any, wait: Callable[..., Any]) -> None:
-    """Calls off what runs on behalf of as_completed(), and waits for its end, whatever that is."""
+    """Call off what runs on behalf of as_completed(), and wait for its end, whatever that is."""
     tasks = completed._abandon()
     if tasks:
         await wait(tasks)

@@ -26,7 +26,7 @@ class _Factory(Protocol[TaskT_co]):
 
 
 def create_eager_task_factory(custom_task_constructor: Callable[..., TaskT_co]) -> _Factory[TaskT_co]:
-    """A factory for `loop.set_task_factory()` whose tasks run until their first wait before create_task() returns.
+    """Return a factory for `loop.set_task_factory()` whose tasks run to their first wait before create_task() returns.
 
     Arguments:
         custom_task_constructor: makes the task; called as `Task` is, with `loop` and `eager_start` by keyword.

@@ -28,7 +28,7 @@ class Executors:
     def run(
         self, loop: Any, executor: concurrent.futures.Executor | None, func: Callable[..., _T], args: tuple[Any, ...]
     ) -> asyncio.Future[_T]:
-        """Calls func(*args) in `executor` (None: the default one); gives a Future of the loop."""
+        """Call func(*args) in `executor` (None: the default one); return a Future of the loop."""
         loop._check_closed()
         if loop.get_debug() or not callable(func):
             self._check(func)
@@ -50,7 +50,7 @@ class Executors:
         return self._default
 
     def set_default(self, executor: Any) -> None:
-        """Makes `executor` the one for run_in_executor(None, ...)."""
+        """Use `executor` for run_in_executor(None, ...). Raises TypeError for what is no ThreadPoolExecutor."""
         if not isinstance(executor, concurrent.futures.ThreadPoolExecutor):
             raise TypeError(
                 f"executor must be ThreadPoolExecutor instance, got {executor!r}: "
@@ -59,7 +59,7 @@ class Executors:
         self._default = executor
 
     async def shut_down(self, loop: Any, timeout: float | None) -> None:
-        """Waits at most `timeout` seconds (None: as long as it takes) for the default executor's threads."""
+        """Wait at most `timeout` seconds (None: as long as it takes) for the default executor's threads."""
         self._shut_down = True
         executor = self._default
         if executor is None:
@@ -98,7 +98,7 @@ class Executors:
             outcomes.fail_unless_done(done, exc)
 
     def close(self) -> None:
-        """Lets the default executor go without waiting."""
+        """Let the default executor go without waiting."""
         self._shut_down = True
         executor, self._default = self._default, None
         if executor is not None:

@@ -33,7 +33,7 @@ class GatheringFuture(Collector):
         return self.cancel_children(msg)
 
     def cancel_children(self, msg: Any) -> bool:
-        """Cancels all, also if one cannot be; what that one raised is raised then."""
+        """Cancel all, also if one cannot be; then raise what that one raised."""
         any_cancelled = False
         error: BaseException | None = None
         for child in list(self.children):
@@ -65,7 +65,7 @@ class GatheringFuture(Collector):
             return self.broken(exc)
 
     def look_at(self, child: Any) -> int:
-        """What is to be done about a child's end. Its methods may be anybody's code."""
+        """Do what a child's end asks for. Its methods may be code of others."""
         if self.status != state.PENDING:
             if not child.cancelled():
                 child.exception()  # nobody else will look at it
@@ -77,13 +77,13 @@ class GatheringFuture(Collector):
         return self.end(child) if self.left == 0 else 0
 
     def broken(self, exc: BaseException) -> int:
-        """A child's methods have failed: whoever awaits the children is told, else the loop's exception handler."""
+        """Tell who awaits the children, else the loop's exception handler, that a child's methods have failed."""
         if self.status != state.PENDING or step.ends_loop(exc):
             raise exc
         return self.conclude(exc)
 
     def end(self, child: Any) -> int:
-        """All children are done."""
+        """End: all children are done."""
         if self.cancel_requested:
             # As asyncio has it: all are looked at, and the words are those of the last in the list, not of the last to
             # end. (None: a limited gather has not begun it.)
@@ -98,7 +98,7 @@ class GatheringFuture(Collector):
         return 0
 
     def ending_of(self, child: Any) -> Any:
-        """A child's entry in the list: its result or its exception."""
+        """Return a child's entry in the list: its result or its exception."""
         if isinstance(child, Future):
             f = cython.cast(Future, child)
             if f.status == state.FINISHED and f.error is None:
@@ -112,7 +112,7 @@ class GatheringFuture(Collector):
 @functions.function
 @cython.binding(True)
 def gather(*coros_or_futures: Any, return_exceptions: bool = False, limit: int | None = None) -> Any:
-    """Runs awaitables concurrently; the future it returns gives the list of their results, in their order.
+    """Run awaitables concurrently; return a future whose result is the list of their results, in their order.
 
     The first exception is raised as soon as it comes, and the others go on; with `return_exceptions` exceptions
     are listed as results instead. Cancelling the future cancels all that are not done.
@@ -177,7 +177,7 @@ def begin(awaitables: tuple[Any, ...], return_exceptions: bool) -> Any:
 
 @cython.cclass
 class LimitedGathering(GatheringFuture):
-    """Starts its children as others end.
+    """A gathering future that starts its children as others end.
 
     children: None where it is not started yet. places: for each awaitable that waits for its turn, where its result
     goes.
@@ -202,7 +202,7 @@ class LimitedGathering(GatheringFuture):
         return self.drop()
 
     def refill(self) -> int:
-        """Starts as many as there is room for."""
+        """Start as many as there is room for."""
         while len(self.running) < self.limit and deques.size(self.queued) != 0:
             awaitable = deques.shift(self.queued)
             child = spawning.adopt_in(awaitable, self._loop, self.context)
@@ -219,14 +219,14 @@ class LimitedGathering(GatheringFuture):
         return 0
 
     def broken(self, exc: BaseException) -> int:
-        """Also what cannot be started: a task factory may refuse it."""
+        """Do as the base, also for what cannot be started: a task factory may refuse it."""
         try:
             return GatheringFuture.broken(self, exc)
         finally:
             self.drop()
 
     def drop(self) -> int:
-        """No more will be started."""
+        """Start no more; close what was not started."""
         self.left -= deques.size(self.queued)
         error = spawning.close_all(self.queued)
         if error is not None:

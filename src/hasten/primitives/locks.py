@@ -30,7 +30,7 @@ from hasten.primitives.loop_bound import LoopBound
 
 
 def nobody_waits(waiters: Any) -> bool:
-    """Is nobody left in line? Cancelled waiters stay in it until they run."""
+    """True if nobody is left in line. Cancelled waiters stay in it until they run."""
     if waiters is None or deques.size(waiters) == 0:
         return True
     first = waiters[0]
@@ -43,7 +43,7 @@ def nobody_waits(waiters: Any) -> bool:
 
 
 def leave(waiters: Any, fut: Future[Any]) -> int:
-    """Takes a waiter out of the line, where it mostly stands first, unless somebody else has."""
+    """Take a waiter out of the line, where it mostly stands first, if it is still there."""
     if waiters is None or deques.size(waiters) == 0:
         return 0
     if waiters[0] is fut:
@@ -76,22 +76,22 @@ class Lock(LoopBound):
         return self._describe("locked" if self._locked else "unlocked", self._waiters)
 
     def locked(self) -> bool:
-        """Is the lock held?"""
+        """True while the lock is held."""
         return self._locked
 
     def acquire(self) -> Coroutine[Any, Any, Literal[True]]:
-        """Waits until the lock is free and this task's turn has come, takes it, and returns True."""
+        """Wait until the lock is free and this task's turn has come, take it, and return True."""
         a = cython.cast(LockAcquire, LockAcquire.__new__(LockAcquire))
         a.lock = self
         a.result = True
         return a  # type: ignore[return-value]
 
     def release(self) -> None:
-        """Frees the lock and wakes the first task in line. RuntimeError if the lock is not held."""
+        """Free the lock and wake the first task in line. Raises RuntimeError if the lock is not held."""
         self.free()
 
     def try_acquire(self) -> bool:
-        """Takes the lock if it is free and nobody is in line."""
+        """Take the lock if it is free and nobody is in line; return whether it was taken."""
         if self._locked or not nobody_waits(self._waiters):
             return False
         self._locked = True
@@ -197,11 +197,11 @@ class Event(LoopBound):
         return self._describe("set" if self._value else "unset", self._waiters)
 
     def is_set(self) -> bool:
-        """Is the flag set?"""
+        """True while the flag is set."""
         return self._value
 
     def set(self) -> None:
-        """Sets the flag and wakes all who wait for it, even if it is cleared again before they run."""
+        """Set the flag and wake all who wait for it, even if it is cleared again before they run."""
         if not self._value:
             self._value = True
             try:
@@ -212,11 +212,11 @@ class Event(LoopBound):
                 raise
 
     def clear(self) -> None:
-        """Unsets the flag: who calls wait() from now on waits until the next set()."""
+        """Unset the flag: who calls wait() from now on waits until the next set()."""
         self._value = False
 
     def wait(self) -> Coroutine[Any, Any, Literal[True]]:
-        """Returns True, at once if the flag is set, else as soon as it gets set."""
+        """Wait until the flag is set, not at all if it is, and return True."""
         w = cython.cast(EventWait, EventWait.__new__(EventWait))
         w.event = self
         return w  # type: ignore[return-value]
@@ -258,7 +258,7 @@ class EventWait(NativeCoroutine):
 @cython.binding(True)
 @cython.cclass
 class Semaphore(LoopBound):
-    """Lets a number of tasks in at a time, used as `async with semaphore: ...`.
+    """A lock that lets a number of tasks in at a time, used as `async with semaphore: ...`.
 
     Arguments:
         value: how many may enter at first; ValueError if it is negative.
@@ -288,22 +288,22 @@ class Semaphore(LoopBound):
         return self._describe(state, self._waiters)
 
     def locked(self) -> bool:
-        """Would acquire() have to wait? So it does behind others in line even while a place is free."""
+        """True if acquire() would have to wait: it does behind others in line, even while a place is free."""
         return self.free_places <= 0 or not nobody_waits(self._waiters)
 
     def acquire(self) -> Coroutine[Any, Any, Literal[True]]:
-        """Waits until a place is free and this task's turn has come, takes it, and returns True."""
+        """Wait until a place is free and this task's turn has come, take it, and return True."""
         a = cython.cast(SemaphoreAcquire, SemaphoreAcquire.__new__(SemaphoreAcquire))
         a.semaphore = self
         a.result = True
         return a  # type: ignore[return-value]
 
     def release(self) -> None:
-        """Frees a place, and gives it to the first in line if there is one."""
+        """Free a place, and give it to the first in line if there is one."""
         self.free()
 
     def try_acquire(self) -> bool:
-        """Takes a place if one is free and nobody is in line."""
+        """Take a place if one is free and nobody is in line; return whether it was taken."""
         if type(self) is not Semaphore and type(self) is not BoundedSemaphore and self.locked():
             return False  # a subclass may have another locked()
         if self.free_places <= 0 or not nobody_waits(self._waiters):
@@ -319,7 +319,7 @@ class Semaphore(LoopBound):
         return 0
 
     def hand_over(self) -> bool:
-        """Gives the caller's place to the first that has none yet. False if nobody needs one."""
+        """Give the caller's place to the first that has none yet; return False if nobody needs one."""
         if self._waiters is not None:
             for fut in self._waiters:
                 if outcomes.set_unless_done(fut, True):  # may be refused: then the caller keeps it
@@ -363,7 +363,7 @@ class BoundedSemaphore(Semaphore):
         return int(self.bound) if self.bound != math.inf else math.inf
 
     def release(self) -> None:
-        """Frees a place. ValueError if there are as many free as there were at first."""
+        """Free a place. Raises ValueError if as many are free as there were at first."""
         self.free()
 
 

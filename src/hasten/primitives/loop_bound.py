@@ -15,12 +15,12 @@ _binding = threading.Lock()
 
 @cython.cclass
 class LoopBound:
-    """Belongs to the first loop that it has to wait on, and to no other from then on."""
+    """The base of what belongs to the first loop that it has to wait on, and to no other from then on."""
 
     _loop: Any
 
     def _get_loop(self) -> Any:
-        """The running loop. RuntimeError if none runs, or if it is not the one that this object belongs to."""
+        """Return the running loop. Raises RuntimeError if none runs, or if this object belongs to another one."""
         return self.bound_loop()
 
     def bound_loop(self) -> Any:

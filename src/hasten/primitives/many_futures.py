@@ -22,7 +22,7 @@ class Collector(Future):  # type: ignore[type-arg]
     """
 
     def release(self, child: Any) -> int:
-        """Takes collect() back."""
+        """Take collect() back."""
         if isinstance(child, Future):
             f = cython.cast(Future, child)
             if f.waiter is self:
@@ -33,7 +33,7 @@ class Collector(Future):  # type: ignore[type-arg]
         return 0
 
     def conclude(self, exc: Any) -> int:
-        """Ends it with what a child's methods gave or raised, unless these have completed it."""
+        """End it with what a child's methods returned or raised, unless these have completed it."""
         try:
             self.fail(exc)
         except Exception as refused:
@@ -43,18 +43,18 @@ class Collector(Future):  # type: ignore[type-arg]
         return 0
 
     def shown_for(self, waiter: Any) -> int:
-        """In the call graph, who waits for the children is `waiter`."""
+        """Show `waiter` as the one who waits for the children, in the call graph."""
         self._asyncio_awaited_by = None if waiter is None else {waiter}
         return 0
 
 
 def all_different(items: Any) -> bool:
-    """Is nothing in a list or tuple twice?"""
+    """True if nothing is twice in a list or tuple."""
     return len(set(items)) == len(items)
 
 
 def check_limit(limit: Any) -> int:
-    """How many at a time. TypeError or ValueError if it is no int of at least 1."""
+    """Return how many at a time. Raises TypeError or ValueError if it is no int of at least 1."""
     try:
         number = operator.index(limit)
     except TypeError:
@@ -65,7 +65,7 @@ def check_limit(limit: Any) -> int:
 
 
 def silence(child: Any) -> int:
-    """Nobody else knows of this task: if it is lost while it is pending, nobody is to be told."""
+    """Report nothing if this task is lost while it is pending: nobody else knows of it."""
     if isinstance(child, Task):
         cython.cast(Task, child).log_destroy_pending = False
     else:
@@ -74,17 +74,17 @@ def silence(child: Any) -> int:
 
 
 def show_edge(fut: Any, waiter: Any) -> None:
-    """Records that `waiter` waits for `fut`, where the interpreter's own tools look: in futures of its own."""
+    """Record that `waiter` waits for `fut`, where the interpreter's own tools look: in futures of its own."""
     if not isinstance(fut, Future) and waiter is not None:
         future_add_to_awaited_by(fut, waiter)
 
 
 def hide_edge(fut: Any, waiter: Any) -> None:
-    """Takes back what show_edge() recorded."""
+    """Take back what show_edge() recorded."""
     if not isinstance(fut, Future) and waiter is not None:
         future_discard_from_awaited_by(fut, waiter)
 
 
 def current_task_or_none() -> Any:
-    """The running task; None if there is none, or no loop."""
+    """Return the running task; None if there is none, or no loop."""
     return None if asyncio._get_running_loop() is None else asyncio.current_task()

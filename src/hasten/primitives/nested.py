@@ -17,16 +17,16 @@ class Driver(NativeCoroutine):
     inner: Any = None
 
     def drive(self) -> int:
-        """Sends into `inner`. `value` is what came of it; the return value says what that is."""
+        """Send into `inner`. `value` is what came of it; the return value says what that is."""
         return _run(self, lambda: self.inner.send(None))
 
     def drive_throw(self, exc: BaseException) -> int:
-        """Throws into `inner`; as drive()."""
+        """Throw into `inner`; else as drive()."""
         return _run(self, lambda: self.inner.throw(exc))
 
     @property
     def cr_await(self) -> Any:
-        """What it waits for, or None."""
+        """The object that it waits for, or None."""
         if self.stage != step.SUSPENDED:
             return None
         return self.future if self.inner is None else self.inner
@@ -45,7 +45,7 @@ def _run(driver: Driver, call: Any) -> int:
 
 
 def iterator_of(awaitable: Any) -> Any:
-    """What an `await` of it sends into."""
+    """Return what an `await` of it sends into."""
     if step.is_native_coroutine(awaitable):
         # one that somebody else awaits already goes the long way, on which the interpreter says so
         return awaitable if awaitable.cr_await is None else await_it(awaitable)

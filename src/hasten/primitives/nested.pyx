@@ -37,14 +37,14 @@ cdef class Driver(NativeCoroutine):
 
     @property
     def cr_await(self):
-        """What it waits for, or None."""
+        """The object that it waits for, or None."""
         if self.stage != step.SUSPENDED:
             return None
         return self.future if self.inner is None else self.inner
 
 
 cdef object iterator_of(object awaitable):
-    """What an `await` of it sends into."""
+    """Return what an `await` of it sends into."""
     if step.is_native_coroutine(awaitable):
         # one that somebody else awaits already goes the long way, on which the interpreter says so
         return awaitable if awaitable.cr_await is None else await_it(awaitable)

@@ -43,7 +43,7 @@ if not cython.compiled:
 @cython.binding(True)
 @cython.cclass
 class Queue(LoopBound):
-    """Items come out in the order in which they went in. Not safe between threads.
+    """A queue whose items come out in the order in which they went in. Not safe between threads.
 
     Arguments:
         maxsize: how many items it holds at most before put() waits; unlimited if zero or negative.
@@ -115,19 +115,19 @@ class Queue(LoopBound):
 
     @property
     def maxsize(self) -> float:
-        """How many items the queue holds at most; unlimited if zero or negative."""
+        """The number of items that the queue holds at most; unlimited if zero or negative."""
         return self._maxsize  # type: ignore[no-any-return]
 
     def qsize(self) -> int:
-        """How many items are in the queue."""
+        """Return how many items are in the queue."""
         return len(self._queue)
 
     def empty(self) -> bool:
-        """Is there no item in the queue?"""
+        """True while no item is in the queue."""
         return not self._queue
 
     def full(self) -> bool:
-        """Are there `maxsize` items in the queue?"""
+        """True while `maxsize` items are in the queue."""
         return bool(0 < self._maxsize <= self.qsize())
 
     def is_empty(self) -> bool:
@@ -143,14 +143,14 @@ class Queue(LoopBound):
     # ---- putting --------------------------------------------------------------------------
 
     def put(self, item: Any) -> Coroutine[Any, Any, None]:
-        """Adds an item, as soon as there is room for it. QueueShutDown if the queue is, or gets, shut down."""
+        """Add an item, as soon as there is room for it. Raises QueueShutDown if the queue is, or gets, shut down."""
         p = new_put()
         p.queue = self
         p.item = item
         return p  # type: ignore[return-value]
 
     def put_nowait(self, item: Any) -> None:
-        """Adds an item. QueueFull if there is no room for it, QueueShutDown if the queue has been shut down."""
+        """Add an item. Raises QueueFull if there is no room for it, QueueShutDown if the queue has been shut down."""
         if self._is_shutdown:
             raise QueueShutDown
         if self.is_full():
@@ -158,7 +158,7 @@ class Queue(LoopBound):
         self.add(item)
 
     def add(self, item: Any) -> int:
-        """Adds an item where there is room, and wakes who waits for one."""
+        """Add an item where there is room, and wake who waits for one."""
         if self.kind == FIFO:
             deques.push(self._queue, item)
         elif self.kind == LIFO:
@@ -175,7 +175,7 @@ class Queue(LoopBound):
         return 0
 
     def put_or_hand_on(self, item: Any) -> int:
-        """put_nowait() for put()."""
+        """Do as put_nowait(), for put()."""
         try:
             if self.kind != DERIVED:
                 if self._is_shutdown:
@@ -193,16 +193,16 @@ class Queue(LoopBound):
     # ---- getting --------------------------------------------------------------------------
 
     def get(self) -> Coroutine[Any, Any, Any]:
-        """Removes and returns the next item, as soon as there is one.
+        """Remove and return the next item, as soon as there is one.
 
-        QueueShutDown if the queue is empty and is, or gets, shut down.
+        Raises QueueShutDown if the queue is empty and is, or gets, shut down.
         """
         g = new_get()
         g.queue = self
         return g  # type: ignore[return-value]
 
     def get_nowait(self) -> Any:
-        """Removes and returns the next item. QueueEmpty (or QueueShutDown, after a shutdown) if there is none."""
+        """Remove and return the next item. Raises QueueEmpty (after a shutdown, QueueShutDown) if there is none."""
         if self.is_empty():
             if self._is_shutdown:
                 raise QueueShutDown
@@ -210,13 +210,13 @@ class Queue(LoopBound):
         return self.take()
 
     def take(self) -> Any:
-        """Removes the next item of those there are, and wakes who waits for a slot."""
+        """Remove and return the next item, which has to be there, and wake who waits for a slot."""
         item = deques.shift(self._queue) if self.kind == FIFO else self._get()
         self.wake_next(self._putters)
         return item
 
     def get_or_hand_on(self) -> Any:
-        """get_nowait() for get()."""
+        """Do as get_nowait(), for get()."""
         try:
             item = self.take() if self.kind != DERIVED else self.get_nowait()
         except BaseException:
@@ -228,7 +228,7 @@ class Queue(LoopBound):
     # ---- finishing ------------------------------------------------------------------------
 
     def task_done(self) -> None:
-        """Reports an item that was got as dealt with. ValueError if more are reported than were put."""
+        """Report an item that was got as dealt with. Raises ValueError if more are reported than were put."""
         if self._unfinished_tasks <= 0:
             raise ValueError("task_done() called too many times")
         self._unfinished_tasks -= 1
@@ -236,11 +236,11 @@ class Queue(LoopBound):
             self._finished.set()
 
     def join(self) -> Coroutine[Any, Any, None]:
-        """Waits until each item that was put has been got and reported by task_done()."""
+        """Wait until each item that was put has been got and reported by task_done()."""
         return wait_until_set(self._finished, self)
 
     def shutdown(self, immediate: bool = False) -> None:
-        """Ends the queue: put() raises QueueShutDown from now on, and get() once the queue is empty.
+        """End the queue: put() raises QueueShutDown from now on, and get() once the queue is empty.
 
         Arguments:
             immediate: drop the items that are in the queue (they count as done), so that get() raises now.
@@ -260,14 +260,14 @@ class Queue(LoopBound):
             self.wake_first(self._putters)
 
     def wake_next(self, waiters: Any) -> int:
-        """wake_first(), as a subclass may have it."""
+        """Wake the first that still waits, by the method that a subclass may have."""
         if self.kind != DERIVED:
             return self.wake_first(waiters)
         self._wakeup_next(waiters)
         return 0
 
     def wake_first(self, waiters: Any) -> int:
-        """Wakes the first that still waits."""
+        """Wake the first that still waits."""
         while deques.size(waiters) != 0:
             if outcomes.set_unless_done(deques.shift(waiters)):
                 break
@@ -278,7 +278,7 @@ class Queue(LoopBound):
 
 
 def withdraw(waiter: Future, line: Any) -> bool:
-    """Takes a waiter that gives up out of its line. False if it had been woken before, and another may be instead."""
+    """Take a waiter that gives up out of its line; return False if it was woken before: another may be, instead."""
     if waiter.status == state.FINISHED:
         return waiter.abandoned()
     if not waiter.abandoned():
@@ -406,7 +406,7 @@ def new_put() -> QueuePut:
 @cython.binding(True)
 @cython.cclass
 class PriorityQueue(Queue):
-    """The smallest item comes out first. Items are often tuples: (priority, data)."""
+    """A queue whose smallest item comes out first. Items are often tuples: (priority, data)."""
 
     def _init(self, maxsize: float) -> None:
         self._queue = []
@@ -426,7 +426,7 @@ class PriorityQueue(Queue):
 
 
 def _unpush(heap: list[Any], item: object) -> None:
-    """Undoes a heappush() that a comparison ended: the item is in the heap, on its way from the end to the root."""
+    """Undo a heappush() that a comparison ended: the item is in the heap, on its way from the end to the root."""
     at = len(heap) - 1
     path = [at]
     while at > 0 and heap[at] is not item:
@@ -440,7 +440,7 @@ def _unpush(heap: list[Any], item: object) -> None:
 @cython.binding(True)
 @cython.cclass
 class LifoQueue(Queue):
-    """The item that was put last comes out first."""
+    """A queue whose item that was put last comes out first."""
 
     def _init(self, maxsize: float) -> None:
         self._queue = []

@@ -47,7 +47,7 @@ class Shield(Collector):
         return 0
 
     def schedule(self) -> int:
-        """The outer one is done. If the inner one is not, it need not tell."""
+        """Wake who waits for the outer one. If the inner one is not done, it need not tell any more."""
         if self.inner is not None:
             self.part()
         return Collector.schedule(self)
@@ -63,7 +63,7 @@ class Shield(Collector):
 @functions.function
 @cython.binding(True)
 def shield(arg: Awaitable[_T]) -> asyncio.Future[_T]:
-    """Waits for an awaitable without cancelling it when the waiter is cancelled.
+    """Wait for an awaitable without cancelling it when the waiter is cancelled.
 
     Keep a reference to what is shielded where it must be awaited later.
     """

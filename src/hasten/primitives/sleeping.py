@@ -66,7 +66,7 @@ class Sleep(Awaitable):
         return self.fail(RuntimeError("cannot reuse already awaited coroutine"))
 
     def start(self) -> int:
-        """The first send."""
+        """Do what the first send asks for."""
         delay = self.delay
         try:
             over = delay <= 0
@@ -94,7 +94,7 @@ class Sleep(Awaitable):
         return self.suspend()
 
     def start_elsewhere(self, seconds: float) -> int:
-        """On a loop that is not ours, or in debug mode: through its public interface."""
+        """Start on a loop that is not hasten's, or in debug mode: by the loop's public methods."""
         try:
             loop = asyncio.get_running_loop()
             self.future = Future(loop=loop)
@@ -104,7 +104,7 @@ class Sleep(Awaitable):
         return self.suspend()
 
     def give(self) -> int:
-        """Returns, and may serve the next sleep()."""
+        """End by returning; the object may serve the next sleep()."""
         self.stage = step.ENDED
         self.value = self.result
         self.delay = self.result = None
@@ -139,7 +139,7 @@ class Sleep(Awaitable):
         return step.RAISED
 
     def shut(self) -> int:
-        """Ends it: the timer is cancelled."""
+        """End it: cancel the timer."""
         self.stage = step.ENDED
         self.drop_timer()
         self.future = self.value = None
@@ -149,7 +149,7 @@ class Sleep(Awaitable):
 
     @property
     def cr_await(self) -> Any:
-        """What it waits for, or None."""
+        """The object that it waits for, or None."""
         return self.future
 
     @property
@@ -159,7 +159,7 @@ class Sleep(Awaitable):
 
     @property
     def cr_code(self) -> CodeType:
-        """sleep()'s code."""
+        """The code of sleep()."""
         return codes.coroutine_code(self)
 
     @property
@@ -169,17 +169,17 @@ class Sleep(Awaitable):
 
     @property
     def cr_running(self) -> bool:
-        """Does it run?"""
+        """True while it runs."""
         return bool(self.running)
 
     @property
     def cr_suspended(self) -> bool:
-        """Is it suspended?"""
+        """True while it is suspended."""
         return (self.stage == PASSED or self.stage == TIMED) and not self.running
 
     @property
     def cr_state(self) -> str:
-        """What inspect.getcoroutinestate() gives."""
+        """The state, as inspect.getcoroutinestate() names it."""
         return codes.state(self.stage, self.running)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -222,10 +222,10 @@ if TYPE_CHECKING:
 @functions.coroutine_function
 @cython.binding(True)
 def sleep(delay: float, result: Any = None) -> Any:
-    """A coroutine that ends after `delay` seconds (never earlier) and returns `result`.
+    """Return a coroutine that ends after `delay` seconds (never earlier) and returns `result`.
 
     With a delay of 0 or less it gives way once to everything else that is ready.
-    Raises ValueError for NaN, TypeError for what is not a number, when it is awaited.
+    Awaiting it raises ValueError for NaN and TypeError for what is not a number.
     """
     s = new_sleep()
     s.delay = delay

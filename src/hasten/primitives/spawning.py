@@ -34,7 +34,7 @@ _isfuture = asyncio.isfuture  # as it is now: install() puts ours there
 def create_task(
     coro: Coroutine[Any, Any, _T], *, name: object = None, context: Context | None = None, **kwargs: Any
 ) -> Task[_T]:
-    """Runs a coroutine as a Task of the running loop. The loop holds the task until it is done.
+    """Run a coroutine as a Task of the running loop. The loop holds the task until it is done.
 
     `name`: default "Task-<number>". `context`: default a copy of the current one. Other keyword arguments
     (`eager_start`) go to the loop's create_task().
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 @functions.function
 @cython.binding(True)
 def ensure_future(coro_or_future: Any, *, loop: Any = None) -> Any:
-    """A coroutine or another awaitable becomes a task of `loop` (default: the running one); a future stays itself.
+    """Make a task of `loop` (default: the running one) of a coroutine or another awaitable; return a future itself.
 
     Raises ValueError for a future of another loop, TypeError for what cannot be awaited.
     """
@@ -96,12 +96,12 @@ def ensure_future(coro_or_future: Any, *, loop: Any = None) -> Any:
 
 
 def isfuture(obj: object) -> TypeIs[asyncio.Future[Any]]:
-    """Is it a future or a task, of any make?"""
+    """True for a future or a task, of any make."""
     return isinstance(obj, Future) or _isfuture(obj)
 
 
 def iscoroutine(obj: object) -> TypeIs[Coroutine[Any, Any, Any]]:
-    """Is it a coroutine, of Python's or a native one of hasten's or of others? Generators are none."""
+    """True for a coroutine of Python's, and for a native one of hasten's or of others. Generators are none."""
     return step.is_native_coroutine(obj) or isinstance(obj, Coroutine)
 
 
@@ -109,7 +109,7 @@ def iscoroutine(obj: object) -> TypeIs[Coroutine[Any, Any, Any]]:
 
 
 def adopt(awaitable: Any, loop: Any) -> Any:
-    """ensure_future(awaitable, loop=loop), in short where it is a coroutine for the loop that runs."""
+    """Do as ensure_future(awaitable, loop=loop), by a shorter way for a coroutine on the running loop."""
     if step.is_native_coroutine(awaitable) and loop is not None and loop is step.running_loop():
         if isinstance(loop, Scheduler):
             return start(loop, awaitable, None, None)
@@ -117,7 +117,7 @@ def adopt(awaitable: Any, loop: Any) -> Any:
 
 
 def adopt_in(awaitable: Any, loop: Any, context: Context) -> Any:
-    """Makes a task of a coroutine or another awaitable, in a copy of a context."""
+    """Make a task of a coroutine or another awaitable, in a copy of a context."""
     context = context.copy()
     coro = awaitable if asyncio.iscoroutine(awaitable) else await_it(awaitable)
     try:
@@ -130,21 +130,21 @@ def adopt_in(awaitable: Any, loop: Any, context: Context) -> Any:
 
 
 def check_awaitable(awaitable: Any) -> int:
-    """TypeError if it cannot be awaited."""
+    """Raise TypeError if it cannot be awaited."""
     if not step.is_native_coroutine(awaitable) and not inspect.isawaitable(awaitable):
         ensure_future(awaitable)  # which raises it
     return 0
 
 
 def close(awaitable: Any) -> int:
-    """Closes a coroutine that will not be started, so that nobody is warned that it was never awaited."""
+    """Close a coroutine that will not be started, so that nobody is warned that it was never awaited."""
     if asyncio.iscoroutine(awaitable):
         awaitable.close()
     return 0
 
 
 def close_all(awaitables: Any) -> BaseException | None:
-    """close() for each in a deque, which is empty then. The first exception that came of it, or None."""
+    """Close each in a deque, which is empty then. Return the first exception that this raised, or None."""
     error: BaseException | None = None
     while deques.size(awaitables) != 0:
         awaitable = deques.shift(awaitables)

@@ -77,21 +77,21 @@ class Children:
         return 0
 
     def scatter(self) -> int:
-        """Gives up the order."""
+        """Give up the order."""
         self.loose = {id(task): task for task in self.members()} or None
         self.order.clear()
         self.first = 0
         return 0
 
     def members(self) -> list[Any]:
-        """All of them, in the order they came, as a new list."""
+        """Return all of them, in the order they came, as a new list."""
         return self.order[self.first :] if self.loose is None else list(self.loose.values())
 
 
 @cython.binding(True)
 @cython.cclass
 class TaskGroup:
-    """Used once, as `async with TaskGroup() as group: ... group.create_task(coroutine) ...`.
+    """A group of tasks, used once: `async with TaskGroup() as group: ... group.create_task(coroutine) ...`.
 
     The block's end waits for all tasks of the group. If one of them (or the block) raises, the others are cancelled,
     and what was raised is raised together, as an ExceptionGroup.
@@ -163,9 +163,9 @@ class TaskGroup:
         return 0
 
     def create_task(self, coro: Coroutine[Any, Any, T], **kwargs: Any) -> asyncio.Task[T]:
-        """Makes a task of the coroutine, in this group. Keyword arguments are those of `create_task`.
+        """Make a task of the coroutine, in this group. Keyword arguments are those of `create_task`.
 
-        RuntimeError if the group has not been entered, is over or is being cancelled; the coroutine is closed then.
+        Raises RuntimeError, and closes the coroutine, if the group was not entered, is over or is being cancelled.
         """
         if not self._entered or self._exiting or self._aborting:
             self.check_open(coro)
@@ -200,7 +200,7 @@ class TaskGroup:
         return m
 
     def check_open(self, coro: Any) -> int:
-        """May there be new tasks?"""
+        """Raise RuntimeError if there may be no new tasks."""
         if not self._entered:
             why = "has not been entered"
         elif self._exiting and self.children.count() == 0:
@@ -213,7 +213,7 @@ class TaskGroup:
         raise RuntimeError(f"TaskGroup {self!r} {why}")
 
     def cancel(self) -> None:
-        """Cancels the group's tasks and the block, which then ends without raising CancelledError.
+        """Cancel the group's tasks and the block, which then ends without raising CancelledError.
 
         If called before the block is entered, the block is cancelled at its first await; if called after it, or more
         than once, it changes nothing.
@@ -233,7 +233,7 @@ class TaskGroup:
                 raise error
 
     def abort(self) -> BaseException | None:
-        """Cancels all, also if one does not let itself be cancelled: what that one raised, or None."""
+        """Cancel all, also if one raises instead; return what that one raised, or None."""
         self._aborting = True
         error: BaseException | None = None
         for task in self.children.members():
@@ -248,7 +248,7 @@ class TaskGroup:
         self.task_done(task)
 
     def task_done(self, task: Any) -> int:
-        """A child's end."""
+        """Deal with a child's end."""
         self.children.discard(task)
         waiting = self._on_completed_fut
         if waiting is not None and self.children.count() == 0:
@@ -293,7 +293,7 @@ class TaskGroup:
     def verdict(
         self, exc: BaseException | None, outside: BaseException | None, latest: BaseException | None
     ) -> BaseException | None:
-        """What leaves the block, in the order of importance; None: nothing does."""
+        """Return what leaves the block, in the order of importance; None if nothing does."""
         if self._base_error is not None:
             return self._base_error
         parent, errors = self._parent_task, self._errors
@@ -324,7 +324,7 @@ class TaskGroup:
         return group
 
     def forget(self) -> int:
-        """Lets go of what the block has led to."""
+        """Let go of what the block has led to."""
         members = self.members
         self._parent_task = self._errors = self._base_error = self.members = None
         if members is not None:
@@ -337,7 +337,7 @@ step.lazy_attributes(TaskGroup)
 
 @cython.cclass
 class Members(Collector):
-    """Tells a group of its tasks' ends."""
+    """The collector that tells a group of its tasks' ends."""
 
     group: TaskGroup
 
@@ -429,7 +429,7 @@ class GroupExit(NativeCoroutine):
         return self.end(verdict)
 
     def end(self, verdict: BaseException | None) -> int:
-        """Raises the verdict; the block ends silently if there is none."""
+        """Raise the verdict; end the block silently if there is none."""
         group = self.group
         group.forget()
         self.exc = self.outside = self.latest = None
@@ -440,7 +440,7 @@ class GroupExit(NativeCoroutine):
 
 
 def chain(raised: BaseException, handled: BaseException | None) -> int:
-    """What the interpreter does when `raised` is raised while `handled` is being handled."""
+    """Do what the interpreter does when `raised` is raised while `handled` is being handled."""
     if handled is None or handled is raised:
         return 0
     at = slow = handled

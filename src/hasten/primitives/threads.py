@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 async def to_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Calls `func(*args, **kwargs)` in a thread of the loop's default executor; returns or raises what it does.
+    """Call `func(*args, **kwargs)` in a thread of the loop's default executor; return or raise what it does.
 
     The function sees the caller's context variables. Cancelling the caller does not stop the function.
     """
@@ -29,7 +29,9 @@ async def to_thread(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
 def run_coroutine_threadsafe(
     coro: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop
 ) -> concurrent.futures.Future[T]:
-    """Runs a coroutine on a loop that runs in another thread. Cancelling the future that it gives cancels the task.
+    """Run a coroutine on a loop that runs in another thread; return a concurrent.futures.Future.
+
+    Cancelling that future cancels the task.
 
     TypeError for what is no coroutine.
     """

@@ -56,15 +56,15 @@ class Timeout:
         return f"<Timeout [{_STATES[self.state]}] when={when}>"
 
     def when(self) -> float | None:
-        """The deadline in seconds of `loop.time()`, or None."""
+        """Return the deadline in seconds of `loop.time()`, or None."""
         return self._when
 
     def expired(self) -> bool:
-        """Has the deadline passed before the block's end?"""
+        """True if the deadline passed before the block's end."""
         return self.state == EXPIRING or self.state == EXPIRED
 
     def reschedule(self, when: float | None) -> None:
-        """Sets another deadline, in seconds of `loop.time()`, or none. RuntimeError outside the block, or too late."""
+        """Set another deadline, in seconds of `loop.time()`, or none. RuntimeError outside the block, or too late."""
         if self.state != ACTIVE:
             if self.state == CREATED:
                 raise RuntimeError("Timeout has not been entered")
@@ -95,7 +95,7 @@ class Timeout:
     # ---- what wait_for() uses too ---------------------------------------------------------
 
     def enter(self) -> int:
-        """The beginning of the block. RuntimeError outside a task, or for the second time."""
+        """Begin the block. Raises RuntimeError outside a task, or for the second time."""
         if self.state != CREATED:
             raise RuntimeError("Timeout has already been entered")
         task = current_task()
@@ -114,7 +114,7 @@ class Timeout:
         return 0
 
     def leave(self, exc: BaseException | None) -> BaseException | None:
-        """The end of the block, which `exc` leaves. Returns what is to be raised in its place, or None."""
+        """End the block, which `exc` leaves; return what is to be raised in its place, or None."""
         self.disarm()
         if self.state == ACTIVE:
             self.state = FINISHED
@@ -133,7 +133,7 @@ class Timeout:
         return None
 
     def arm(self, when: Any) -> int:
-        """Sees to it that the deadline is noticed."""
+        """Set the timer for the deadline."""
         running = step.running_loop()
         if isinstance(running, Scheduler):
             loop = cython.cast(Scheduler, running)
@@ -148,7 +148,7 @@ class Timeout:
         return 0
 
     def arm_here(self, loop: Scheduler, when: float) -> int:
-        """On a loop of ours the timer needs no callback, arguments and context."""
+        """Set the timer on a loop of hasten's, where it needs no callback, arguments and context."""
         timer = Deadline.__new__(Deadline)
         timer._loop = loop
         timer.due = when
@@ -174,7 +174,7 @@ class Timeout:
         return 0
 
     def expire(self) -> int:
-        """The deadline has come."""
+        """Cancel the task: the deadline has come."""
         self._handle = None
         if self._task is not None:
             self._task.cancel()
@@ -182,7 +182,7 @@ class Timeout:
         return 0
 
     def uncancel(self) -> bool:
-        """Takes our request to cancel back. False if others have asked too since we began."""
+        """Take back the timeout's request to cancel; return False if others have asked too since it began."""
         task = self._task
         return task is not None and task.uncancel() <= self._cancelling
 
@@ -243,7 +243,7 @@ class Raising(NativeCoroutine):
 
 
 def _explain(exc: BaseException) -> None:
-    """An exception raised while our cancellation was handled gets TimeoutError between the two in its context."""
+    """Put TimeoutError into the context of an exception that was raised while our cancellation was handled."""
     slow, turn = exc, False
     while True:
         context = step.context_of(exc)
@@ -263,7 +263,7 @@ def _explain(exc: BaseException) -> None:
 
 
 def deadline(delay: Any) -> Any:
-    """`delay` seconds from now on the running loop's clock."""
+    """Return the time `delay` seconds from now on the running loop's clock."""
     running = step.running_loop()
     if isinstance(running, Scheduler):
         return cython.cast(Scheduler, running).now() + delay
@@ -279,7 +279,7 @@ def limit(delay: Any) -> Timeout:
 @functions.function
 @cython.binding(True)
 def timeout(delay: float | None) -> Timeout:
-    """A deadline `delay` seconds from now for an `async with` block (None: no deadline).
+    """Set a deadline `delay` seconds from now for an `async with` block (None: no deadline).
 
     The block is cancelled when the time is up, and TimeoutError is raised where it ends.
     """
@@ -291,7 +291,7 @@ def timeout(delay: float | None) -> Timeout:
 @functions.function
 @cython.binding(True)
 def timeout_at(when: float | None) -> Timeout:
-    """The same with the deadline as a point in time, in seconds of `loop.time()` (None: no deadline)."""
+    """Do as timeout(), with the deadline as a point in time, in seconds of `loop.time()` (None: no deadline)."""
     return Timeout(when)
 
 

@@ -68,7 +68,7 @@ class Countdown(Collector):
         return 0
 
     def catch_up(self) -> None:
-        """The callback for all that were done from the start."""
+        """Run as the callback for all that were done from the start."""
         over, self.over = self.over, None
         for child in over or ():
             self.child_done(child)
@@ -108,7 +108,7 @@ class Wait(NativeCoroutine):
         return kind
 
     def check(self) -> int:
-        """Is that something to wait for?"""
+        """Raise TypeError or ValueError for what cannot be waited for."""
         given = self.given
         if type(given) is not list and type(given) is not set and type(given) is not tuple:
             if asyncio.isfuture(given) or asyncio.iscoroutine(given):
@@ -148,7 +148,7 @@ class Wait(NativeCoroutine):
         return self.suspend(c.target)
 
     def hook(self, c: Countdown, loop: Any) -> int:
-        """Has each future tell the countdown. One callback serves all that are done already."""
+        """Have each future tell the countdown. One callback serves all that are done already."""
         for f in self.futures:
             if isinstance(f, Future):
                 if cython.cast(Future, f).status == state.PENDING:
@@ -167,7 +167,7 @@ class Wait(NativeCoroutine):
         return 0
 
     def unhook(self) -> BaseException | None:
-        """Lets go of all. What one of them raised then, or had raised when it was asked how it ended; or None."""
+        """Let go of all; return what one of them raised then, or when it was asked how it ended, or None."""
         c, waiter = self.countdown, self.waiter
         if c is None:
             return None
@@ -208,7 +208,7 @@ class Wait(NativeCoroutine):
 def wait(
     fs: Iterable[_F], *, timeout: float | None = None, return_when: str = ALL_COMPLETED
 ) -> Coroutine[Any, Any, tuple[set[_F], set[_F]]]:
-    """Waits for tasks or futures; returns (done, pending). It raises nothing of theirs and cancels none.
+    """Wait for tasks or futures; return (done, pending). It raises nothing of theirs and cancels none.
 
     `timeout`: seconds at most (None: no limit). `return_when`: FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED.
     """
@@ -246,7 +246,7 @@ class WaitFor(Driver):
         return self.go(self.drive() if kind == step.YIELDED else kind)
 
     def begin(self) -> int:
-        """Gets ready to run the inner one, or does all that is to be done if the time is up from the start."""
+        """Get ready to run the inner one, or do all that is to be done if the time is up from the start."""
         awaitable = self.awaitable
         if not step.is_native_coroutine(awaitable) and not isinstance(awaitable, NativeCoroutine):
             if awaitable is not None and not asyncio.isfuture(awaitable) and not inspect.isawaitable(awaitable):
@@ -266,7 +266,7 @@ class WaitFor(Driver):
         return step.YIELDED
 
     def go(self, kind: int) -> int:
-        """After the inner one ran."""
+        """Go on after the inner one ran."""
         value = self.value
         if kind == step.YIELDED:
             # to tell whether who sends next has waited for it
@@ -296,7 +296,7 @@ class WaitFor(Driver):
         return NativeCoroutine.resume_throw(self, exc)
 
     def shut(self) -> int:
-        """Ends it where it is suspended, and what runs inside before."""
+        """End it where it is suspended, after ending what runs inside."""
         if self.inner is None:
             return NativeCoroutine.shut(self)
         inner, limit = self.inner, self.limit
@@ -314,7 +314,7 @@ class WaitFor(Driver):
     # ---- a time that is up from the start --------------------------------------------------
 
     def at_once(self) -> int:
-        """Looks whether a result is there; else cancels, and waits until that is done."""
+        """Look whether a result is there; else cancel, and wait until that is done."""
         fut: Any = spawning.ensure_future(self.awaitable)
         self.awaitable = None
         if fut.done():
@@ -362,9 +362,9 @@ class WaitFor(Driver):
 @functions.coroutine_function
 @cython.binding(True)
 def wait_for(fut: Awaitable[_T], timeout: float | None) -> Coroutine[Any, Any, _T]:
-    """Waits for an awaitable at most `timeout` seconds (None: no limit), then cancels it and raises TimeoutError.
+    """Wait for an awaitable at most `timeout` seconds (None: no limit), then cancel it and raise TimeoutError.
 
-    With a timeout of 0 or less it only looks whether a result is there.
+    With a timeout of 0 or less, only look whether a result is there.
     """
     w = cython.cast(WaitFor, WaitFor.__new__(WaitFor))
     w.awaitable = fut
