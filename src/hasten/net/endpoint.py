@@ -105,7 +105,7 @@ class Endpoint(Watch):
         try:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
         finally:
-            self.closing = True  # whoever gets hold of it now, while the collector takes it apart, cannot write
+            self.closing = True  # code that reaches it while the collector takes it apart cannot write
             self._conn_lost += 1
             self.let_go(channel)
 
@@ -239,7 +239,7 @@ class Endpoint(Watch):
             raise RuntimeError("the transport was not initialized: it is made by the loop's methods")
         self._conn_lost += 1
         self.unwatch()
-        if self.queued:  # its place in the queue is before what was scheduled since
+        if self.queued:  # its place in the ready queue is before callbacks scheduled since
             try:
                 context = self.context.copy() if self.inside else self.context  # nobody can enter one twice
                 self._loop.call_soon(self._call_connection_lost, exc, context=context)

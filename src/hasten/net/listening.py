@@ -79,7 +79,7 @@ class Listener:
 
     def unwatch(self) -> int:
         handle, self.handle = self.handle, None
-        # a cancelled one was replaced: the socket was closed behind our back, and its number is somebody else's
+        # a cancelled handle was replaced: the socket was closed by others, and its number is another file's now
         if handle is not None and not handle.cancelled():
             self.loop._remove_reader(self.fd)
         return 0

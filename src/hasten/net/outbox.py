@@ -13,10 +13,11 @@ from hasten.kernel.channel import Channel
 
 HIGH_WATER = 65536  # bytes
 
-deques.new()  # has the class of deques looked for now, and not while something is written
+deques.new()  # finds the class of deques now, at import, and not during a write
 
 
-# To make one must not start the collector, which may run a destructor that writes. It holds bytes only: no circle.
+# no_gc: making one must not start the collector, which may run a destructor that writes. Safe, since an outbox holds
+# bytes only and so is never part of a reference cycle.
 @cython.no_gc  # type: ignore[attr-defined]
 @cython.cclass
 class Outbox:

@@ -305,7 +305,7 @@ class SocketTransport(Endpoint):
                 poller.modify(self, ev.READ | ev.WRITE)
             else:
                 poller.drained(self, ev.WRITE)
-            if self.channel.unseen and self.events:  # it may have taken less than there is room for
+            if self.channel.unseen and self.events:  # the send may have taken less than there is room for
                 self.again(ev.WRITE)
         except BaseException as exc:
             self.fatal(exc, "Fatal write error on socket transport")
