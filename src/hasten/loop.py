@@ -143,7 +143,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         self._shut()
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
-        Scheduler.set_task_factory(self, None)  # a bound method, it would be a circle that the collector cannot break
+        super().set_task_factory(None)  # a bound method, it would be a circle that the collector cannot break
         if getattr(self, "_origin_depth", self) is not self and not self.is_closed():
             _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
             if not self.is_running():

@@ -7,6 +7,8 @@ import contextvars
 import gc
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import warnings
 import weakref
@@ -426,3 +428,12 @@ def test_a_loop_that_was_never_closed(told: list[str]) -> None:
     assert ref() is None
     assert log == ["finally"]
     assert told == ["Task was destroyed but it is pending!"]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_the_last_thing_that_goes_at_the_end_of_the_program(closed: bool) -> None:
+    """When modules have lost their contents already."""
+    end = "loop.close()" if closed else "pass"
+    program = f"import builtins, hasten; builtins.kept = loop = hasten.new_event_loop(); {end}; print('end')"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")

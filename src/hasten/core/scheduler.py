@@ -221,8 +221,9 @@ class Scheduler:
             raise TypeError(f"task factory must be a callable or None, not {factory!r}")
         self.task_factory = factory
         self.eager = False
-        for each in tasks.eager_factories:
-            self.eager = self.eager or (each is factory is not None)  # there may be no such factory
+        if factory is not None:  # None also where modules are no more: when the interpreter ends
+            for each in tasks.eager_factories:
+                self.eager = self.eager or each is factory
 
     def get_task_factory(self) -> Any:
         """Return what set_task_factory() set, or None."""

@@ -47,7 +47,7 @@ async def create_connection(
 ) -> tuple[asyncio.Transport, _P]:
     """Connect to *host* and *port*, or take over the connected *sock*; return ``(transport, protocol)``.
 
-    Args:
+    Arguments:
         ssl: a context, or True for the default one: TLS, verified against *server_hostname* (default: *host*).
         local_addr: ``(host, port)`` to bind to first.
         happy_eyeballs_delay: seconds after which the next address is tried beside the earlier ones (RFC 8305);
