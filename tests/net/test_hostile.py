@@ -203,18 +203,24 @@ def test_wrong_buffers_end_the_connection(loop: Any, pair: Pair, give: Any, kind
     run(loop, main())
 
 
+async def _sets_another(loop: Any, pair: Pair) -> tuple[Into, Peer]:
+    """A connection's protocol, and the one that it sets when it is asked for its buffer."""
+    later = Peer()
+
+    def give(self: Any) -> bytearray:
+        self.transport.set_protocol(later)
+        return bytearray(4)
+
+    protocol = Into(give)
+    await loop.create_connection(lambda: protocol, sock=pair[0])
+    return protocol, later
+
+
 def test_a_protocol_set_while_the_buffer_is_asked_for(loop: Any, pair: Pair) -> None:
     """The buffer and what is told that it was filled belong together."""
 
     async def main() -> None:
-        later = Peer()
-
-        def give(self: Any) -> bytearray:
-            self.transport.set_protocol(later)
-            return bytearray(4)
-
-        protocol = Into(give)
-        await loop.create_connection(lambda: protocol, sock=pair[0])
+        protocol, later = await _sets_another(loop, pair)
         pair[1].send(b"12345678")
         while not later.data:
             await asyncio.sleep(0)
@@ -227,14 +233,7 @@ def test_a_protocol_set_while_the_buffer_is_asked_for(loop: Any, pair: Pair) -> 
 
 def test_the_end_is_told_to_the_protocol_that_was_set_while_the_buffer_was_asked_for(loop: Any, pair: Pair) -> None:
     async def main() -> None:
-        later = Peer()
-
-        def give(self: Any) -> bytearray:
-            self.transport.set_protocol(later)
-            return bytearray(4)
-
-        protocol = Into(give)
-        await loop.create_connection(lambda: protocol, sock=pair[0])
+        protocol, later = await _sets_another(loop, pair)
         pair[1].close()
         await later.lost
         assert (protocol.log, later.log) == (["made"], ["eof", "lost"])
