@@ -1,4 +1,4 @@
-"""Tables in Markdown, and putting them between the markers of a document."""
+"""Tables and charts in Markdown, and putting them between the markers of a document."""
 
 from __future__ import annotations
 
@@ -7,30 +7,16 @@ import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bench.chart import chart
 from bench.contenders import BASE, C_LIMIT, CONTENDERS
+from bench.numbers import WIDE, number
 from bench.results import Results
 from bench.workloads import GROUPS, WORKLOADS, choose
 
 TITLES = {each.key: each.title for each in CONTENDERS}
 TIMES = "\N{MULTIPLICATION SIGN}"
-STEPS: dict[str, list[tuple[float, str]]] = {
-    "ns": [(1e6, "ms"), (1e3, "µs"), (1, "ns")],
-    "bytes": [(1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")],
-}
-WIDE = 0.15  # rounds further apart than this are marked in the table
 MOVED = 2.0  # times as far apart: another placement of virtual cores, no longer noise
 MARKED = re.compile(r"(?P<begin><!-- bench:begin(?P<options>[^>]*?) *-->).*?(?P<end><!-- bench:end -->)", re.DOTALL)
-
-
-def number(value: float, unit: str) -> str:
-    """A figure with three digits that count and its unit, such as `1.27 µs` or `820 B`."""
-    steps = STEPS[unit]
-    size, name = next(((size, name) for size, name in steps if abs(value) >= size), steps[-1])
-    scaled = value / size
-    if unit == "bytes" and size == 1:
-        return f"{scaled:.0f} {name}"
-    digits = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
-    return f"{scaled:.{digits}f} {name}"
 
 
 def cell(results: Results, workload: str, contender: str) -> str:
@@ -101,19 +87,30 @@ def _circumstances(results: Results) -> str:
         )
         if max(apart) > MOVED * min(apart):
             lines.append("**The virtual cores were moved meanwhile: figures of echo servers may not be comparable.**")
-    if meta["quick"]:
+    return "\n".join(lines + _warnings(results)) + "\n"
+
+
+def _warnings(results: Results) -> list[str]:
+    """Why the figures may not be quoted."""
+    lines = []
+    if results.meta["quick"]:
         lines.append("**A quick run: short windows, not for quoting.**")
-    if meta["uncompiled"]:
-        lines.append(f"**hasten ran uncompiled ({', '.join(meta['uncompiled'])}): its figures say nothing.**")
-    return "\n".join(lines) + "\n"
+    if results.meta["uncompiled"]:
+        parts = ", ".join(results.meta["uncompiled"])
+        lines.append(f"**hasten ran uncompiled ({parts}): its figures say nothing.**")
+    return lines
+
+
+def _chosen(results: Results, rows: str) -> list[str]:
+    if not rows:
+        return results.workloads()
+    wanted = {each.name for each in choose(rows)}
+    return [name for name in results.workloads() if name in wanted]
 
 
 def markdown(results: Results, rows: str = "") -> str:
     """The tables of a run. `rows` restricts them to some workloads, in the words of choose()."""
-    names = results.workloads()
-    if rows:
-        wanted = {each.name for each in choose(rows)}
-        names = [name for name in names if name in wanted]
+    names = _chosen(results, rows)
     parts = [_circumstances(results), *(_section(results, group, names) for group in GROUPS)]
     parts.append(_failures(results, names))
     return "\n".join(part for part in parts if part)
@@ -128,6 +125,7 @@ def write(results: Results, path: Path) -> int:
     """Puts the tables between the markers of the file, or into a new file; returns how many places were written.
 
     `<!-- bench:begin -->` takes every table; `<!-- bench:begin rows=tasks,proto_1k_16 -->` those rows only;
+    `<!-- bench:begin chart=create_task,timers -->` a chart of those rows in the place of the tables;
     `<!-- bench:begin python=3.14 -->` only results of that Python. All end with `<!-- bench:end -->`.
     Raises ValueError for options that it does not know.
     """
@@ -137,15 +135,20 @@ def write(results: Results, path: Path) -> int:
     def fill(match: re.Match[str]) -> str:
         nonlocal written
         options = dict(word.partition("=")[::2] for word in match["options"].split())
-        if unknown := options.keys() - {"rows", "python"}:
+        if unknown := options.keys() - {"rows", "chart", "python"}:
             raise ValueError(
-                f"{path}: bench:begin has no option {', '.join(sorted(unknown))}; it has rows= and python="
+                f"{path}: bench:begin has no option {', '.join(sorted(unknown))}; it has rows=, chart= and python="
             )
         python = str(results.meta["machine"]["python"])
         if "python" in options and not python.startswith(options["python"] + "."):
             return match[0]
         written += 1
-        return f"{match['begin']}\n{markdown(results, options.get('rows', ''))}{match['end']}"
+        if "chart" in options:
+            filling = chart(results, _chosen(results, options["chart"]))
+            filling += "\n".join([*_warnings(results), ""]).lstrip("\n")
+        else:
+            filling = markdown(results, options.get("rows", ""))
+        return f"{match['begin']}\n{filling}{match['end']}"
 
     filled = MARKED.sub(fill, text)
     path.write_text(filled)

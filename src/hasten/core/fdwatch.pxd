@@ -10,7 +10,7 @@ cdef class FdWatch(Watch):
     cdef Scheduler loop
     cdef Handle reader              # None: not asked for
     cdef Handle writer
-    cdef object owner               # what add_reader() or add_writer() was given; None for one of our own
+    cdef object owner               # the object that add_reader() or add_writer() was given; None for a watch of our own
 cdef int run_both(int fired, Handle reader, Handle writer, Step st) except -1
 cdef FdWatch obtain(Scheduler loop, int fd)
 @cython.locals(watch=FdWatch)

@@ -12,19 +12,19 @@ from hasten.kernel.step cimport Awaitable
 cdef class Future:
     cdef PyObject *attributes       # stands first: see step.lazy_attributes()
     cdef readonly object _loop
-    cdef Ready queue                # the loop's: a future schedules without knowing the loop. None: another's loop
+    cdef Ready queue                # the loop's: a future schedules without knowing the loop. None: it is no loop of ours
     cdef int status                 # state.State
-    cdef unsigned char blocking     # asyncio's handshake: just yielded, the task that gets it may park on it
-    cdef unsigned char log_tb       # an exception was set and nobody has looked at it
+    cdef unsigned char blocking     # asyncio's handshake: it was just yielded, and the task that gets it may wait for it
+    cdef unsigned char log_tb       # an exception was set and has not been retrieved
     cdef object outcome             # the result, once FINISHED without an exception
     cdef object error               # the exception, once FINISHED with one; of a cancelled task, until raised once
     cdef object error_tb            # its traceback when it was set: each raise starts from there
-    cdef object waiter              # who waits: the first, a task or a Handle without its arguments; or who collects
+    cdef object waiter              # the first that waits (a task, or a Handle without its arguments), or what collects its result
     cdef unsigned char collected    # waiter is a future that collects: child_done() is called
-    cdef list callbacks             # the others, in the order in which they came; or None
+    cdef list callbacks             # the other waiters, in the order in which they came; or None
     cdef object cancel_message
     cdef readonly object _source_traceback      # where it was made; debug mode only
-    cdef public object _asyncio_awaited_by      # set | None: who waits without being parked here, for the call graph
+    cdef public object _asyncio_awaited_by      # set | None: what waits for it by other means, for the call graph
     cdef object __weakref__
 
     cdef bint do_cancel(self, object msg) except -1
@@ -33,7 +33,7 @@ cdef class Future:
     cdef bint finish(self, object result) except -1
     cdef bint fail(self, object exception) except -1
     cdef inline bint guarded(self) noexcept:
-        # the loop has to be asked before anybody is woken: not ours, in debug mode, or closed
+        # the loop has to be asked before a waiter is woken: it is not ours, in debug mode, or closed
         return self.queue is None or self.queue.guarded
     cdef int check_use(self) except -1
     cdef bint abandoned(self) except -1

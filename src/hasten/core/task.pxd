@@ -12,7 +12,7 @@ cdef class Task(Future):
     cdef readonly object _coro      # None once it completed eagerly
     cdef readonly object _context
     cdef readonly object _fut_waiter    # what it is parked on
-    cdef object name                # None: "Task-<number>" when somebody asks
+    cdef object name                # None: "Task-<number>", made when it is asked for
     cdef object pending_error       # to be thrown at the next step
     cdef object origin              # code object of the frame that made it
     cdef int origin_at              # and the instruction there

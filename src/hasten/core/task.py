@@ -27,7 +27,7 @@ eager_factories: list[Any] = [getattr(asyncio, "eager_task_factory", None)]
 
 @cython.cclass
 class Task(Future):
-    """Runs a coroutine on a loop. It is held until it is done, whether or not anybody keeps a reference.
+    """A coroutine that runs on a loop. The loop holds it until it is done, even if the program keeps no reference.
 
     `loop`: the event loop (default: the current one). `name`: default "Task-<number>". `context`: the context
     to run in (default: a copy of the current one). `eager_start`: run the first step at once, if the loop runs.

@@ -19,7 +19,7 @@ cdef class Timers:
     cdef unsigned long long order
     cdef size_t cancelled       # entries whose handle is cancelled
     cdef size_t kept            # of a sweep: entries that stay
-    cdef bint dozing            # what is pushed wakes the poller, once
+    cdef bint dozing            # the loop sleeps: the next push wakes the poller
     cdef Poller poller          # the loop's
 
     cdef int push(self, object handle, double when) except -1

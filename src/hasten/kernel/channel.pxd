@@ -12,13 +12,13 @@ cdef extern from *:
 cdef class Channel:
     cdef readonly int fd                # -1: closed, or nothing yet
     cdef unsigned char owned            # the descriptor is ours to close
-    cdef unsigned char unseen           # it is read and written by code of Python's, which may hold back what the poller
-                                        # does not tell of again, or take less than there is room for
-    cdef unsigned char full             # the latest fill() gave as much as there was room for: there may be more. Set when
-                                        # nothing runs any more before it is looked at
-    cdef Workshop workshop              # of the loop whose it is
+    cdef unsigned char unseen           # Python code reads and writes it: it may hold bytes of which the poller does not
+                                        # report again, and may take less than there is room for
+    cdef unsigned char full             # the latest fill() filled all the room: there may be more. It is set last: no other
+                                        # code runs before it is looked at
+    cdef Workshop workshop              # of the loop that the channel belongs to
 
-    # What a kind of channel has of its own: a system call each, which leaves its error in errno. They run no Python.
+    # Each kind of channel has its own form of these. Each is one system call, leaves its error in errno, and runs no Python.
     cdef Py_ssize_t receive(self, void *buf, Py_ssize_t room, int *cut) noexcept
     cdef Py_ssize_t transmit(self, const char *start, Py_ssize_t n) noexcept
     cdef Py_ssize_t transmit_many(self, iovec *pieces, int n) noexcept

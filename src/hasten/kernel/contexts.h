@@ -22,7 +22,7 @@ static inline PyThreadState *hasten_this_thread(void) {
 
 static inline PyObject *hasten_vars(PyObject *context) { return (PyObject *)((PyContext *)context)->ctx_vars; }
 
-/* A snapshot of the current context: new */
+/* A snapshot of the current context. New reference. */
 static inline PyObject *hasten_snapshot(void) {
     PyObject *current = hasten_this_thread()->context, *old;
     if (current != NULL && hasten_latest != NULL && hasten_vars(hasten_latest) == hasten_vars(current))
@@ -35,8 +35,8 @@ static inline PyObject *hasten_snapshot(void) {
     return current;
 }
 
-/* Goes out of the context that the thread has stayed inside of. If another has been entered meanwhile, whose code runs a
- * tick of its own, that is no time for it: it is done when the other one has been left. */
+/* Leaves the context that the thread has stayed inside of. If another one has been entered meanwhile, and its code runs a
+ * tick of its own, ours cannot be left now: that is done once the other one has been left. */
 static inline void hasten_step_out(hasten_contexts *c) {
     PyObject *left = c->inside, *old;
     if (left == NULL || hasten_this_thread()->context != left) return;
@@ -47,7 +47,8 @@ static inline void hasten_step_out(hasten_contexts *c) {
     Py_XDECREF(old);
 }
 
-/* A context with a snapshot's variables, entered: new, or NULL with an exception. `snapshot` itself, if none shares it. */
+/* Enters a context that has a snapshot's variables: `snapshot` itself if no other callback shares it, else a copy.
+ * New reference, or NULL with an exception set. */
 static inline PyObject *hasten_step_in(hasten_contexts *c, PyObject *snapshot) {
     PyObject *own = c->inside;
     if (own != NULL && hasten_vars(own) == hasten_vars(snapshot) && hasten_this_thread()->context == own) {
@@ -63,8 +64,8 @@ static inline PyObject *hasten_step_in(hasten_contexts *c, PyObject *snapshot) {
     return own;
 }
 
-/* Calls `cb(*args)` as in a copy of `snapshot`, to which only the caller may refer besides other sharers. The outcome's
- * context is the copy when that has to be told from the snapshot afterwards. */
+/* Calls `cb(*args)` as if in a copy of `snapshot`. Besides the callbacks that share the snapshot, only the caller may refer
+ * to it. If the callback has set a variable, the outcome names the copy in which it ran. */
 static inline hasten_outcome hasten_call_shared(hasten_contexts *c, PyObject *snapshot, PyObject *cb, PyObject *args) {
     PyObject *own = hasten_step_in(c, snapshot);
     hasten_outcome out;
@@ -85,7 +86,7 @@ static inline int hasten_holds_values(PyObject *context) {
     return context != NULL && ((PyContext *)context)->ctx_vars->h_count != 0;
 }
 
-/* Lets go of what is kept for later calls, if it holds anybody's values. */
+/* Drops what is kept for later calls, if it refers to values of the program. */
 static inline void hasten_forget_contexts(hasten_contexts *c) {
     hasten_step_out(c);
     if (hasten_holds_values(hasten_latest)) Py_CLEAR(hasten_latest);

@@ -8,8 +8,8 @@ cdef class Function:
     cdef object inner               # Cython's function
     cdef type owner                 # of a method: the class of its first argument; else None
     cdef bint is_coroutine
-    cdef object code                # what __code__ gives, once somebody has asked
-    cdef object name                # as they are, or as somebody has set them
+    cdef object code                # what __code__ gives; made when it is first asked for
+    cdef object name                # of the function, or as the program has set them
     cdef object qualname
     cdef object doc
     cdef object module

@@ -15,7 +15,8 @@
 #else
 #  define HASTEN_THREAD __thread
 #endif
-/* A thread's variable found without a call. Only where the C library has room for those of libraries loaded later. */
+/* A thread's variable that is found without a call. The C library has room for only a few of these in libraries that are
+ * loaded after the program's start. */
 #if defined(__GLIBC__) && defined(__GNUC__)
 #  define HASTEN_NEAR __attribute__((tls_model("initial-exec")))
 #else
@@ -24,8 +25,8 @@
 
 /* ---- exceptions ------------------------------------------------------------------------- */
 
-/* isinstance() by the C type alone. `__class__`, `__instancecheck__` and `__subclasscheck__` are anybody's code, which
- * may lie, raise, or do what it likes to the object that is looked at. */
+/* isinstance() by the C type alone. `__class__`, `__instancecheck__` and `__subclasscheck__` run the program's code, which
+ * may lie, raise, or change the object that is looked at. */
 static inline int hasten_is_instance(PyObject *o, PyObject *cls) {
     return PyType_Check(cls) && PyObject_TypeCheck(o, (PyTypeObject *)cls);
 }
@@ -79,7 +80,7 @@ static inline void hasten_raise(PyObject *exc) {
     else PyErr_Format(PyExc_TypeError, "exceptions must derive from BaseException, not %.200s", Py_TYPE(exc)->tp_name);
 }
 
-/* The same for what was thrown in, and keeps the context that it has. */
+/* The same for an exception that was thrown in: it keeps the context that it has. */
 static inline void hasten_raise_thrown(PyObject *exc) {
 #if PY_VERSION_HEX >= 0x030C0000
     Py_INCREF(exc);
@@ -91,7 +92,8 @@ static inline void hasten_raise_thrown(PyObject *exc) {
 #endif
 }
 
-/* What `throw(type, value)` means: new, always an exception. If the class gives none, or raises one, that is it. */
+/* The exception that `throw(type, value)` means. If calling the class raises an exception, or gives none, that error is the
+ * exception. New reference, never NULL. */
 static inline PyObject *hasten_normalize(PyObject *type, PyObject *value) {
     PyObject *tb = NULL;
     Py_INCREF(type);
@@ -102,7 +104,7 @@ static inline PyObject *hasten_normalize(PyObject *type, PyObject *value) {
     return value;
 }
 
-/* What runs between these two sees nothing of the exceptions that are being handled outside, nor leaves one there. */
+/* Code that runs between these two does not see the exceptions that are being handled outside, and leaves none there. */
 typedef struct {
     _PyErr_StackItem item;
     _PyErr_StackItem *outer;
@@ -123,10 +125,11 @@ static inline void hasten_rejoin(hasten_isolation *own) {
 
 enum { HASTEN_RAISED = -1, HASTEN_RETURNED = 0, HASTEN_YIELDED = 1 };
 
-/* How it ended, in the caller's hands: whatever runs next (a destructor of an argument, say) may call and step others. */
+/* How it ended. The caller keeps it in a variable of its own, since what runs next (a destructor of an argument, say) may
+ * call and step others. */
 typedef struct {
     PyObject *value;        /* new: what was yielded, returned or raised; never NULL */
-    PyObject *context;      /* new, or NULL: what it ran in, where that has to be told (contexts.h) */
+    PyObject *context;      /* new, or NULL: the context in which it ran, if that is no longer the snapshot (contexts.h) */
     int kind;
 } hasten_outcome;
 
@@ -134,7 +137,7 @@ static inline hasten_outcome hasten_ended(int kind, PyObject *value) {
     hasten_outcome out = {value, NULL, kind};
     return out;
 }
-/* The current exception as the outcome. A callee may have failed without one: a mistake of extension modules. */
+/* The current exception as the outcome. Some extension modules fail without setting one, by mistake. */
 static inline hasten_outcome hasten_failed(PyObject *culprit) {
     PyObject *exc = hasten_fetch_exc();
     if (exc == NULL) {
@@ -202,7 +205,7 @@ static inline hasten_outcome hasten_call(PyObject *ctx, PyObject *cb, PyObject *
 /* callable(o) */
 static inline int hasten_is_callable(PyObject *o) { return Py_TYPE(o)->tp_call != NULL; }
 
-/* Is `f` of a type whose `==` is known here: by identity, or a method's? */
+/* Is `f` of a type whose `==` is known here: one that compares by identity, or a method? */
 static inline int hasten_compares_plainly(PyObject *f) {
     return Py_TYPE(f)->tp_richcompare == PyBaseObject_Type.tp_richcompare || PyMethod_Check(f) || PyCFunction_CheckExact(f);
 }
@@ -219,7 +222,7 @@ static inline int hasten_same_callback(PyObject *a, PyObject *b) {
         return PyCFunction_GET_SELF(a) == PyCFunction_GET_SELF(b) && PyCFunction_GET_FUNCTION(a) == PyCFunction_GET_FUNCTION(b);
     return 0;
 }
-/* Could the callback `f` be a method of `o`? 0 or, where it is or nobody knows, -1. */
+/* Could the callback `f` be a method of `o`? 0: no. -1: yes, or it cannot be known. */
 static inline int hasten_may_be_method(PyObject *f, PyObject *o) {
     if (!hasten_compares_plainly(f)) return -1;
     if (PyMethod_Check(f)) return PyMethod_GET_SELF(f) == o ? -1 : 0;
@@ -250,7 +253,7 @@ static inline void hasten_patch_awaitable(PyObject *type, PyObject *(*await)(PyO
     PyType_Modified(t);
 }
 
-/* Whoever enters a coroutine that runs is told so. */
+/* Raises ValueError for a call of send(), throw() or close() while the coroutine runs. */
 static inline void hasten_refuse_entry(void) { PyErr_SetString(PyExc_ValueError, "coroutine already executing"); }
 static inline void hasten_refuse_second(void) {
     PyErr_SetString(PyExc_RuntimeError, "coroutine is being awaited already");
@@ -260,8 +263,8 @@ static inline void hasten_refuse_second(void) {
 static inline PyObject *hasten_end_at_once(PyObject *o) { (void)o; return NULL; }
 static inline void hasten_patch_nothing(PyObject *type) { ((PyTypeObject *)type)->tp_iternext = hasten_end_at_once; }
 
-/* A final class whose instances only its own module makes (by the C function, past the slot): what is made in any other
- * way lacks what its methods take for granted. */
+/* For a final class whose instances only its own module makes (by the C function, not by the slot): an instance that is
+ * made in any other way lacks what its methods rely on. */
 static inline PyObject *hasten_cannot_create(PyTypeObject *t, PyObject *args, PyObject *kwargs) {
     (void)args; (void)kwargs;
     return PyErr_Format(PyExc_TypeError, "cannot create '%s' instances: call the function that gives one", t->tp_name);
@@ -306,14 +309,14 @@ static inline uintptr_t hasten_tag(PyObject *o, uintptr_t t) { Py_INCREF(o); ret
 /* Hands a reference that C code owns over to the caller: new */
 static inline PyObject *hasten_steal(PyObject *o) { return o; }
 
-/* Does nobody but the caller refer to it, not even weakly? */
+/* Is the caller's the only reference to it, weak ones included? */
 static inline int hasten_sole(PyObject *o) {
     PyTypeObject *t = Py_TYPE(o);
     return Py_REFCNT(o) == 1
         && (t->tp_weaklistoffset <= 0 || *(PyObject **)((char *)o + t->tp_weaklistoffset) == NULL);
 }
 
-/* What lies at a place, which is empty then, if nobody else refers to it; else None. */
+/* Takes out the object at a place if there is no other reference to it; else gives None. */
 static inline PyObject *hasten_take_sole(PyObject **at) {
     PyObject *o = *at;
     if (o != NULL) {

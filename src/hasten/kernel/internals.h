@@ -26,7 +26,7 @@
 #include "hasten.h"
 
 #if PY_VERSION_HEX < 0x030E0000
-/* exported, but declared in an internal header or nowhere */
+/* The interpreter exports these, but declares them in an internal header or not at all. */
 extern int _PyDict_SetItem_KnownHash(PyObject *mp, PyObject *key, PyObject *item, Py_hash_t hash);
 extern int _PyDict_DelItem_KnownHash(PyObject *mp, PyObject *key, Py_hash_t hash);
 #endif

@@ -3,7 +3,7 @@
  *
  * A thread that waits for the lock sleeps on a condition variable, and looks again when the lock is let go of. If it is
  * taken back within a few microseconds, the waiting thread finds it taken when it has woken up, and goes to sleep again. So
- * who lets go of it for the sake of others has to stay away until one of them has it.
+ * a thread that gives it away for others has to stay away until one of them has it.
  *
  * Sources: Python/ceval_gil.c (take_gil, drop_gil); glibc's nptl/pthread_cond_wait.c (__wrefs counts waiters, from bit 3). */
 #ifndef HASTEN_INTERPRETER_H
@@ -40,7 +40,7 @@ static inline struct _gil_runtime_state *hasten_lock(PyThreadState *ts) {
 #endif
 }
 
-/* Does another thread wait for the lock? Where the C library does not tell: could one? */
+/* Does another thread wait for the lock? Where the C library does not show that: could one be waiting? */
 static inline int hasten_lock_is_wanted(PyThreadState *ts, struct _gil_runtime_state *lock) {
 #ifdef HASTEN_COUNTS_WAITERS
     (void)ts;
@@ -51,8 +51,9 @@ static inline int hasten_lock_is_wanted(PyThreadState *ts, struct _gil_runtime_s
 #endif
 }
 
-/* Where the C library does not tell: after each time that nobody came, it is tried half as often, or a thread that only
- * sleeps (an idle executor's) would cost the most of the time. At the end every 128 times: some 6 ms of a busy loop. */
+/* Where the C library does not show it: after each try in which no thread took the lock, it is tried half as often. Without
+ * that, a thread that only sleeps (an idle executor's) would cost most of the time. In the end one time in 128 is a try,
+ * which is every 6 ms or so of a busy loop. */
 #ifdef HASTEN_COUNTS_WAITERS
 static inline int hasten_is_worth_it(void) { return 1; }
 static inline void hasten_came(int somebody) { (void)somebody; }

@@ -1,5 +1,5 @@
-/* Errors about an extension type name it with its module, those about a class of Python's without. Whoever forgets the
- * acquire() in `await lock` gets the message that asyncio's classes give. The slot alone, without an __await__ in the
+/* Errors about an extension type name it with its module, those about a class of Python's without. A program
+ * that says `await lock` for `await lock.acquire()` gets the message that asyncio's classes give. The slot alone, without an __await__ in the
  * class, makes nothing awaitable in the eyes of inspect and collections.abc. */
 #ifndef HASTEN_NAMING_H
 #define HASTEN_NAMING_H

@@ -52,8 +52,8 @@ static inline hasten_pool *hasten_pool_of(PyTypeObject *t) {
 static struct gc_generation *hasten_young;      /* the interpreter's youngest generation; NULL: it was not found */
 static int *hasten_gc_enabled;
 
-/* Looks where the headers say that the generations are, and whether what stands there does as the collector's numbers do.
- * Without them there are no pools. */
+/* Looks where the headers say that the generations are, and checks that the numbers there behave like the collector's. If
+ * they do not, there are no pools. */
 static inline void hasten_gc_find(void) {
     struct _gc_runtime_state *gc = &PyInterpreterState_Get()->gc;
 #if PY_VERSION_HEX >= 0x030E0000

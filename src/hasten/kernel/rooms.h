@@ -53,7 +53,7 @@ static inline int hasten_make_room(PyTypeObject **at) {
     return 0;
 }
 
-/* Its room, or NULL: it was not moved, or is a class of Python's. */
+/* The room of a type. NULL: the type was not moved, or is a class of Python's. */
 static inline hasten_room *hasten_room_of(PyTypeObject *t) {
     if (t->tp_flags & Py_TPFLAGS_HEAPTYPE || t->tp_as_number != &((PyHeapTypeObject *)t)->as_number) return NULL;
     return (hasten_room *)t;

@@ -1,11 +1,12 @@
-/* The loop that runs in this thread. It is in one module only: there is one of these for each module that includes it. */
+/* The loop that runs in this thread. Only one module may include this file: each module that did would have variables of
+ * its own. */
 #ifndef HASTEN_RUNNING_H
 #define HASTEN_RUNNING_H
 #include "contexts.h"
 
 static HASTEN_THREAD PyObject *hasten_running HASTEN_NEAR;      /* owned, or NULL */
 static HASTEN_THREAD PyObject *hasten_stepper HASTEN_NEAR;      /* its Step, owned, or NULL */
-static HASTEN_THREAD PyObject **hasten_spares HASTEN_NEAR;      /* which is where these are, or NULL */
+static HASTEN_THREAD PyObject **hasten_spares HASTEN_NEAR;      /* the Step's array of spares, or NULL */
 
 static inline PyObject *hasten_get_running(void) { return hasten_running; }
 static inline PyObject **hasten_get_spares(void) { return hasten_spares; }

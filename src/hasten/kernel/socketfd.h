@@ -1,5 +1,6 @@
-/* The descriptor of an object of the socket module, as it is now: its owner may have closed or detached it, and the number
- * may be somebody else's by then. Read where _socket.c keeps it, as a call of fileno() for each read and write would be felt. */
+/* The descriptor of an object of the socket module, as it is now: its owner may have closed or detached it, and another
+ * file may have the number since. It is read from the field in which _socket.c keeps it, since a call of fileno() for each
+ * read and write would cost too much. */
 #ifndef HASTEN_SOCKETFD_H
 #define HASTEN_SOCKETFD_H
 #include <Python.h>

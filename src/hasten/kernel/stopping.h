@@ -1,9 +1,9 @@
 /* The end of an iterator that returns a value.
  *
  * Where `await` drives tp_iternext (CPython 3.12 to 3.14), a value comes as a StopIteration, which the interpreter looks
- * into and drops. To make and unmake one costs more than all else that an await of ours does. So `await` gets one of a
- * class of its own, derived from StopIteration, whose memory is kept for the next; it has the value and nothing else. All
- * others, who may keep what they catch, get a real StopIteration. Off where pools are (see pool.h). */
+ * into and drops. Making and freeing one costs more than all else that an await of ours does. So `await` gets an
+ * instance of a class derived from StopIteration, whose memory is kept for the next one, and which has nothing but the
+ * value. All other callers, which may keep what they catch, get a real StopIteration. Off where pools are (see pool.h). */
 #ifndef HASTEN_STOPPING_H
 #define HASTEN_STOPPING_H
 #include "contexts.h"
@@ -42,7 +42,7 @@ static inline int hasten_stop_init(void) {
     return hasten_no_args == NULL ? -1 : PyType_Ready(&hasten_stop_type);
 }
 
-/* Is it the interpreter's own `await` or `yield from` that asks, with nobody who is shown each exception (a debugger)? */
+/* Is the caller the interpreter's own `await` or `yield from`, and is there no debugger that is shown each exception? */
 static inline int hasten_in_await(void) {
 #if PY_VERSION_HEX >= 0x030C0000
     PyThreadState *ts = hasten_this_thread();

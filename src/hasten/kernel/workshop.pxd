@@ -14,9 +14,9 @@ cdef class Workshop:
     cdef char *start
     cdef Py_ssize_t size            # in bytes; -1: `large` has just what was read
     cdef bytes large                # the object that the room lies in; None: the scratch, or a borrowed buffer
-    cdef object borrowed            # somebody's buffer, or None
+    cdef object borrowed            # the buffer of another object, or None
     cdef Py_buffer view             # of that buffer
-    cdef Py_ssize_t lent            # of the latest take_bytes(): the room of the object that give_back() wants; 0: none
+    cdef Py_ssize_t lent            # of the latest take_bytes(): the true size of an object to be given back by give_back(); 0: none
 
     cdef int make_room(self, Py_ssize_t expected) except -1
     cdef bint borrow_room(self, object buf) except -1

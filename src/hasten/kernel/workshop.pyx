@@ -155,9 +155,9 @@ cdef class Workshop:
 
         Call this where nothing depends on what was read before.
 
-        The interpreter gives it away for Python code. Where all callbacks are C functions nobody does, but for the
+        The interpreter gives it away for Python code. Where all callbacks are C functions it is not given away, but for the
         poller, which comes after a batch that may read from a thousand sockets. To give the lock away around each large
-        recv or send, as the socket module does, would be worse: whoever takes it may keep it for
+        recv or send, as the socket module does, would be worse: the thread that takes it may keep it for
         sys.getswitchinterval(), each time.
         """
         if self.moved >= TURN:

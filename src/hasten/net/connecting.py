@@ -45,10 +45,10 @@ async def create_connection(
     interleave: int | None = None,
     all_errors: bool = False,
 ) -> tuple[asyncio.Transport, _P]:
-    """Connect to *host* and *port*, or take over the connected *sock*; return ``(transport, protocol)``.
+    """Connect to `host` and `port`, or take over the connected `sock`; return ``(transport, protocol)``.
 
     Arguments:
-        ssl: a context, or True for the default one: TLS, verified against *server_hostname* (default: *host*).
+        ssl: a context, or True for the default one: TLS, verified against `server_hostname` (default: `host`).
         local_addr: ``(host, port)`` to bind to first.
         happy_eyeballs_delay: seconds after which the next address is tried beside the earlier ones (RFC 8305);
             None tries one after the other.
@@ -57,7 +57,7 @@ async def create_connection(
         all_errors: raise an ExceptionGroup of all failures rather than one OSError that sums them up.
 
     Raises:
-        OSError: no address could be connected to; ExceptionGroup with *all_errors*.
+        OSError: no address could be connected to; ExceptionGroup with `all_errors`.
         ValueError, TypeError: the arguments do not fit together.
     """
     if server_hostname is not None and not ssl:
@@ -107,7 +107,7 @@ async def create_unix_connection(
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
 ) -> tuple[asyncio.Transport, _P]:
-    """Connect to the unix socket at *path*, or take over the connected *sock*; return ``(transport, protocol)``.
+    """Connect to the unix socket at `path`, or take over the connected `sock`; return ``(transport, protocol)``.
 
     Raises:
         OSError: the connection failed.
@@ -148,11 +148,11 @@ async def connect_accepted_socket(
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
 ) -> tuple[asyncio.Transport, _P]:
-    """Serve *sock*, which was accepted elsewhere; return ``(transport, protocol)``.
+    """Serve `sock`, which was accepted elsewhere; return ``(transport, protocol)``.
 
     Raises:
-        ValueError: *sock* is no stream socket, or a TLS timeout was given without *ssl*.
-        TypeError: *sock* is an SSLSocket.
+        ValueError: `sock` is no stream socket, or a TLS timeout was given without `ssl`.
+        TypeError: `sock` is an SSLSocket.
     """
     _require_stream(sock)
     encryption = tls.options(ssl, "", ssl_handshake_timeout, ssl_shutdown_timeout)
@@ -172,9 +172,9 @@ async def _open(
     server_side: bool = False,
     ours: bool = False,
 ) -> tuple[asyncio.Transport, _P]:
-    """Put a transport and a protocol on the connected *sock*; close it if that fails.
+    """Put a transport and a protocol on the connected `sock`; close it if that fails.
 
-    One that a transport has already is left alone, unless it is *ours*: then it has the number of one that was closed
+    One that a transport has already is left alone, unless it is `ours`: then it has the number of one that was closed
     behind that transport's back.
     """
     transport: Any  # an asyncio.Transport to isinstance, though not by its layout
@@ -249,7 +249,7 @@ async def _connect(
     delay: float | None,
     all_errors: bool,
 ) -> socket.socket:
-    """Connect to one of *infos*, in turn or with *delay* racing; raise what sums up the failures if none could be."""
+    """Connect to one of `infos`, in turn or with `delay` racing; raise what sums up the failures if none could be."""
     failures = _Failures()
     sock: socket.socket | None
     try:
@@ -292,7 +292,7 @@ async def _connect_racing(
     failures: _Failures,
     delay: float,
 ) -> socket.socket | None:
-    """Happy eyeballs: begin the next attempt when the latest one has failed or *delay* seconds have passed.
+    """Happy eyeballs: begin the next attempt when the latest one has failed or `delay` seconds have passed.
 
     The first to connect wins; the others are cancelled, and have closed their sockets when this returns or raises.
     """
@@ -334,7 +334,7 @@ class _Race:
     async def proceed(self, delay: float | None) -> None:
         """Wait for a winner or for the end of all attempts.
 
-        With *delay* (seconds) there is an attempt to come: return also when the latest failed or the time is over.
+        With `delay` (seconds) there is an attempt to come: return also when the latest failed or the time is over.
         """
         self._due = False
         timer = None if delay is None else self._loop.call_later(delay, self._time_is_over)
@@ -425,7 +425,7 @@ async def _connect_one(
 def _new_socket(
     info: AddrInfo, attempt: int, local_infos: Sequence[AddrInfo] | None, failures: _Failures
 ) -> socket.socket:
-    """Return a nonblocking socket for an address, bound if *local_infos* say so."""
+    """Return a nonblocking socket for an address, bound if `local_infos` say so."""
     family, kind, proto, _, _ = info
     sock = socket.socket(family=family, type=kind, proto=proto)
     try:
@@ -449,7 +449,7 @@ def _give_up(sock: socket.socket | None, exc: BaseException, attempt: int, failu
 def _bind_local(
     sock: socket.socket, family: int, local_infos: Sequence[AddrInfo], attempt: int, failures: _Failures
 ) -> None:
-    """Bind *sock* to the first of *local_infos* of its family that allows it."""
+    """Bind `sock` to the first of `local_infos` of its family that allows it."""
     last: OSError | None = None
     for local_family, _, _, _, address in local_infos:
         if local_family != family:
@@ -470,7 +470,7 @@ def _bind_local(
 
 
 def _close_quietly(sock: socket.socket) -> None:
-    """Close *sock*, whose owner has a more important error to raise than one of closing."""
+    """Close `sock`, whose owner has a more important error to raise than one of closing."""
     try:
         sock.close()
     except OSError:

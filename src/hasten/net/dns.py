@@ -31,7 +31,7 @@ class Resolver:
     """The threads that one loop's name lookups run in; none exists before the first lookup.
 
     There may be as many at once as asyncio's default executor would have, so that a few names whose servers do not
-    answer hold up nobody else.
+    answer delay no other lookup.
     """
 
     __slots__ = ("_closed", "_executor", "_lookups")
@@ -42,7 +42,7 @@ class Resolver:
         self._closed = False
 
     async def run(self, loop: NetLoop, func: Callable[..., _T], *args: Any) -> _T:
-        """Call *func* with *args* in a thread and return its result.
+        """Call `func` with `args` in a thread and return its result.
 
         Cancelling gives up a lookup that no thread has begun; one that has begun ends by itself, unheard.
 
@@ -84,7 +84,7 @@ async def getaddrinfo(
     proto: int = 0,
     flags: int = 0,
 ) -> list[AddrInfo]:
-    """Look *host* and *port* up, as :func:`socket.getaddrinfo` does, without blocking the loop.
+    """Look `host` and `port` up, as :func:`socket.getaddrinfo` does, without blocking the loop.
 
     Raises:
         socket.gaierror: the name is unknown, or the arguments do not fit together.
@@ -102,10 +102,10 @@ async def getaddrinfo(
 
 
 async def getnameinfo(loop: NetLoop, resolver: Resolver, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
-    """Look up the host and service names of *sockaddr*, as :func:`socket.getnameinfo` does.
+    """Look up the host and service names of `sockaddr`, as :func:`socket.getnameinfo` does.
 
     Raises:
-        socket.gaierror: the address has no name and *flags* ask for one.
+        socket.gaierror: the address has no name and `flags` ask for one.
     """
     if flags & _NUMERIC_NAMES == _NUMERIC_NAMES:
         return socket.getnameinfo(sockaddr, flags)
@@ -115,7 +115,7 @@ async def getnameinfo(loop: NetLoop, resolver: Resolver, sockaddr: Any, flags: i
 async def ensure_resolved(
     loop: NetLoop, address: Any, *, family: int = 0, type: int = socket.SOCK_STREAM, proto: int = 0, flags: int = 0
 ) -> Sequence[AddrInfo]:
-    """Return the addrinfos of *address*, a ``(host, port, ...)`` tuple; at once where the host is numeric.
+    """Return the addrinfos of `address`, a ``(host, port, ...)`` tuple; at once where the host is numeric.
 
     Anything else goes through ``loop.getaddrinfo``, so that a program can put its own resolver there.
     """
@@ -129,7 +129,7 @@ async def ensure_resolved(
 def numeric_addrinfo(
     host: Any, port: Any, family: int, type: int, proto: int, flowinfo: int = 0, scopeid: int = 0
 ) -> AddrInfo | None:
-    """Return the one addrinfo of a numeric *host* for streams or datagrams, or None if it must be looked up."""
+    """Return the one addrinfo of a numeric `host` for streams or datagrams, or None if it must be looked up."""
     if host is None or proto not in (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP):
         return None
     if type not in _STREAM_OR_DATAGRAM or not hasattr(socket, "inet_pton"):
@@ -153,9 +153,9 @@ def numeric_addrinfo(
 
 
 def interleave(infos: Sequence[AddrInfo], first_family_count: int = 1) -> list[AddrInfo]:
-    """Reorder *infos* so that address families alternate (RFC 8305, section 4).
+    """Reorder `infos` so that address families alternate (RFC 8305, section 4).
 
-    *first_family_count* addresses of the first family come first; within a family the order stays.
+    `first_family_count` addresses of the first family come first; within a family the order stays.
     """
     by_family: dict[int, list[AddrInfo]] = {}
     for info in infos:
@@ -170,7 +170,7 @@ def interleave(infos: Sequence[AddrInfo], first_family_count: int = 1) -> list[A
 
 
 def _numeric_family(host: str, family: int = socket.AF_UNSPEC) -> int | None:
-    """The family whose numeric notation *host* is written in, of *family* alone unless that is AF_UNSPEC."""
+    """The family whose numeric notation `host` is written in, of `family` alone unless that is AF_UNSPEC."""
     if "%" in host:  # an IPv6 zone, which inet_pton does not know
         return None
     candidates = (socket.AF_INET, socket.AF_INET6) if family == socket.AF_UNSPEC else (family,)

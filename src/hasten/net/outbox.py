@@ -29,10 +29,6 @@ class Outbox:
     high: int
     low: int
     paused: bool
-    if not cython.compiled:
-        pieces = None
-        offset = size = 0
-        paused = False
 
     def __init__(self) -> None:
         self.high = HIGH_WATER

@@ -71,7 +71,7 @@ def bind_all(loop: NetLoop, infos: list[AddrInfo], wanted: SocketOptions) -> lis
 
 
 def _bind_one(loop: NetLoop, info: AddrInfo, wanted: SocketOptions, bound: list[socket.socket]) -> None:
-    """Put a socket into *bound* that is bound to one address; none if the system does not have that."""
+    """Put a socket into `bound` that is bound to one address; none if the system does not have that."""
     family, kind, proto, _, address = info
     try:
         sock = socket.socket(family, kind, proto)
@@ -93,7 +93,7 @@ def _bind_one(loop: NetLoop, info: AddrInfo, wanted: SocketOptions, bound: list[
 
 
 def _bound(loop: NetLoop, sock: socket.socket, address: Any) -> bool:
-    """Bind *sock*; return whether the system has that address."""
+    """Bind `sock`; return whether the system has that address."""
     try:
         sock.bind(address)
     except OSError as exc:
@@ -107,7 +107,7 @@ def _bound(loop: NetLoop, sock: socket.socket, address: Any) -> bool:
 
 
 def bind_unix(path: str | bytes) -> socket.socket:
-    """Return a unix socket bound to *path*; remove a stale one there first."""
+    """Return a unix socket bound to `path`; remove a stale one there first."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if not _is_abstract(path):
@@ -125,7 +125,7 @@ def bind_unix(path: str | bytes) -> socket.socket:
 
 
 def _is_abstract(path: str | bytes) -> bool:
-    """True if *path* names no file: an abstract name of Linux's, or "", for which Linux picks such a name."""
+    """True if `path` names no file: an abstract name of Linux's, or "", for which Linux picks such a name."""
     return not path or path[0] in (0, "\0")
 
 
@@ -141,7 +141,7 @@ def _remove_stale(path: str | bytes) -> None:
 
 
 def file_identity(path: str | bytes) -> tuple[str | bytes, int] | None:
-    """Return *path* and the inode of the file there, if there is one."""
+    """Return `path` and the inode of the file there, if there is one."""
     if _is_abstract(path):
         return None
     try:
@@ -151,7 +151,7 @@ def file_identity(path: str | bytes) -> tuple[str | bytes, int] | None:
 
 
 def unlink_if_ours(path: str | bytes, inode: int) -> None:
-    """Remove *path* if it is still the file that had *inode*."""
+    """Remove `path` if it is still the file that had `inode`."""
     try:
         if file_status(path).st_ino == inode:
             unlink(path)

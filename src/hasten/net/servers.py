@@ -121,14 +121,14 @@ class Server(asyncio.AbstractServer):
             RuntimeError: the server is closed.
         """
         self._start_serving()
-        # The first connections may be answered before whoever waits here goes on, as with asyncio.
+        # The first connections may be answered before the caller that waits here goes on, as with asyncio.
         await sleep(0)
 
     async def serve_forever(self) -> None:
         """Accept connections until cancelled; then close the server and its connections.
 
         Raises:
-            RuntimeError: the server is closed, or somebody serves it forever already.
+            RuntimeError: the server is closed, or serve_forever() runs already.
         """
         if self._serving_forever_fut is not None:
             raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
@@ -234,9 +234,9 @@ async def create_server(
     ssl_shutdown_timeout: float | None = None,
     start_serving: bool = True,
 ) -> Server:
-    """Listen on *port* of *host* (a name, an address, several, or None for every interface), or on the bound *sock*.
+    """Listen on `port` of `host` (a name, an address, several, or None for every interface), or on the bound `sock`.
 
-    *protocol_factory* is called for each connection, in a copy of the context that this was called in.
+    `protocol_factory` is called for each connection, in a copy of the context that this was called in.
 
     Raises:
         OSError: no address could be bound.
@@ -278,9 +278,9 @@ async def create_unix_server(
     start_serving: bool = True,
     cleanup_socket: bool = True,
 ) -> Server:
-    """Listen on the unix socket *path*, or on the bound *sock*.
+    """Listen on the unix socket `path`, or on the bound `sock`.
 
-    A socket that an earlier server left at *path* is replaced. With *cleanup_socket* closing the server removes the
+    A socket that an earlier server left at `path` is replaced. With `cleanup_socket` closing the server removes the
     path, unless somebody else has put a socket of their own there meanwhile.
 
     Raises:
@@ -311,7 +311,7 @@ async def create_unix_server(
 
 
 async def _serve(server: Server, start_serving: bool, ours: bool) -> Server:
-    """Start *server* if that is wanted; it is closed where that fails, but sockets that are not *ours* stay open."""
+    """Start `server` if that is wanted; it is closed where that fails, but sockets that are not `ours` stay open."""
     try:
         for sock in server._sockets or ():
             sock.setblocking(False)

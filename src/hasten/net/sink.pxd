@@ -15,8 +15,12 @@ cdef class Sink:
 
 cdef Sink NOWHERE       # of a transport that has none
 
-cdef class ProtocolSink(Sink):
+cdef class AnyProtocolSink(Sink):
     cdef object protocol
+
+    cdef str failed(self, str method)
+
+cdef class ProtocolSink(AnyProtocolSink):
     cdef object data_received               # bound
     cdef Py_ssize_t latest                  # bytes that came last time
 
@@ -24,8 +28,7 @@ cdef class ProtocolSink(Sink):
     cdef int arrived(self, Workshop workshop, Py_ssize_t n) except -1
 
 @cython.final
-cdef class BufferedSink(Sink):
-    cdef object protocol
+cdef class BufferedSink(AnyProtocolSink):
     cdef object get_buffer, buffer_updated  # bound
 
 cdef Sink sink_of(object protocol)

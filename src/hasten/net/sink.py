@@ -39,7 +39,7 @@ class Sink:
         raise NotImplementedError
 
     def blame(self, doing: int) -> str:
-        """The message for the loop's exception handler: what failed. `doing` is ROOM, READ, ARRIVED or ENDED."""
+        """Return the message for the loop's exception handler. `doing` is what failed: ROOM, READ, ARRIVED or ENDED."""
         return "Fatal read error on socket transport"
 
 
@@ -47,14 +47,25 @@ NOWHERE = Sink()
 
 
 @cython.cclass
-class ProtocolSink(Sink):
-    """A sink that gives bytes to data_received()."""
+class AnyProtocolSink(Sink):
+    """What the sinks of both kinds of protocol have in common: the end of the bytes."""
 
     protocol: Any
+
+    def ended(self) -> bool:
+        return bool(self.protocol.eof_received())
+
+    def failed(self, method: str) -> str:
+        """Return the message for an error that a method of the protocol has raised."""
+        return f"Fatal error: protocol.{method}() call failed."
+
+
+@cython.cclass
+class ProtocolSink(AnyProtocolSink):
+    """A sink that gives bytes to data_received()."""
+
     data_received: Any
     latest: int
-    if not cython.compiled:
-        latest = 0
 
     def __init__(self, protocol: Any) -> None:
         self.protocol = protocol
@@ -71,22 +82,16 @@ class ProtocolSink(Sink):
         self.data_received(data)
         return workshop.give_back(data, lent) if lent else 0
 
-    def ended(self) -> bool:
-        return bool(self.protocol.eof_received())
-
     def blame(self, doing: int) -> str:
         if doing == ARRIVED:
-            return "Fatal error: protocol.data_received() call failed."
-        if doing == ENDED:
-            return "Fatal error: protocol.eof_received() call failed."
-        return "Fatal read error on socket transport"
+            return self.failed("data_received")
+        return self.failed("eof_received") if doing == ENDED else Sink.blame(self, doing)
 
 
 @cython.cclass
-class BufferedSink(Sink):
+class BufferedSink(AnyProtocolSink):
     """A sink that has bytes received into what get_buffer() gives."""
 
-    protocol: Any
     get_buffer: Any
     buffer_updated: Any
 
@@ -104,17 +109,12 @@ class BufferedSink(Sink):
         self.buffer_updated(n)
         return 0
 
-    def ended(self) -> bool:
-        return bool(self.protocol.eof_received())
-
     def blame(self, doing: int) -> str:
         if doing == ROOM:
-            return "Fatal error: protocol.get_buffer() call failed."
+            return self.failed("get_buffer")
         if doing == ARRIVED:
-            return "Fatal error: protocol.buffer_updated() call failed."
-        if doing == ENDED:
-            return "Fatal error: protocol.eof_received() call failed."
-        return "Fatal read error on socket transport"
+            return self.failed("buffer_updated")
+        return self.failed("eof_received") if doing == ENDED else Sink.blame(self, doing)
 
 
 def sink_of(protocol: Any) -> Sink:

@@ -46,7 +46,7 @@ class SocketWaits:
 
 
 async def sock_recv(loop: NetLoop, sock: socket.socket, nbytes: int) -> bytes:
-    """Receive at most *nbytes* bytes; ``b""`` once the peer has closed its side.
+    """Receive at most `nbytes` bytes; ``b""`` once the peer has closed its side.
 
     This and the functions below raise OSError as the system call does; TypeError for an SSLSocket; in debug mode
     ValueError for a blocking socket; RuntimeError where a transport owns the descriptor, or another task already
@@ -62,7 +62,7 @@ async def sock_recv(loop: NetLoop, sock: socket.socket, nbytes: int) -> bytes:
 
 
 async def sock_recv_into(loop: NetLoop, sock: socket.socket, buf: Any) -> int:
-    """Receive into the writable buffer *buf*; return the number of bytes, 0 at the end."""
+    """Receive into the writable buffer `buf`; return the number of bytes, 0 at the end."""
     check_socket(loop, sock)
     while True:
         try:
@@ -73,7 +73,7 @@ async def sock_recv_into(loop: NetLoop, sock: socket.socket, buf: Any) -> int:
 
 
 async def sock_recvfrom(loop: NetLoop, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
-    """Receive one datagram of at most *bufsize* bytes; return it and the sender's address."""
+    """Receive one datagram of at most `bufsize` bytes; return it and the sender's address."""
     check_socket(loop, sock)
     while True:
         try:
@@ -84,7 +84,7 @@ async def sock_recvfrom(loop: NetLoop, sock: socket.socket, bufsize: int) -> tup
 
 
 async def sock_recvfrom_into(loop: NetLoop, sock: socket.socket, buf: Any, nbytes: int = 0) -> tuple[int, Any]:
-    """Receive one datagram into *buf*, *nbytes* of it at most (0: all); return the size and the sender's address."""
+    """Receive one datagram into `buf`, `nbytes` of it at most (0: all); return the size and the sender's address."""
     check_socket(loop, sock)
     nbytes = nbytes or len(buf)
     while True:
@@ -96,7 +96,7 @@ async def sock_recvfrom_into(loop: NetLoop, sock: socket.socket, buf: Any, nbyte
 
 
 async def sock_sendall(loop: NetLoop, sock: socket.socket, data: Any) -> None:
-    """Send all of *data*. After an error nobody knows how much of it arrived."""
+    """Send all of `data`. After an error it is unknown how much of it arrived."""
     check_socket(loop, sock)
     with memoryview(data) as whole:  # looked at once: a second look may show other bytes
         try:
@@ -115,7 +115,7 @@ async def sock_sendall(loop: NetLoop, sock: socket.socket, data: Any) -> None:
 
 
 async def sock_sendto(loop: NetLoop, sock: socket.socket, data: Any, address: Any) -> int:
-    """Send one datagram to *address*; return the number of bytes sent."""
+    """Send one datagram to `address`; return the number of bytes sent."""
     check_socket(loop, sock)
     while True:
         try:
@@ -143,7 +143,7 @@ async def sock_accept(loop: NetLoop, sock: socket.socket) -> tuple[socket.socket
 
 
 async def sock_connect(loop: NetLoop, sock: socket.socket, address: Any) -> None:
-    """Connect to *address*; the host of an internet address may be a name, which is looked up first."""
+    """Connect to `address`; the host of an internet address may be a name, which is looked up first."""
     check_socket(loop, sock)
     if sock.family in _INET:
         infos = await dns.ensure_resolved(loop, address, family=sock.family, type=sock.type, proto=sock.proto)
@@ -194,7 +194,7 @@ def set_nodelay(sock: socket.socket) -> None:
 
 
 async def _wait(loop: NetLoop, sock: socket.socket, writing: bool = False) -> None:
-    """Wait until *sock* can be read from, or with *writing* written to."""
+    """Wait until `sock` can be read from, or with `writing` written to."""
     fd = sock.fileno()
     loop._ensure_fd_no_transport(fd)
     if writing:
@@ -210,7 +210,7 @@ async def _wait(loop: NetLoop, sock: socket.socket, writing: bool = False) -> No
         handle = add(fd, outcomes.set_unless_done, ready)
         await ready
     finally:
-        # Whoever came after a cancelled wait has replaced both the entry and the handle: theirs stay.
+        # A wait that began after ours was cancelled has replaced the entry and the handle: its own stay.
         if waits.get(fd) is entry:
             del waits[fd]
             if handle is not None and not handle.cancelled():
@@ -220,7 +220,7 @@ async def _wait(loop: NetLoop, sock: socket.socket, writing: bool = False) -> No
 def _make_way(
     waits: dict[int, tuple[socket.socket, Any]], fd: int, writing: bool, remove: Callable[[int], bool]
 ) -> None:
-    """Let a new wait on *fd* in, or refuse it: two cannot share one descriptor."""
+    """Let a new wait on `fd` in, or refuse it: two cannot share one descriptor."""
     earlier, ready = waits[fd]
     if ready.done():
         return  # woken or cancelled, and about to leave
@@ -235,7 +235,7 @@ def _make_way(
 
 
 async def _pause(loop: NetLoop, delay: float) -> None:
-    """Sleep for *delay* seconds."""
+    """Sleep for `delay` seconds."""
     over = loop.create_future()
     timer = loop.call_later(delay, outcomes.set_unless_done, over)
     try:

@@ -39,7 +39,7 @@ class Engine(sslproto.SSLProtocol):
     """asyncio's engine, which takes a connection closed under its handshake for a handshake that succeeded."""
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Tell whoever waits for the handshake that it will not complete, then do the rest."""
+        """Tell the caller that waits for the handshake that it will not complete, then do the rest."""
         if exc is None:
             self._wakeup_waiter(ConnectionAbortedError("The connection was closed before the TLS handshake completed"))
         super().connection_lost(exc)
@@ -51,7 +51,7 @@ def options(
     """Bring together what was given as ``ssl=`` and the arguments around it; None where TLS was not asked for.
 
     Raises:
-        TypeError: *context* is neither a context nor a bool nor None.
+        TypeError: `context` is neither a context nor a bool nor None.
         ValueError: a timeout was given without ``ssl=``.
     """
     refuse_unused_timeouts(bool(context), handshake_timeout, shutdown_timeout)
@@ -66,7 +66,7 @@ def server_options(context: Any, handshake_timeout: float | None, shutdown_timeo
     """Do as options(), for a server, which has no default context.
 
     Raises:
-        TypeError: *context* is neither a context nor None.
+        TypeError: `context` is neither a context nor None.
         ValueError: a timeout was given without ``ssl=``.
     """
     if isinstance(context, bool):
@@ -83,7 +83,7 @@ def refuse_unused_timeouts(tls: bool, handshake_timeout: float | None, shutdown_
 
 
 def check_context(context: Any) -> None:
-    """Raise TypeError where *context* cannot wrap a connection (any object with ``wrap_bio`` can)."""
+    """Raise TypeError where `context` cannot wrap a connection (any object with ``wrap_bio`` can)."""
     if not hasattr(context, "wrap_bio"):
         raise TypeError(f"ssl argument must be an SSLContext, a bool or None, not {context!r}")
 
@@ -100,9 +100,9 @@ def open_tls(
     server: Any = None,
     context: contextvars.Context | None = None,
 ) -> asyncio.Transport:
-    """Start a TLS handshake on a connected socket and return the transport that *protocol* will use.
+    """Start a TLS handshake on a connected socket and return the transport that `protocol` will use.
 
-    ``protocol.connection_made`` is called after the handshake, then *waiter* is done; a failed handshake sets its
+    ``protocol.connection_made`` is called after the handshake, then `waiter` is done; a failed handshake sets its
     exception. ``over(transport, waiter)`` is called then.
 
     Raises:
@@ -133,12 +133,12 @@ async def start_tls(
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
 ) -> asyncio.Transport | None:
-    """Upgrade the connection of *transport* to TLS; return the transport that *protocol* must use from now on.
+    """Upgrade the connection of `transport` to TLS; return the transport that `protocol` must use from now on.
 
-    None when *transport* was closed before, as with asyncio: programs look for that.
+    None when `transport` was closed before, as with asyncio: programs look for that.
 
     Raises:
-        TypeError: *sslcontext* is no SSLContext, or *transport* cannot be upgraded.
+        TypeError: `sslcontext` is no SSLContext, or `transport` cannot be upgraded.
         ssl.SSLError, ConnectionError: the handshake failed; the connection is closed.
     """
     if ssl is None:

@@ -16,7 +16,7 @@ from hasten.primitives.awaited_by import future_add_to_awaited_by, future_discar
 
 @cython.cclass
 class Collector(Future):  # type: ignore[type-arg]
-    """Has child_done(child) called for each child that was given to collect(), in the loop's next batch.
+    """A future whose child_done(child) is called for each child given to collect(), in the loop's next batch.
 
     It is a future so that it can stand where a waiting task would, and only that: its own result is not used.
     """

@@ -1,8 +1,8 @@
 """Queue, PriorityQueue, LifoQueue: items from tasks that make them to tasks that use them.
 
-A blocked get() or put() parks a future in `_getters` or `_putters`. Whoever adds an item (or frees a slot) takes the
-first of them out and completes it: one item, one wake-up. A woken task that does not take what it was woken for, for
-whatever reason, wakes the next in its place.
+A blocked get() or put() parks a future in `_getters` or `_putters`. The call that adds an item (or frees a slot) takes
+the first of them out and completes it: one item, one wake-up. A woken task that does not take what it was woken for,
+for whatever reason, wakes the next in its place.
 
 Users derive queues of their own, by `_init`, `_put` and `_get`, or with methods that look after themselves. So what
 happens inside goes through the methods of a derived class, and straight only in our own three (`kind`).

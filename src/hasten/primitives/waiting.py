@@ -40,7 +40,7 @@ def mode_of(return_when: object) -> int:
 
 @cython.cclass
 class Countdown(Collector):
-    """Finishes `target` when enough of the children are done.
+    """A collector that finishes `target` when enough of the children are done.
 
     mode FIRST_DONE: one is; FIRST_FAILED: one has failed, or all are done; ALL_DONE: all are done.
     """
