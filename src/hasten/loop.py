@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple
 
-from hasten.core import fdwatch, report
+from hasten.core import departures, fdwatch, report
 from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
 from hasten.core.signals import Signals
@@ -41,6 +41,7 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
     """hasten's event loop, with the interface of asyncio's.
 
     `poller`: "epoll" or "selectors"; None takes the environment variable HASTEN_POLLER, else the platform's best.
+    `batch_writes`: small writes leave when a batch ends. None: by HASTEN_BATCH_WRITES (1 or 0), else True if compiled.
     """
 
     # An instance whose __dict__ is empty has its methods found faster, call_soon() and create_future() among them.
@@ -54,8 +55,8 @@ class Loop(Scheduler, asyncio.AbstractEventLoop):
         "_sock_waits",
     )
 
-    def __init__(self, poller: str | None = None) -> None:
-        Scheduler.__init__(self, choice.make(poller))
+    def __init__(self, poller: str | None = None, *, batch_writes: bool | None = None) -> None:
+        Scheduler.__init__(self, batch_writes=departures.wanted(batch_writes), poller=choice.make(poller))
         self._exception_handler: report.Handler | None = None
         self._signals = Signals()
         self._asyncgens = AsyncGenerators()
@@ -510,9 +511,9 @@ def _not_yet(method: str) -> NoReturn:
     )
 
 
-def new_event_loop(poller: str | None = None) -> Loop:
-    """Return a new event loop; for `poller` see Loop."""
-    return Loop(poller)
+def new_event_loop(poller: str | None = None, *, batch_writes: bool | None = None) -> Loop:
+    """Return a new event loop; for the arguments see Loop."""
+    return Loop(poller, batch_writes=batch_writes)
 
 
 EventLoop = Loop  # asyncio's name for the class that new_event_loop() makes

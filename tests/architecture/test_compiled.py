@@ -161,6 +161,7 @@ LASTING = {
     "Timers": "a loop's, a timer's: set when it is made",
     "Step": "a loop's, a task's: set when it is made",
     "Children": "a task group's: set when it is made",
+    "Departures": "a loop's: set when it is made",
     "Workshop": "a loop's: set when it is made; a channel's: set before it reads",
     "Epoll": "a poller's: set when it is made; it runs no Python",
 }

@@ -1,6 +1,7 @@
 cimport cython
+from cpython.object cimport PyObject
 from libc.stdint cimport uintptr_t
-from hasten.poll.contract cimport Poller
+from hasten.poll.contract cimport Poller, Watch
 
 cdef extern from "hasten.h":
     uintptr_t hasten_tag(object o, uintptr_t tag) noexcept    # takes a reference
@@ -18,11 +19,11 @@ cdef class Ready:
     cdef uintptr_t *slots
     cdef size_t mask            # size - 1
     cdef size_t head, tail      # ever growing; slot = number & mask
-    cdef size_t room            # as many fit in without a further look: the size, or 0 while the loop dozes
+    cdef size_t room            # how many fit in without a further check: the size, or 0 while the loop sleeps
     cdef int tag                # of the item taken last
-    cdef bint debug             # the loop's debug mode, for who has only the queue
-    cdef bint guarded           # who puts something in has to ask the loop first: debug mode, or it is closed
-    cdef Poller poller          # the loop's: woken by what comes while the loop dozes
+    cdef bint debug             # the loop's debug mode, for code that has only the queue
+    cdef bint guarded           # the loop has to be asked before something is put in: debug mode, or it is closed
+    cdef Poller poller          # the loop's: it is woken by what is put in while the loop sleeps
 
     cdef inline int push(self, object item, uintptr_t tag) except -1:
         if self.tail - self.head >= self.room:
@@ -31,11 +32,14 @@ cdef class Ready:
         self.tail += 1
         return 0
     cdef inline object take(self):
-        # Only for who holds no earlier item any more: to drop one may run anything, and change `tag`.
+        # Drop the item that was taken before this one first: dropping it may run any code, which may change `tag`.
         cdef uintptr_t word = self.slots[self.head & self.mask]
         self.head += 1
         self.tag = word & 7
         return hasten_untag(word)
+    cdef inline object at(self, size_t i):
+        """Return the item that take() returns after `i` others. Only where there is one."""
+        return <object><PyObject *>(self.slots[(self.head + i) & self.mask] & ~<uintptr_t>7)
     cdef inline size_t count(self) noexcept:
         return self.tail - self.head
     cdef inline size_t end(self) noexcept:
@@ -58,5 +62,6 @@ cdef class Ready:
             self.grow()
         return 0
     cdef int push_slowly(self, object item, uintptr_t tag) except -1
+    cdef int push_watches(self, list harvest) except -1
     cdef int grow(self) except -1
     cdef void drop(self) noexcept

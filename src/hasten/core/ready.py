@@ -35,10 +35,21 @@ class Ready:
             self._dozing = False
             self.poller.wake()
 
+    def push_watches(self, harvest: list[Any]) -> None:
+        """Move what a poll harvested into the queue."""
+        for watch in harvest:
+            watch.queued = False
+            self.push(watch, WATCH)
+        harvest.clear()
+
     def take(self) -> Any:
         item, self.tag = self._items.popleft()
         self._taken += 1
         return item
+
+    def at(self, i: int) -> Any:
+        """Return the item that take() returns after `i` others."""
+        return self._items[i][0]
 
     def count(self) -> int:
         return len(self._items)

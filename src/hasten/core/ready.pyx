@@ -38,6 +38,16 @@ cdef class Ready:
                 poller.wake()
         return 0
 
+    cdef int push_watches(self, list harvest) except -1:
+        """Move what a poll harvested into the queue. A MemoryError comes before anything has changed."""
+        cdef Watch watch
+        self.reserve(len(harvest))
+        for watch in harvest:
+            watch.queued = False
+            self.push(watch, WATCH)
+        harvest.clear()
+        return 0
+
     cdef int grow(self) except -1:
         cdef size_t i, mask = 2 * self.mask + 1
         cdef uintptr_t *new = <uintptr_t *>PyMem_RawMalloc((mask + 1) * sizeof(uintptr_t))

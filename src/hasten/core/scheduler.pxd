@@ -4,6 +4,7 @@ cimport hasten.core.handle as handle
 cimport hasten.core.ready as ready
 cimport hasten.core.state as state
 cimport hasten.core.task as tasks
+from hasten.core.departures cimport Departures
 from hasten.core.future cimport Future
 from hasten.core.handle cimport Handle, TimerHandle
 from hasten.core.ready cimport Ready
@@ -23,6 +24,7 @@ cdef class Scheduler:
     cdef readonly Roster _roster
     cdef readonly Timers _timers
     cdef readonly Poller _poller
+    cdef Departures departures      # what was written and leaves when the batch ends
     cdef Workshop workshop          # what its reads and writes use again and again
     cdef public bint _stopping
     cdef readonly bint _closed
@@ -30,9 +32,9 @@ cdef class Scheduler:
     cdef bint plain                 # create_task() is not overridden by a subclass
     cdef public double slow_callback_duration       # seconds; debug mode tells of longer ones
     cdef object task_factory
-    cdef bint eager                 # that is one of tasks.eager_factories
+    cdef bint eager                 # the task factory is one of tasks.eager_factories
     cdef unsigned long long share_due   # by kernel/clock: when other threads are to have the interpreter's lock
-    cdef bint in_batch                  # what is raised comes from an entry of the batch
+    cdef bint in_batch                  # an entry of the batch runs: what is raised comes from it
     cdef bint own_clock                 # time() was replaced, on the class or on the object
     cdef unsigned int clock_version     # of the class, when that was last looked at
     cdef public Future _until           # the loop stops when this is done; or None
@@ -53,16 +55,16 @@ cdef class Scheduler:
     @cython.locals(timers=Timers)
     cdef double patience(self, double now) noexcept
     cdef inline bint odd_clock(self) noexcept:
-        """True if time() is replaced, or if nobody has looked since its class was changed."""
+        """True if time() is replaced, or if the class was changed since that was last checked."""
         return self.own_clock or interpreter.class_version(self) != self.clock_version or self.clock_version == 0
     cdef inline double now(self) except? -1.0:
         return self.ask_clock() if self.odd_clock() else self._poller.now()
     cdef inline bint running(self) noexcept:
         return self._poller.thread != 0
     cdef double ask_clock(self) except? -1.0
-    @cython.locals(end=size_t, tag=cython.int, queue=Ready, st=Step)
+    @cython.locals(end=size_t, tag=cython.int, queue=Ready, st=Step, departures=Departures)
     cdef int run_batch(self) except -1
-    @cython.locals(end=size_t, tag=cython.int, queue=Ready, start=double, took=double)
+    @cython.locals(end=size_t, tag=cython.int, queue=Ready, departures=Departures, start=double, took=double)
     cdef int run_batch_slowly(self) except -1
     cdef int run_ticks(self, bint once) except -1
     @cython.locals(h=TimerHandle)
@@ -71,6 +73,3 @@ cdef class Scheduler:
     cdef int check_ready(self, object callback, str method) except -1
     cdef Handle post_traced(self, object callback, tuple args, object context)
     cdef object make_task(self, object coro, object name, object context, object eager_start, dict more)
-
-@cython.locals(item=Watch)
-cdef int enqueue(Ready queue, list harvest) except -1

@@ -15,6 +15,7 @@ import cython
 from hasten.core import describe, handle, listing, ready, registry, report, state
 from hasten.core import future as futures
 from hasten.core import task as tasks
+from hasten.core.departures import Departures
 from hasten.core.future import Future
 from hasten.core.handle import Handle, TimerHandle
 from hasten.core.ready import Ready
@@ -37,7 +38,7 @@ FACTORY_TAKES_NAME = sys.version_info >= (3, 13, 3)  # and every other keyword a
 class Scheduler:
     """The part of the event loop that every task step passes through.
 
-    `poller` tells which file descriptors are ready (see poll/contract.py).
+    `poller` tells which file descriptors are ready (see poll/contract.py); `batch_writes`: see core/departures.
     """
 
     _ready: Ready
@@ -45,6 +46,7 @@ class Scheduler:
     _roster: Roster
     _timers: Timers
     _poller: Poller
+    departures: Departures
     workshop: Workshop
     _stopping: bool
     _closed: bool
@@ -78,12 +80,13 @@ class Scheduler:
         self._step = Step(self)
         self._roster = Roster()
         self._timers = Timers()
-        self._poller, self.workshop = Poller(), Workshop()
+        self._poller, self.workshop, self.departures = Poller(), Workshop(), Departures(self._step)
 
-    def __init__(self, poller: Poller) -> None:
+    def __init__(self, poller: Poller, batch_writes: bool = False) -> None:
         if not isinstance(poller, Poller):
             raise TypeError(f"a poller is needed, not {poller!r}: see poll/choice.py")
-        self._poller = self._ready.poller = self._timers.poller = poller
+        self._poller = self._ready.poller = self._timers.poller = self.departures.poller = poller
+        self.departures.enabled = batch_writes
         self.slow_callback_duration = 0.1
         self.plain = type(self).create_task is Scheduler.create_task
         registry.add(self._roster)
@@ -323,8 +326,7 @@ class Scheduler:
                 try:
                     self.run_ticks(False)
                 finally:
-                    self._step.leave()
-                    self._step.forget_contexts()
+                    self.departures.wind_up()
             finally:
                 self._stopping = False
                 step.set_running_loop(before)
@@ -336,11 +338,11 @@ class Scheduler:
         outer = self.in_batch
         self._poller.due = 0
         try:
+            self.departures.send_off()  # an outer tick's
             self.run_ticks(True)
         finally:
             self.in_batch = outer
-            self._step.leave()
-            self._step.forget_contexts()
+            self.departures.wind_up()
 
     def run_ticks(self, once: bool) -> int:
         while True:
@@ -365,7 +367,11 @@ class Scheduler:
         else:
             self.sleep()
         self.in_batch = True
-        return self.run_batch_slowly() if self.debug else self.run_batch()
+        if self.debug:
+            self.run_batch_slowly()
+        else:
+            self.run_batch()
+        return self.departures.end_batch()
 
     def look(self) -> int:
         """Ask for I/O and timers, if it is time, while there is work."""
@@ -380,7 +386,7 @@ class Scheduler:
         """Wait for I/O, for the first timer, or until the loop is woken: there is no work.
 
         Everything that can run Python comes first, then the flags are set, and only then it looks for how long it may
-        sleep. Whoever schedules something after that look wakes the poller.
+        sleep. What is scheduled after that look wakes the poller.
         """
         self.settle()
         timers, queue, poller = self._timers, self._ready, self._poller
@@ -416,7 +422,7 @@ class Scheduler:
     def patience(self, now: float) -> float:
         """Return how many seconds the loop may sleep; -1: without limit. Nothing here runs Python."""
         timers = self._timers
-        if self._ready.count() or self._stopping:
+        if self._ready.count() or self._stopping or self.departures.count():
             return 0.0
         return max(timers.first() - now, 0.0) if timers.count() else -1.0
 
@@ -425,7 +431,7 @@ class Scheduler:
         poller = self._poller
         self._polls += 1
         if poller.harvest:
-            enqueue(self._ready, poller.harvest)
+            self._ready.push_watches(poller.harvest)
         else:
             poller.stirred = False
         now = self.now()
@@ -451,8 +457,7 @@ class Scheduler:
 
         The task of the last step stays published as the current one until something else runs, or the poller is asked.
         """
-        queue = self._ready
-        st = self._step
+        queue, st, departures = self._ready, self._step, self.departures
         end = queue.end()
         while not queue.reached(end):  # a callback may run the queue itself, by _run_once()
             item = queue.take()
@@ -466,11 +471,13 @@ class Scheduler:
                 else:
                     self.run_item(item, tag)
             item = None  # dropped before the next is taken: that may run anything, also another tick
+            if departures.is_late():
+                departures.send_off()
         return 0
 
     def run_batch_slowly(self) -> int:
         """Do as run_batch(), in debug mode: report what took long."""
-        queue = self._ready
+        queue, departures = self._ready, self.departures
         end = queue.end()
         while not queue.reached(end):
             item = queue.take()
@@ -481,6 +488,8 @@ class Scheduler:
             if took >= self.slow_callback_duration:
                 logging.getLogger("asyncio").warning("Executing %s took %.3f seconds", describe.item(item), took)
             item = None
+            if departures.is_late():
+                departures.send_off()
         return 0
 
     def run_item(self, item: Any, tag: int) -> int:
@@ -498,15 +507,5 @@ class Scheduler:
         """Do nothing: handles of the standard library's own classes call this."""
 
 
-def enqueue(queue: Ready, harvest: list[Watch]) -> int:
-    """Move what a poll harvested into the ready queue. A MemoryError comes before anything has changed."""
-    queue.reserve(len(harvest))
-    for item in harvest:
-        item.queued = False
-        queue.push(item, ready.WATCH)
-    harvest.clear()
-    return 0
-
-
-_time = Scheduler.time  # nobody has replaced it yet
+_time = Scheduler.time  # not replaced yet
 ready.show_by(listing.shown)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from hasten.kernel.workshop import CHUNK, Workshop
 
 _MANY = 64  # pieces in one system call
 _AGAIN = (BlockingIOError, InterruptedError)
-_nobodys = Workshop()  # until a channel is given to a loop
+_OF_NO_LOOP = Workshop()  # until a channel is given to a loop
 
 
 def _bad_descriptor() -> OSError:
@@ -27,7 +27,7 @@ class Channel:
         self.owned = False  # the descriptor is ours to close
         self.unseen = False  # it has methods of its own, which may hold back what the poller does not tell of again
         self.full = False  # the latest fill() gave as much as there was room for: there may be more
-        self.workshop = _nobodys  # of the loop whose it is
+        self.workshop = _OF_NO_LOOP  # of the loop that the channel belongs to
 
     def fileno(self) -> int:
         """The file descriptor; -1 once closed."""
@@ -91,8 +91,8 @@ class Channel:
         except _AGAIN:
             return -1
 
-    def send_many(self, items: deque[bytes], offset: int) -> int:
-        """Do as send_from(), for the first pieces (bytes) of a deque, in one system call."""
+    def send_many(self, items: Sequence[bytes], offset: int) -> int:
+        """Do as send_from(), for the first pieces (bytes) of a deque or list, in one system call."""
         pieces: list[Any] = list(itertools.islice(items, _MANY))
         pieces[0] = memoryview(pieces[0])[offset:]
         try:

@@ -26,7 +26,7 @@ cdef extern from *:
 cdef enum:
     MANY = 64           # pieces in one system call
 
-cdef Workshop _nobodys = Workshop()     # until a channel is given to a loop
+cdef Workshop _OF_NO_LOOP = Workshop()     # until a channel is given to a loop
 
 
 cdef inline bint would_block() noexcept:
@@ -38,7 +38,7 @@ cdef inline bint would_block() noexcept:
 cdef class Channel:
     def __cinit__(self):
         self.fd = -1
-        self.workshop = _nobodys
+        self.workshop = _OF_NO_LOOP
 
     def __dealloc__(self):
         if self.owned:      # a flag: the collector may have taken every Python object of it away by now
@@ -122,7 +122,7 @@ cdef class Channel:
         return self.sent(n)
 
     cdef Py_ssize_t send_many(self, object items, Py_ssize_t offset) except -2:
-        """Do as send_from(), for the first pieces (bytes) of a deque, in one system call."""
+        """Do as send_from(), for the first pieces (bytes) of a deque or list, in one system call."""
         cdef iovec pieces[MANY]
         cdef Py_ssize_t i, n = min(len(items), MANY)
         cdef bytes item

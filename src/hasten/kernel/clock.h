@@ -19,7 +19,8 @@ static inline uint64_t hasten_count(void) {
 #endif
 }
 
-/* What the counter shows in `wait` seconds, by what it has done since the first call. `now`: hasten_monotonic(). */
+/* What the counter will show in `wait` seconds, estimated from its speed since the first call. `now` is
+ * hasten_monotonic(). */
 static inline uint64_t hasten_due(double now, double wait) {
     static uint64_t first_count;
     static double first, per_second = 1e9;      /* at the beginning: no processor counts slower by much */

@@ -15,6 +15,11 @@ def new() -> deque[Any]:
     return deque()
 
 
+def pair(first: _T, second: _T) -> list[_T]:
+    """Return a list of two."""
+    return [first, second]
+
+
 def push(dq: deque[_T], item: _T) -> None:
     """Append an item at the right."""
     dq.append(item)

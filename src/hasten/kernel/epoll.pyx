@@ -27,12 +27,21 @@ cdef extern from *:
         if (ts.tv_nsec >= 1000000000) { ts.tv_sec++; ts.tv_nsec -= 1000000000; }
         return (int)syscall(__NR_epoll_pwait2, ep, ev, max, &ts, NULL, (size_t)8);
     }
+    /* At once, and not by epoll_wait(), for the reason that syscalls.h gives. */
+    static int hasten_poll(int ep, struct epoll_event *ev, int max) {
+    #ifdef SYS_epoll_wait
+        return (int)syscall(SYS_epoll_wait, ep, ev, max, 0);
+    #else
+        return (int)syscall(SYS_epoll_pwait, ep, ev, max, 0, NULL, (size_t)8);
+    #endif
+    }
     static int hasten_millis(double timeout) {
         if (timeout > 86400.0) timeout = 86400.0;
         return (int)ceil(timeout * 1e3);
     }
     """
     int hasten_pwait2(int ep, epoll_event *ev, int max, double timeout) nogil
+    int hasten_poll(int ep, epoll_event *ev, int max) noexcept nogil
     int hasten_millis(double timeout) nogil
 
 cdef extern from "<sys/epoll.h>" nogil:
@@ -155,7 +164,7 @@ cdef class Epoll:
         self.check_process()
         self.seen = self.found = 0
         if timeout == 0.0:      # returns at once: the interpreter's lock need not be given away
-            n = epoll_wait(ep, ev, room, 0)
+            n = hasten_poll(ep, ev, room)
         elif timeout < 0.0:
             with nogil:
                 n = epoll_wait(ep, ev, room, -1)

@@ -4,11 +4,19 @@
 #include <Python.h>
 #include "rooms.h"
 
-/* By its true class, whatever its __class__ says. */
+/* Looks at the true class, whatever __class__ says. */
 static inline int hasten_is_instance(PyObject *o, PyObject *cls) { return PyObject_TypeCheck(o, (PyTypeObject *)cls); }
 
 /* The class's own dict: borrowed */
 static inline PyObject *hasten_type_dict(PyObject *cls) { return ((PyTypeObject *)cls)->tp_dict; }
+
+/* A method of a base as one of the class's own. New reference */
+static inline PyObject *hasten_own_method(PyObject *cls, PyObject *descriptor) {
+    return PyDescr_NewMethod((PyTypeObject *)cls, ((PyMethodDescrObject *)descriptor)->d_method);
+}
+
+/* What is remembered of the class's methods is forgotten. */
+static inline void hasten_class_changed(PyObject *cls) { PyType_Modified((PyTypeObject *)cls); }
 
 /* Once `__new__` was replaced, object.__new__() and a base's accept the class, and would give an object whose fields are
  * not what its methods rely on. */
@@ -36,7 +44,7 @@ static PyTypeObject hasten_below = {
     .tp_dealloc = hasten_free_below,    /* not object's own: so `__bases__` cannot be set */
 };
 
-/* Can be changed from now on, if there is room for it. -1 with an exception set */
+/* Lets the class be changed from now on, if there is room for that. -1 with an exception set */
 static inline int hasten_open_type(PyObject *cls) {
     PyTypeObject *t = (PyTypeObject *)cls;
     hasten_room *room = hasten_room_of(t);

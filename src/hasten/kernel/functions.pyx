@@ -7,7 +7,7 @@ cannot be seen of it, and as a method it takes anything for `self`, which crashe
 what a function of Python's shows, checks `self`, and passes calls on by one jump.
 """
 import builtins
-from types import FunctionType
+from types import FunctionType, MethodDescriptorType
 
 from hasten.kernel.codes import code_like
 
@@ -23,6 +23,8 @@ cdef extern from "Python.h":
 cdef extern from "functions.h":
     bint hasten_is_instance(PyObject *o, PyObject *cls) noexcept
     PyObject *hasten_type_dict(object cls) noexcept
+    object hasten_own_method(object cls, object descriptor)
+    void hasten_class_changed(object cls) noexcept
     int hasten_open_type(object cls) except -1
     int hasten_set_signature(object cls, const char *text) except -1
     void hasten_patch_callable(object cls, Py_ssize_t offset) noexcept
@@ -212,6 +214,23 @@ def publish(cls, str parameters, *coroutines):
     contents["__module__"] = cls.__module__
     hasten_set_signature(cls, f"{cls.__name__}{parameters}\n--\n\n{cls.__doc__}".encode())
     hasten_open_type(cls)
+
+
+def own_methods(cls):
+    """Give a class of hasten's what it inherits from other such classes as methods of its own.
+
+    The interpreter calls a compiled method straight only where the object's class is the one that has it.
+    """
+    if not isinstance(cls, type) or cls.__flags__ & 512 or not cls.__module__.startswith("hasten."):
+        raise TypeError(f"an extension type of hasten's own was expected, got {cls!r}")
+    contents = <object>hasten_type_dict(cls)
+    for base in cls.__mro__[1:]:
+        if not base.__module__.startswith("hasten."):
+            break
+        for name, value in list((<object>hasten_type_dict(base)).items()):
+            if type(value) is MethodDescriptorType and not name.startswith("__") and name not in contents:
+                contents[name] = hasten_own_method(cls, value)
+    hasten_class_changed(cls)
 
 
 cdef int _prepare() except -1:

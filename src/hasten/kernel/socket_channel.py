@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket as socket_module
-from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from hasten.kernel import addresses, buffers
@@ -13,7 +13,7 @@ from hasten.kernel.workshop import CHUNK
 _socket = socket_module.socket  # the true one, whatever is put there later
 _true_accept = socket_module.socket.accept
 _base = _socket.__base__
-# What a transport calls of a socket. Where somebody has put methods of their own there, these are called.
+# The methods of a socket that a transport calls. Where the program has set methods of its own, those are called.
 _METHODS = ("recv", "recv_into", "recvmsg", "recvmsg_into", "send", "sendmsg", "shutdown")
 _AGAIN = (BlockingIOError, InterruptedError)
 
@@ -106,7 +106,7 @@ class ForeignChannel(SocketChannel):
                 n = self.made.recv_into(borrowed)
         except _AGAIN:
             return -1
-        if self.fd < 0:  # closed meanwhile: nobody is to hear of it
+        if self.fd < 0:  # closed meanwhile: there is nothing to report
             return -1
         if n < 0:
             raise ValueError(f"recv_into() of {self.made!r} gave {n}: a number of bytes was expected")
@@ -123,7 +123,7 @@ class ForeignChannel(SocketChannel):
             )
         return int(n)
 
-    def send_many(self, items: deque[bytes], offset: int) -> int:
+    def send_many(self, items: Sequence[bytes], offset: int) -> int:
         return self.send_from(items[0], offset)
 
 

@@ -1,7 +1,7 @@
 """A connected socket as a transport holds it. The plain twin is socket_channel.py.
 
 An accepted connection is a file descriptor and the peer's address as the kernel gave it. An object of the socket module,
-and addresses as Python shows them, are made when somebody asks for them.
+and addresses as Python shows them, are made when they are asked for.
 """
 import socket as socket_module
 from _socket import socket as _Base
@@ -24,14 +24,12 @@ cdef extern from *:
     #include <fcntl.h>
     #include <sys/socket.h>
     #include <sys/uio.h>
-    #ifndef MSG_NOSIGNAL
-    #define MSG_NOSIGNAL 0
-    #endif
+    #include "syscalls.h"
     static ssize_t hasten_sendv(int fd, struct iovec *iov, int n) {
         struct msghdr m = {0};
         m.msg_iov = iov;
         m.msg_iovlen = n;
-        return sendmsg(fd, &m, MSG_NOSIGNAL);
+        return hasten_sys_sendmsg(fd, &m);
     }
     /* Descriptors that come with the data are dropped, but the data behind them is left for the next call: `cut`. */
     static ssize_t hasten_recv_local(int fd, void *buf, size_t n, int *cut) {
@@ -39,7 +37,7 @@ cdef extern from *:
         struct msghdr m = {0};
         m.msg_iov = &iov;
         m.msg_iovlen = 1;
-        ssize_t got = recvmsg(fd, &m, 0);
+        ssize_t got = hasten_sys_recvmsg(fd, &m);
         *cut = got > 0 && (m.msg_flags & MSG_CTRUNC) != 0;
         return got;
     }
@@ -56,9 +54,9 @@ cdef extern from *:
     #endif
     }
     """
-    int MSG_NOSIGNAL, SHUT_WR
-    Py_ssize_t c_recv "recv"(int fd, void *buf, size_t n, int flags) nogil
-    Py_ssize_t c_send "send"(int fd, const void *buf, size_t n, int flags) nogil
+    int SHUT_WR
+    Py_ssize_t hasten_sys_recv(int fd, void *to, size_t n) nogil
+    Py_ssize_t hasten_sys_send(int fd, const void *from_, size_t n) nogil
     Py_ssize_t hasten_recv_local(int fd, void *buf, size_t n, int *cut) nogil
     Py_ssize_t hasten_sendv(int fd, iovec *iov, int n) nogil
     int hasten_accept(int fd, hasten_address *a, socklen_t *n) nogil
@@ -82,7 +80,7 @@ cdef bint fd_is_found():
 
 
 cdef bint _fd_is_found = fd_is_found()
-# What a transport calls of a socket. Where somebody has put methods of their own there, these are called.
+# The methods of a socket that a transport calls. Where the program has set methods of its own, those are called.
 cdef tuple _METHODS = ("recv", "recv_into", "recvmsg", "recvmsg_into", "send", "sendmsg", "shutdown")
 
 
@@ -109,11 +107,11 @@ cdef class SocketChannel(Channel):
 
     cdef Py_ssize_t receive(self, void *buf, Py_ssize_t room, int *cut) noexcept:
         if addresses.internet(self.family):
-            return c_recv(self.descriptor(), buf, room, 0)
+            return hasten_sys_recv(self.descriptor(), buf, room)
         return hasten_recv_local(self.descriptor(), buf, room, cut)
 
     cdef Py_ssize_t transmit(self, const char *start, Py_ssize_t n) noexcept:
-        return c_send(self.descriptor(), start, n, MSG_NOSIGNAL)
+        return hasten_sys_send(self.descriptor(), start, n)
 
     cdef Py_ssize_t transmit_many(self, iovec *pieces, int n) noexcept:
         return hasten_sendv(self.descriptor(), pieces, n)
@@ -130,7 +128,7 @@ cdef class SocketChannel(Channel):
             new.close()
         else:
             new = _socket(self.family, _STREAM, -1, self.fd)
-            if not self.owned or self.made is not None:     # Python ran: somebody was faster
+            if not self.owned or self.made is not None:     # Python ran: another call was faster
                 new.detach()
                 return self.socket()
             self.owned = False
@@ -197,7 +195,7 @@ cdef class ForeignChannel(SocketChannel):
                 n = made.recv_into(borrowed)
         except (BlockingIOError, InterruptedError):
             return -1
-        if self.fd < 0:     # closed meanwhile: nobody is to hear of it
+        if self.fd < 0:     # closed meanwhile: there is nothing to report
             return -1
         if n < 0:
             raise ValueError(f"recv_into() of {made!r} gave {n}: a number of bytes was expected")

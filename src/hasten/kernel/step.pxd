@@ -9,10 +9,10 @@ cdef extern from "hasten.h":
         pass
     void _isolate "hasten_isolate"(hasten_isolation *own) noexcept
     void _rejoin "hasten_rejoin"(hasten_isolation *own) noexcept
-    # how a send, throw or call ended. Every call of take_value() hands over the value, so there has to be one of it
+    # How a send, throw or call ended. take_value() hands the reference over: call it exactly once.
     ctypedef struct Outcome "hasten_outcome":
         PyObject *value
-        PyObject *context       # what it ran in, where that has to be told from a snapshot; else NULL
+        PyObject *context       # the context in which it ran, if that is no longer the snapshot; else NULL
         int kind
     object take_value "hasten_outcome_value"(Outcome out)
     object take_context "hasten_outcome_context"(Outcome out)
@@ -27,7 +27,7 @@ cdef extern from "hasten.h":
     int may_be_method "hasten_may_be_method"(object f, object o) noexcept
     int context_enter "PyContext_Enter"(object ctx) except -1
     int context_exit "PyContext_Exit"(object ctx) except -1
-    # of exceptions, past what their classes make of these names
+    # An exception's own fields, whatever its class says under these names.
     bint is_instance "hasten_is_instance"(object obj, object cls) noexcept
     bint is_subclass "hasten_is_subclass"(object cls, object base) noexcept
     object traceback_of "hasten_traceback"(object exc)
@@ -45,12 +45,14 @@ cdef enum Kind:
     RETURNED = 0
     YIELDED = 1
 
-cdef enum Spare:                # of what a loop keeps one that has ended: see take_spare()
+cdef enum Spare:                # the kinds of which a loop keeps one that has ended: see take_spare()
     SPARE_WAIT = 0              # what `await future` drives
     SPARE_SLEEP = 1
     SPARE_GET = 2               # of a queue
     SPARE_PUT = 3
     SPARES = 4
+
+cdef PyObject **_spares() noexcept
 
 @cython.final
 cdef class Step:
@@ -59,9 +61,9 @@ cdef class Step:
     cdef object loop            # None once it is closed
     cdef Py_hash_t loop_hash
     cdef hasten_contexts contexts
-    cdef void *table            # where the loop stands in asyncio's dict of current tasks; a hint
+    cdef void *table            # a hint: the loop's place in asyncio's dict of current tasks
     cdef Py_ssize_t at
-    cdef PyObject *spares[4]    # SPARES; owned. What has ended refers to nothing: the collector need not know of it
+    cdef PyObject *spares[4]    # by Spare; owned. They refer to nothing, so the collector need not visit them
 
     cdef inline Outcome send(self, object coro, object ctx) noexcept:
         return _send(coro, ctx)
@@ -79,6 +81,9 @@ cdef class Step:
         if self.current != NULL:
             self.publish(None)
         return 0
+    cdef inline bint runs(self) noexcept:
+        """True if its loop runs in this thread."""
+        return _spares() == &self.spares[0]
     cdef inline bint busy(self) noexcept:
         return self.current != NULL
     cdef inline int forget(self) noexcept:
@@ -122,7 +127,7 @@ cdef class Awaitable:
     hooks can rely on their own fields, whatever runs meanwhile.
     """
     cdef object value           # yielded, returned or raised by the latest hook
-    cdef int stage              # FRESH: not started; ENDED; SUSPENDED or another odd number: on what, a subclass says
+    cdef int stage              # FRESH: not started; ENDED; SUSPENDED, or an odd number of a subclass's own
     cdef unsigned char running  # a hook runs
     cdef int resume(self) except -2
     cdef int resume_throw(self, object exc) except -2
@@ -130,12 +135,10 @@ cdef class Awaitable:
     cdef bint fresh(self) except -1
     cdef int end_it(self) except -1
 
-# Of an await that finds what it asks for, making and freeing the object is the larger part. So the one that ended last
-# serves the next, once nobody refers to it any more. Each loop has its own, and only its thread reaches them: there is no
-# object that two threads could take. (Without the interpreter's lock, hasten_sole() would have to ask
+# Where an await finds at once what it asks for, making and freeing its object is most of the cost. So the object that ended
+# last serves the next await, once there is no other reference to it. Each loop has its own, and only the loop's thread
+# reaches them: no object can be taken by two threads. (Without the interpreter's lock, hasten_sole() would have to ask
 # PyUnstable_Object_IsUniquelyReferenced(): others may hold what has ended.)
-cdef PyObject **_spares() noexcept
-
 cdef inline Awaitable take_spare(int kind):
     """Return one of its kind, as if new; None if there is none, or no hasten loop runs in this thread."""
     cdef PyObject **place = _spares()

@@ -75,7 +75,7 @@ def take_context(out: _Outcome) -> Context:
 
 
 class Step:
-    """One per loop: sends into coroutines, calls callbacks, publishes the current task."""
+    """The means by which a loop steps coroutines, calls callbacks and publishes the current task. A loop has one."""
 
     def __init__(self, loop: Any) -> None:
         self.loop = loop
@@ -146,6 +146,10 @@ class Step:
             self._forget()
         if self.current is not None:
             self.publish(None)
+
+    def runs(self) -> bool:
+        """True if its loop runs in this thread."""
+        return running_loop() is self.loop
 
     def busy(self) -> bool:
         return self.current is not None

@@ -35,7 +35,7 @@ cdef extern from *:
         if (v == Py_None) {
             if (_PyDict_DelItem_KnownHash(d, k, h) == 0) return 0;
             if (!PyErr_ExceptionMatches(PyExc_KeyError)) return -1;
-            PyErr_Clear();      /* somebody called asyncio._leave_task() for us */
+            PyErr_Clear();      /* the program called asyncio._leave_task() itself */
             return 0;
         }
         return hasten_replace(d, k, v, h, t, at);
@@ -122,12 +122,12 @@ cdef bint use_dict = not TASK_SLOT and type(_current_tasks) is dict
 
 cdef inline int write_current(Step step, object task) except -1:
     cdef PyObject *before = step.current
-    # first, as what goes below may run anything
+    # first, since what is dropped below may run any code
     step.current = NULL if task is None else <PyObject *>task
     if use_slot:
         swap_slot(hasten_task_slot(), task)
     elif use_dict:
-        # where there is no memory for it, what is published is what was
+        # without memory for it, the task that was published before stays so
         if (task is not None or before != NULL) and publish_dict(
             _current_tasks, step.loop, task, step.loop_hash, &step.table, &step.at
         ) < 0:

@@ -5,6 +5,8 @@ from hasten.kernel.channel cimport Channel
 from hasten.core.scheduler cimport Scheduler
 from hasten.poll.contract cimport Poller, Watch
 
+cdef Channel _NOTHING                       # of a transport that was not initialized
+
 cdef class Endpoint(Watch):
     cdef readonly object _loop              # None once the connection is lost
     cdef Scheduler scheduler                # the same; stays
@@ -25,7 +27,7 @@ cdef class Endpoint(Watch):
     cdef int setup(self, object loop, Channel channel, dict extra, object context) except -1
     @cython.locals(fired=int)
     cdef int dispatch(self) except -1
-    cdef int turn_elsewhere(self) except -1
+    cdef int elsewhere(self, object method) except -1
     cdef int turn(self) except -1
     cdef int begin(self) except -1
     cdef int introduce(self) except -1
@@ -38,9 +40,10 @@ cdef class Endpoint(Watch):
     @cython.locals(poller=Poller)
     cdef int look_again(self, int events) except -1
     cdef inline int stir(self) noexcept:
-        """Have the next tick ask the poller: something was sent, perhaps to a peer on this very loop."""
+        """Note that something was sent: the next tick asks the poller, as the peer may be on this very loop."""
         if self.scheduler is not None:
             self.scheduler._poller.stirred = True
+            self.scheduler.departures.written = True
         return 0
     @cython.locals(poller=Poller)
     cdef int unwatch(self) except -1
@@ -49,5 +52,6 @@ cdef class Endpoint(Watch):
     cdef int let_pass(self, object exc) except -1
     cdef int tell(self, str message, object exc, object protocol) except -1
     cdef int finish(self, object exc) except -1
+    cdef int depart(self) except -1
     cdef int discard(self) except -1
     cdef int release(self) except -1

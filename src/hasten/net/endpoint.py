@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 import warnings
-from asyncio.trsock import TransportSocket
 from contextvars import Context
 from typing import Any
 
@@ -16,6 +15,7 @@ from hasten.core import report
 from hasten.core.scheduler import Scheduler
 from hasten.kernel import step
 from hasten.kernel.channel import Channel
+from hasten.net.transport_socket import DepartingSocket
 from hasten.poll import events as ev
 from hasten.poll.contract import Watch
 
@@ -24,6 +24,7 @@ logger = logging.getLogger("asyncio")
 _Transport = asyncio.BaseTransport
 _get_extra_info = asyncio.Transport.get_extra_info
 _NOTHING = Channel()
+_NOTHING.unseen = True  # what is written to it is not put off
 
 
 @cython.cclass
@@ -50,15 +51,11 @@ class Endpoint(Watch):
     closing: bool
     inside: bool
     if not cython.compiled:
-        _loop = _protocol = _server = extra = lost_by = None
-        scheduler = None  # type: ignore[assignment]
-        channel = _NOTHING
-        _conn_lost = 0
-        to_begin = to_end = started = closing = inside = False
 
         def stir(self) -> int:
             if self.scheduler is not None:
                 self.scheduler._poller.stirred = True
+                self.scheduler.departures.written = True
             return 0
 
     def __cinit__(self) -> None:
@@ -119,7 +116,7 @@ class Endpoint(Watch):
             return 0
         try:
             if self.inside or not cython.compiled:
-                self.turn_elsewhere()
+                self.elsewhere(self.turn_again)
             else:
                 step.context_enter(self.context)
                 self.inside = True
@@ -135,12 +132,12 @@ class Endpoint(Watch):
             self.fatal(exc, "Fatal error on transport")
         return 0
 
-    def turn_elsewhere(self) -> int:
-        """Run a turn without entering the context here."""
+    def elsewhere(self, method: Any) -> int:
+        """Call a method in the protocol's context, without entering that here."""
         inside, self.inside = self.inside, True
         try:
-            # the protocol may run the loop itself, by _run_once(): nobody can enter a context twice
-            (self.context.copy() if inside else self.context).run(self.turn_again)
+            # the protocol may run the loop itself, by _run_once(), and a context cannot be entered twice
+            (self.context.copy() if inside else self.context).run(method)
         finally:
             self.inside = inside
         return 0
@@ -189,7 +186,7 @@ class Endpoint(Watch):
         self.to_begin = True
         try:
             return self.scheduler._fire(self, ev.READ)
-        except BaseException:  # no memory. Nobody has it, but for its server, which would wait for its end
+        except BaseException:  # no memory. Only its server knows of it, and would wait for its end
             self.let_go(self.channel)
             raise
 
@@ -222,12 +219,18 @@ class Endpoint(Watch):
         self._force_close(None)
 
     def _force_close(self, exc: BaseException | None) -> None:
+        if not self._conn_lost:
+            self.depart()
         if self._conn_lost:
             self.end_soon()
             return
         self.discard()
         self.closing = True
         self.finish(exc)
+
+    def depart(self) -> int:
+        """Send what was put off until the end of the batch, as far as the channel takes it. For subclasses."""
+        return 0
 
     def discard(self) -> int:
         """Drop what waits to be sent. For subclasses."""
@@ -338,7 +341,9 @@ class Endpoint(Watch):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return what is known under `name`: "socket", "sockname", "peername", or what was added when it was made."""
         replaced: Any = asyncio.Transport.get_extra_info
-        if replaced is not _get_extra_info:  # by a test, which means the transports that it gets, whoever makes them
+        if (
+            replaced is not _get_extra_info
+        ):  # by a test, which means the transports that it gets, wherever they are made
             call = replaced.__get__(self) if hasattr(replaced, "__get__") else replaced
             return call(name) if default is None else call(name, default)
         value = self.told(name)
@@ -346,13 +351,15 @@ class Endpoint(Watch):
 
     def told(self, name: str) -> Any:
         """The value for get_extra_info(), or None."""
+        if name == "socket":
+            self.depart()  # the caller may write to the socket itself
         value = None if self.extra is None else self.extra.get(name)
         channel = self.channel
         if value is not None:
             return value
         value = channel.told(name)
         if value is not None and name == "socket":
-            value = TransportSocket(value)
+            value = DepartingSocket(value, self)
             if self.extra is None:
                 self.extra = {}
             self.extra[name] = value
@@ -373,4 +380,5 @@ class Endpoint(Watch):
     def _sock(self) -> socket.socket | None:
         """The socket object; None once closed."""
         channel = self.channel
+        self.depart()
         return None if channel.fd < 0 else channel.told("socket")

@@ -1,55 +1,29 @@
 cimport cython
 cimport hasten.core.outcomes as outcomes
-cimport hasten.kernel.buffers as buffers
 cimport hasten.kernel.socket_channel as socket_channel
 cimport hasten.net.sink as sinks
 cimport hasten.poll.events as ev
 from hasten.kernel.channel cimport Channel
 from hasten.kernel.workshop cimport Workshop
-from hasten.net.endpoint cimport Endpoint
-from hasten.net.outbox cimport Outbox
+from hasten.net.sender cimport Sender
 from hasten.net.sink cimport Sink
 from hasten.poll.contract cimport Poller
 
-cdef class SocketTransport(Endpoint):
+cdef class SocketTransport(Sender):
     cdef Sink sink                          # what takes the bytes that are read
     cdef object waiter                      # a Future that is told when reading has begun, or None
-    cdef Outbox outbox                      # what waits to be sent; None: nothing ever did
     cdef unsigned char paused               # pause_reading()
     cdef unsigned char readable             # it fired while it could not be read: events to look at on resume
     cdef unsigned char at_end               # the peer ended its side and the protocol keeps the transport open
-    cdef unsigned char eof                  # write_eof() was called
-    cdef unsigned char internet             # TCP: the kernel tells of room only when a send fell short
 
     cdef int attach(self, object loop, Channel channel, object protocol, dict extra, object server, object context) except -1
     @cython.locals(fired=int, channel=Channel)
     cdef int react(self) except -1
     @cython.locals(channel=Channel, sink=Sink, workshop=Workshop, poller=Poller, n=Py_ssize_t, more=bint, keep_open=bint, doing=int)
     cdef int read(self, int hangup) except -1
-    @cython.locals(poller=Poller)
-    cdef int write_ready(self) except -1
-    @cython.locals(outbox=Outbox)
-    cdef int flush(self) except -1
-    cdef int flushed(self) except -1
-    @cython.locals(outbox=Outbox)
-    cdef int keep(self, bytes data) except -1
-    @cython.locals(made=Outbox)
-    cdef Outbox own_outbox(self)
-    @cython.locals(poller=Poller)
-    cdef int want_write(self) except -1
-    @cython.locals(channel=Channel)
-    cdef int shut_writing(self) except -1
-    @cython.locals(outbox=Outbox)
-    cdef int pause_if_full(self) except -1
-    @cython.locals(outbox=Outbox)
-    cdef int resume_if_drained(self) except -1
-    cdef inline Py_ssize_t waiting(self) noexcept:
-        """The number of bytes that wait to be sent."""
-        return 0 if self.outbox is None else self.outbox.size
     cdef int bind_protocol(self, object protocol) except -1
     @cython.locals(poller=Poller)
     cdef int start(self) except -1
-    cdef int cannot_write(self) except -1
 
 @cython.locals(transport=SocketTransport)
 cpdef SocketTransport open_channel(object loop, Channel channel, object protocol, object waiter, dict extra, object server,

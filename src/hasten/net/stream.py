@@ -1,56 +1,39 @@
 """The transport of a connected stream socket, TCP or unix.
 
-Reads and writes are tried at once; the poller is asked only about what would block. It reports edges: a read that
-comes back short has drained the socket (unless the peer hung up: then the end is still to be read), and a full one
-goes on in the next tick, so that one busy connection does not starve the others.
+Reads are tried at once (writes: see sender.py); the poller is asked only about what would block. It reports edges: a
+read that comes back short has drained the socket (unless the peer hung up: then the end is still to be read), and a
+full one goes on in the next tick, so that one busy connection does not starve the others.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
-from collections.abc import Iterable
 from contextvars import Context
 from typing import Any
 
 import cython
 
 from hasten.core import outcomes
-from hasten.kernel import buffers, socket_channel
+from hasten.kernel import functions, socket_channel
 from hasten.kernel.channel import Channel
 from hasten.net import sink as sinks
-from hasten.net.endpoint import Endpoint
-from hasten.net.outbox import HIGH_WATER, Outbox
+from hasten.net.sender import Sender
 from hasten.net.sink import Sink
 from hasten.poll import events as ev
 
-logger = logging.getLogger("asyncio")
-
 _Transport = asyncio.Transport
-TELL_AFTER = 5  # writes to a lost connection
 
 
 @cython.cclass
-class SocketTransport(Endpoint):
+class SocketTransport(Sender):
     """asyncio.Transport for a connected nonblocking stream socket. Made by open_stream()."""
 
     sink: Sink
     waiter: Any
-    outbox: Outbox | None
     paused: bool
     readable: int
     at_end: bool
-    eof: bool
-    internet: bool
-    if not cython.compiled:
-        sink = sinks.NOWHERE
-        waiter = outbox = None
-        readable = 0
-        paused = at_end = eof = internet = False
-
-        def waiting(self) -> int:
-            return 0 if self.outbox is None else self.outbox.size
 
     def __cinit__(self) -> None:
         self.sink = sinks.NOWHERE
@@ -94,13 +77,7 @@ class SocketTransport(Endpoint):
     def status(self) -> list[str]:
         state = "polling" if self.waiting() else "idle"
         reading = "polling" if self.is_reading() else "idle"
-        return [f"read={reading}", f"write=<{state}, bufsize={self.waiting()}>"]
-
-    def discard(self) -> int:
-        outbox = self.outbox
-        if outbox is not None:
-            outbox.clear()
-        return 0
+        return [f"read={reading}", f"write=<{state}, bufsize={self.waiting() + self.late_size}>"]
 
     def release(self) -> int:
         self.sink = sinks.NOWHERE
@@ -212,217 +189,12 @@ class SocketTransport(Endpoint):
             events, self.readable = self.readable, 0
             self.look_again(events)
 
-    # ---- writing --------------------------------------------------------------------------
-
-    def write(self, data: Any) -> None:
-        """Send bytes, at once as far as the socket takes them; keep the rest and send it later.
-
-        Raises:
-            TypeError: `data` is not bytes-like.
-            RuntimeError: after write_eof().
-        """
-        piece = data
-        if type(data) is not bytes:
-            if not isinstance(data, (bytes, bytearray, memoryview)):
-                raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-            piece = buffers.plain(data)  # looked at once, and before anything else is: that may run anything
-        channel = self.channel
-        if self._loop is not None:  # else it is over, and the collector may have taken the channel away
-            channel.let_others_run()
-        n = buffers.size(piece)
-        if self.eof or self._conn_lost:
-            if n or self.eof:
-                self.cannot_write()
-            return
-        if n == 0:
-            return
-        if self.waiting():
-            self.keep(buffers.exact(piece))
-            self.pause_if_full()
-            return
-        try:
-            self.stir()
-            rest = channel.send(piece)
-            if rest is None:
-                return
-            self.keep(rest)
-        except BaseException as exc:
-            self.fatal(exc, "Fatal write error on socket transport")
-            return
-        self.want_write()
-        self.pause_if_full()
-
-    def writelines(self, list_of_data: Iterable[Any]) -> None:
-        """Send several pieces of bytes with one system call where possible. Raises as write() does."""
-        pieces = []
-        for data in list_of_data:
-            if not isinstance(data, (bytes, bytearray, memoryview)):
-                raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-            pieces.append(buffers.exact(data))
-        if self.eof or self._conn_lost:
-            if pieces:
-                self.cannot_write()
-            return
-        idle = not self.waiting()
-        for piece in pieces:
-            if piece:
-                self.keep(piece)
-        if not self.waiting():
-            return
-        if idle:
-            if self.flush() < 0:
-                return
-            if self.waiting():
-                self.want_write()
-        self.pause_if_full()
-
-    def cannot_write(self) -> int:
-        if self.eof:
-            raise RuntimeError("Cannot call write() after write_eof()")
-        if self._conn_lost >= TELL_AFTER:
-            logger.warning("socket.send() raised exception.")
-        self._conn_lost += 1
-        return 0
-
-    def keep(self, data: bytes) -> int:
-        """Put data behind what waits. No other code runs meanwhile: it could write, and its bytes would come first."""
-        outbox = self.own_outbox()
-        return outbox.put(data)
-
-    def own_outbox(self) -> Outbox:
-        """Return the outbox, made when it is first needed: most connections never have anything that waits."""
-        if self.outbox is None:
-            made = Outbox()
-            if self.outbox is None:  # uncompiled, to make one may have run a destructor that wrote
-                self.outbox = made
-        return self.outbox
-
-    def want_write(self) -> int:
-        """Ask the poller to report room in the socket's buffer."""
-        poller = self.scheduler._poller
-        try:
-            if self.events and not self.events & ev.WRITE:
-                poller.modify(self, ev.READ | ev.WRITE)
-            else:
-                poller.drained(self, ev.WRITE)
-            if self.channel.unseen and self.events:  # the send may have taken less than there is room for
-                self.again(ev.WRITE)
-        except BaseException as exc:
-            self.fatal(exc, "Fatal write error on socket transport")
-        return 0
-
-    def flush(self) -> int:
-        """Send what waits until it is gone or would block; return -2 when the connection broke."""
-        outbox = self.outbox
-        try:
-            if outbox is not None:
-                self.stir()
-                outbox.flush(self.channel)
-        except BaseException as exc:
-            self.fatal(exc, "Fatal write error on socket transport")
-            return -2
-        return 0
-
-    def write_ready(self) -> int:
-        if self._conn_lost or self.flush() < 0:
-            return 0
-        poller = self.scheduler._poller
-        if self.waiting():
-            self.want_write()
-        elif not self.internet:
-            # a unix socket tells of room after each message that the peer takes
-            poller.modify(self, ev.READ)
-        self.resume_if_drained()
-        if not self.waiting() and not self._conn_lost:
-            self.flushed()
-        return 0
-
-    def flushed(self) -> int:
-        """Do what waited for an empty buffer: close, or shut our side down."""
-        if self.closing:
-            self.finish(None)
-        elif self.eof:
-            self.shut_writing()
-        return 0
-
-    def can_write_eof(self) -> bool:
-        """True: a stream can be half-closed."""
-        return True
-
-    def write_eof(self) -> None:
-        """End our side after what is buffered; the peer may go on sending."""
-        if self.closing or self.eof:
-            return
-        self.eof = True
-        if not self.waiting():
-            self.shut_writing()
-
-    def shut_writing(self) -> int:
-        channel = self.channel
-        try:
-            self.stir()
-            channel.shut_writing()
-        except BaseException as exc:
-            self.fatal(exc, "Fatal error on transport")
-        return 0
-
-    def get_write_buffer_size(self) -> int:
-        """The number of bytes that wait to be sent."""
-        return self.waiting()
-
-    def get_write_buffer_limits(self) -> tuple[int, int]:
-        """The water marks in bytes: (low, high)."""
-        outbox = self.outbox
-        if outbox is None:
-            return HIGH_WATER // 4, HIGH_WATER
-        return outbox.low, outbox.high
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set the water marks: above `high` bytes the protocol is paused, at `low` it is resumed.
-
-        One that is None follows from the other: low is a quarter of high, which is 64 KiB by default.
-
-        Raises:
-            ValueError: not high >= low >= 0.
-        """
-        outbox = self.own_outbox()
-        outbox.set_limits(high, low)
-        self.pause_if_full()
-
-    def pause_if_full(self) -> int:
-        outbox = self.outbox
-        if outbox is None or self._protocol is None or not outbox.overflows():
-            return 0
-        try:
-            self._protocol.pause_writing()
-        except BaseException as exc:
-            self.tell("protocol.pause_writing() failed", exc, self._protocol)
-        return 0
-
-    def resume_if_drained(self) -> int:
-        outbox = self.outbox
-        if outbox is None or not outbox.is_low_again():
-            return 0
-        try:
-            self._protocol.resume_writing()
-        except BaseException as exc:
-            self.tell("protocol.resume_writing() failed", exc, self._protocol)
-        return 0
-
-    # ---- ending ---------------------------------------------------------------------------
-
-    def close(self) -> None:
-        """Send what is buffered, then close; no more data is delivered."""
-        if self.closing:
-            self.end_soon()
-            return
-        self.closing = True
-        if not self.waiting():
-            self.finish(None)
-
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Hand the connection over to another protocol."""
         self.bind_protocol(protocol)
+
+
+functions.own_methods(SocketTransport)
 
 
 def open_stream(

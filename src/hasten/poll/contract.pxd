@@ -7,15 +7,18 @@ cdef class Watch:
     cdef readonly int events            # what is asked for; 0: not registered
     cdef readonly int fired             # what was harvested and not dispatched yet
     cdef bint queued                    # in the ready queue
-    cdef unsigned int generation        # tells a stale report for a reused fd apart
+    cdef unsigned int generation        # tells an old report about a reused fd from a new one
     cdef object __weakref__
 
     cdef int dispatch(self) except -1
+    cdef int batch_ended(self) except -1
+    cdef int rescue(self) except -1
+    cdef int abandon(self) except -1
 
 cdef class Poller:
     cdef list harvest          # watches that fired in the latest wait(), each once
     cdef bint sleeping                  # it waits, or is about to: wake() must act
-    cdef bint stirred                   # something was registered or sent since a poll has shown nothing
+    cdef bint stirred                   # something was registered or sent since a poll last showed nothing
     cdef public double every            # seconds: how often a loop that has work asks; 0: in each tick
     cdef unsigned long long due         # by kernel/clock: when that is next
     cdef unsigned long long thread      # of the thread that runs the loop; 0: none

@@ -4,7 +4,7 @@ A poller reports which file descriptors are ready. It does no I/O of its own and
 harvests, the scheduler runs what was harvested afterwards.
 
 *Edges.* A registration is edge-triggered: a Watch fires when its fd becomes ready, and again only after more has
-come. Whoever reads goes on until a read comes back short or would block (then it says drained(), see below); a
+come. The reader goes on until a read comes back short or would block (then it says drained(), see below); a
 short read means drained, unless HANGUP was reported with it. After registering, an fd that is ready already fires
 once. With LEVEL in its events a watch fires in every wait() as long as the condition holds. A poller may fire more
 often than it must (a false alarm costs one system call that would block), never less.
@@ -34,7 +34,7 @@ them there. A single tick (`_run_once()`) may come without.
 once, in a peer that runs on this very loop. The scheduler then asks in each tick, until a poll shows nothing.
 
 *Ownership.* The poller holds a watch from register() to unregister(). unregister() comes before the fd is closed;
-afterwards the watch does not fire, even if its event was harvested already. An fd that somebody closed behind the
+afterwards the watch does not fire, even if its event was harvested already. An fd that was closed behind the
 poller's back and that was opened anew can be asked for again with modify(). close() releases everything; it may be
 called twice.
 
@@ -60,11 +60,23 @@ class Watch:
     generation: int
 
     def __cinit__(self) -> None:
-        self.fd = -1  # until __init__() says otherwise: 0 is somebody's file
+        self.fd = -1  # until __init__() says otherwise: 0 is standard input
 
     def dispatch(self) -> int:
         """Act on `fired`, and set it to 0. Runs in the tick after the harvest."""
         self.fired = 0
+        return 0
+
+    def batch_ended(self) -> int:
+        """Send what was put off until the end of the batch (see core/departures)."""
+        return 0
+
+    def rescue(self) -> int:
+        """Send what was put off, if that goes without an error: this is not the loop's thread, which is blocked."""
+        return 0
+
+    def abandon(self) -> int:
+        """Drop what was put off, in a forked child: the parent sends it."""
         return 0
 
 

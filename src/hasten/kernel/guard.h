@@ -1,0 +1,238 @@
+/* A thread that acts where a callback blocks the loop: it looks 200 times in a second, without the interpreter's lock,
+ * whether something has been due for longer than that, and only then takes the lock.
+ *
+ * What is looked at is a word for each loop. Found due twice, it is marked as late, which the loop's own thread sees between
+ * two callbacks; found due once more, the guard lets its owner act. No clock is asked: the looks are the clock. The thread
+ * sleeps while no word has become due for some time, is ended before a fork and at the interpreter's end, and begun again
+ * when it is needed. */
+#ifndef HASTEN_GUARD_H
+#define HASTEN_GUARD_H
+#include "guard_word.h"
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+enum {
+    HASTEN_GUARD_NAP = 5000000,     /* ns between two looks */
+    HASTEN_GUARD_IDLE = 100,        /* looks in vain, then it sleeps */
+    HASTEN_GUARD_STACK = 512 * 1024
+};
+
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    pthread_t thread;
+    hasten_word *first;             /* under the mutex, as all below */
+    uintptr_t number;               /* of the thread that is to go on; any other one ends */
+    int prepared, exists, over;
+    int asleep;                     /* also read without the mutex */
+    int (*act)(PyObject *owner);
+} hasten_guard = {.mutex = PTHREAD_MUTEX_INITIALIZER, .asleep = 1};
+
+/* Looks at all words, under the mutex. 2: one is due since two looks before; 1: one was due since the last look; 0: none. */
+static int hasten_guard_look(void) {
+    int found = 0;
+    for (hasten_word *w = hasten_guard.first; w != NULL; w = w->next) {
+        uint64_t times = __atomic_load_n(&w->times, __ATOMIC_RELAXED);
+        if (times != w->seen) {
+            w->seen = times;
+            w->looks = 0;
+            if (found == 0) found = 1;
+        }
+        if (!hasten_word_is_due(w)) continue;
+        if (found == 0) found = 1;
+        if (++w->looks == 2) __atomic_store_n(&w->late, 1, __ATOMIC_RELAXED);
+        else if (w->looks > 2) found = 2;
+    }
+    return found;
+}
+
+/* A thread state for this thread, or NULL without memory for it, where PyGILState_Ensure() would end the process. (So would
+ * the public function of 3.11: Python/pystate.c, PyThreadState_New.) */
+#if PY_VERSION_HEX < 0x030C0000
+PyAPI_FUNC(void) _PyThreadState_SetCurrent(PyThreadState *state);
+static PyThreadState *hasten_guard_state(void) {
+    PyThreadState *state = _PyThreadState_Prealloc(PyInterpreterState_Main());
+    if (state != NULL) _PyThreadState_SetCurrent(state);
+    return state;
+}
+#else
+static PyThreadState *hasten_guard_state(void) { return PyThreadState_New(PyInterpreterState_Main()); }
+#endif
+
+/* Takes the interpreter's lock and lets the owners of words that are due act. Much may have changed until it has the lock. */
+static void hasten_guard_act(uintptr_t number) {
+    PyThreadState *state = hasten_guard_state();
+    if (state == NULL) return;
+    PyEval_RestoreThread(state);
+    for (;;) {
+        PyObject *owner = NULL;
+        pthread_mutex_lock(&hasten_guard.mutex);
+        hasten_word *w = hasten_guard.number == number ? hasten_guard.first : NULL;
+        while (w != NULL && !(w->looks > 2 && hasten_word_is_due(w) && w->times == w->seen && Py_REFCNT(w->owner) > 0))
+            w = w->next;
+        if (w != NULL) {
+            w->looks = 0;           /* whatever comes of it, others have their turn */
+            owner = Py_NewRef(w->owner);    /* who holds the interpreter's lock can, but for one that is going already */
+        }
+        pthread_mutex_unlock(&hasten_guard.mutex);
+        if (owner == NULL) break;
+        if (hasten_guard.act(owner) < 0) PyErr_WriteUnraisable(owner);
+        Py_DECREF(owner);
+    }
+    PyThreadState_Clear(state);
+    PyThreadState_DeleteCurrent();
+}
+
+static void hasten_guard_nap(uintptr_t number) {
+    struct timespec until;
+#ifdef __linux__
+    clock_gettime(CLOCK_MONOTONIC, &until);
+#else
+    clock_gettime(CLOCK_REALTIME, &until);
+#endif
+    until.tv_nsec += HASTEN_GUARD_NAP;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    while (hasten_guard.number == number)
+        if (pthread_cond_timedwait(&hasten_guard.changed, &hasten_guard.mutex, &until) == ETIMEDOUT) break;
+}
+
+static void *hasten_guard_main(void *argument) {
+    uintptr_t number = (uintptr_t)argument;
+    int in_vain = 0;
+    pthread_mutex_lock(&hasten_guard.mutex);
+    while (hasten_guard.number == number) {
+        if (in_vain >= HASTEN_GUARD_IDLE) {
+            /* Who makes a word due looks at `asleep` afterwards, but without a barrier, which would cost more than all else
+             * that it does. Within a nap each processor sees what the other has written: then it is looked at once more. */
+            __atomic_store_n(&hasten_guard.asleep, 1, __ATOMIC_SEQ_CST);
+            hasten_guard_nap(number);
+            if (hasten_guard_look() == 0)
+                while (hasten_guard.asleep && hasten_guard.number == number)
+                    pthread_cond_wait(&hasten_guard.changed, &hasten_guard.mutex);
+            if (hasten_guard.number != number) break;
+            __atomic_store_n(&hasten_guard.asleep, 0, __ATOMIC_SEQ_CST);
+            in_vain = 0;
+            continue;
+        }
+        hasten_guard_nap(number);
+        switch (hasten_guard_look()) {
+        case 0: in_vain++; break;
+        case 1: in_vain = 0; break;
+        default:
+            in_vain = 0;
+            pthread_mutex_unlock(&hasten_guard.mutex);
+            hasten_guard_act(number);
+            pthread_mutex_lock(&hasten_guard.mutex);
+        }
+    }
+    pthread_mutex_unlock(&hasten_guard.mutex);
+    return NULL;
+}
+
+/* Under the mutex. Signals go to the program's threads, not to this one. Where there can be no thread, nothing guards. */
+static void hasten_guard_begin(void) {
+    pthread_attr_t attributes;
+    pthread_condattr_t condition;
+    sigset_t all, before;
+    if (!hasten_guard.prepared) {
+        pthread_condattr_init(&condition);
+#ifdef __linux__
+        pthread_condattr_setclock(&condition, CLOCK_MONOTONIC);
+#endif
+        pthread_cond_init(&hasten_guard.changed, &condition);
+        pthread_condattr_destroy(&condition);
+        hasten_guard.prepared = 1;
+    }
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, HASTEN_GUARD_STACK);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    void *number = (void *)++hasten_guard.number;
+    hasten_guard.exists = pthread_create(&hasten_guard.thread, &attributes, hasten_guard_main, number) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (hasten_guard.exists) __atomic_store_n(&hasten_guard.asleep, 0, __ATOMIC_SEQ_CST);
+}
+
+static void hasten_guard_rouse(hasten_word *w) {
+    pthread_mutex_lock(&hasten_guard.mutex);
+    if (!w->listed) {
+        w->listed = 1;
+        w->next = hasten_guard.first;
+        hasten_guard.first = w;
+    }
+    if (!hasten_guard.exists) {
+        if (!hasten_guard.over) hasten_guard_begin();
+    }
+    else if (hasten_guard.asleep) {
+        __atomic_store_n(&hasten_guard.asleep, 0, __ATOMIC_SEQ_CST);
+        pthread_cond_broadcast(&hasten_guard.changed);
+    }
+    pthread_mutex_unlock(&hasten_guard.mutex);
+}
+
+/* The owner is to act, unless hasten_word_done() comes before. Only in the loop's thread. */
+static inline void hasten_guard_expect(hasten_word *w) {
+    __atomic_store_n(&w->times, w->times + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&w->due, 1, __ATOMIC_RELAXED);
+    if (!w->listed || __atomic_load_n(&hasten_guard.asleep, __ATOMIC_RELAXED)) hasten_guard_rouse(w);
+}
+
+/* The owner goes. */
+static void hasten_guard_forget(hasten_word *w) {
+    if (!w->listed) return;
+    pthread_mutex_lock(&hasten_guard.mutex);
+    hasten_word **at = &hasten_guard.first;
+    while (*at != NULL && *at != w) at = &(*at)->next;
+    if (*at == w) *at = w->next;
+    w->listed = 0;
+    pthread_mutex_unlock(&hasten_guard.mutex);
+}
+
+/* Ends the thread and waits for that, without the interpreter's lock, which it may want. `over`: for ever. */
+static void hasten_guard_stop(int over) {
+    pthread_t thread;
+    pthread_mutex_lock(&hasten_guard.mutex);
+    hasten_guard.over |= over;
+    int exists = hasten_guard.exists;
+    thread = hasten_guard.thread;
+    hasten_guard.exists = 0;
+    __atomic_store_n(&hasten_guard.asleep, 1, __ATOMIC_SEQ_CST);
+    if (exists) {
+        hasten_guard.number++;
+        pthread_cond_broadcast(&hasten_guard.changed);
+    }
+    pthread_mutex_unlock(&hasten_guard.mutex);
+    if (!exists) return;
+    Py_BEGIN_ALLOW_THREADS
+    pthread_join(thread, NULL);
+    Py_END_ALLOW_THREADS
+}
+
+/* After a fork, for which it was stopped: loops of other threads may be waiting for it. */
+static void hasten_guard_resume(void) {
+    int wanted = 0;
+    pthread_mutex_lock(&hasten_guard.mutex);
+    for (hasten_word *w = hasten_guard.first; w != NULL; w = w->next) wanted |= w->due != 0;
+    if (wanted && !hasten_guard.exists && !hasten_guard.over) hasten_guard_begin();
+    pthread_mutex_unlock(&hasten_guard.mutex);
+}
+
+/* The first word. Who holds the interpreter's lock can follow the list: it is only changed under that. */
+static hasten_word *hasten_guard_first(void) { return hasten_guard.first; }
+
+/* A word's owner; None if it is going already. New reference, which also keeps the word where it is. */
+static PyObject *hasten_guard_owner(hasten_word *w) { return Py_NewRef(Py_REFCNT(w->owner) > 0 ? w->owner : Py_None); }
+
+/* In the child of a fork there is no thread, and the mutex may have been another thread's. */
+static void hasten_guard_is_gone(void) {
+    pthread_mutex_init(&hasten_guard.mutex, NULL);
+    hasten_guard.exists = hasten_guard.prepared = 0;
+    hasten_guard.asleep = 1;
+}
+#endif
