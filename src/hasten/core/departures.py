@@ -3,8 +3,8 @@
 Most of what a small send costs is that the kernel wakes the peer. Sends that stand back to back cost much less of that
 than sends with Python code between them, and several writes of one transport become one system call.
 
-They wait for a batch's end, but not for long: a batch that goes on is interrupted after ten milliseconds, and while one
-callback blocks, another thread sends what was written before (kernel/guard). Where batch after batch has one small
+They wait for a batch's end, but not for long: a batch that goes on is interrupted, and while one callback blocks,
+another thread sends what was written before (kernel/guard says after how long). Where batch after batch has one small
 write only, which has nothing to leave together with, it is sent at once, until a second one comes in the same batch.
 """
 

@@ -12,6 +12,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 
 enum {
     HASTEN_GUARD_NAP = 5000000,     /* ns between two looks */
@@ -23,6 +27,8 @@ static struct {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     pthread_t thread;
+    long kernel_id;                 /* the thread's, by which the kernel knows it */
+    pid_t pid;                      /* of the process that has it: C code may fork without telling Python */
     hasten_word *first;             /* under the mutex, as all below */
     uintptr_t number;               /* of the thread that is to go on; any other one ends */
     int prepared, exists, over;
@@ -105,6 +111,9 @@ static void *hasten_guard_main(void *argument) {
     uintptr_t number = (uintptr_t)argument;
     int in_vain = 0;
     pthread_mutex_lock(&hasten_guard.mutex);
+#ifdef SYS_gettid
+    hasten_guard.kernel_id = syscall(SYS_gettid);
+#endif
     while (hasten_guard.number == number) {
         if (in_vain >= HASTEN_GUARD_IDLE) {
             /* Who makes a word due looks at `asleep` afterwards, but without a barrier, which would cost more than all else
@@ -156,7 +165,8 @@ static void hasten_guard_begin(void) {
     hasten_guard.exists = pthread_create(&hasten_guard.thread, &attributes, hasten_guard_main, number) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    if (hasten_guard.exists) __atomic_store_n(&hasten_guard.asleep, 0, __ATOMIC_SEQ_CST);
+    hasten_guard.pid = getpid();
+    __atomic_store_n(&hasten_guard.asleep, 0, __ATOMIC_SEQ_CST);    /* also if it failed: not to try at each write */
 }
 
 static void hasten_guard_rouse(hasten_word *w) {
@@ -194,12 +204,20 @@ static void hasten_guard_forget(hasten_word *w) {
     pthread_mutex_unlock(&hasten_guard.mutex);
 }
 
+/* A thread that was joined may still be counted by the kernel for a moment, and Python warns of a fork by that count. */
+static void hasten_guard_await_kernel(void) {
+#if defined(__linux__) && defined(SYS_tgkill)
+    struct timespec moment = {0, 20000};
+    for (int i = 0; i < 500 && syscall(SYS_tgkill, getpid(), hasten_guard.kernel_id, 0) == 0; i++) nanosleep(&moment, NULL);
+#endif
+}
+
 /* Ends the thread and waits for that, without the interpreter's lock, which it may want. `over`: for ever. */
 static void hasten_guard_stop(int over) {
     pthread_t thread;
     pthread_mutex_lock(&hasten_guard.mutex);
     hasten_guard.over |= over;
-    int exists = hasten_guard.exists;
+    int exists = hasten_guard.exists && hasten_guard.pid == getpid();
     thread = hasten_guard.thread;
     hasten_guard.exists = 0;
     __atomic_store_n(&hasten_guard.asleep, 1, __ATOMIC_SEQ_CST);
@@ -211,6 +229,7 @@ static void hasten_guard_stop(int over) {
     if (!exists) return;
     Py_BEGIN_ALLOW_THREADS
     pthread_join(thread, NULL);
+    hasten_guard_await_kernel();
     Py_END_ALLOW_THREADS
 }
 
