@@ -27,7 +27,7 @@ cdef class Endpoint(Watch):
     cdef int setup(self, object loop, Channel channel, dict extra, object context) except -1
     @cython.locals(fired=int)
     cdef int dispatch(self) except -1
-    cdef int elsewhere(self, object method) except -1
+    cdef int turn_elsewhere(self) except -1
     cdef int turn(self) except -1
     cdef int begin(self) except -1
     cdef int introduce(self) except -1

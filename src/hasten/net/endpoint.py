@@ -116,7 +116,7 @@ class Endpoint(Watch):
             return 0
         try:
             if self.inside or not cython.compiled:
-                self.elsewhere(self.turn_again)
+                self.turn_elsewhere()
             else:
                 step.context_enter(self.context)
                 self.inside = True
@@ -132,12 +132,12 @@ class Endpoint(Watch):
             self.fatal(exc, "Fatal error on transport")
         return 0
 
-    def elsewhere(self, method: Any) -> int:
-        """Call a method in the protocol's context, without entering that here."""
+    def turn_elsewhere(self) -> int:
+        """Run a turn without entering the context here."""
         inside, self.inside = self.inside, True
         try:
             # the protocol may run the loop itself, by _run_once(), and a context cannot be entered twice
-            (self.context.copy() if inside else self.context).run(method)
+            (self.context.copy() if inside else self.context).run(self.turn_again)
         finally:
             self.inside = inside
         return 0

@@ -34,7 +34,6 @@ cdef class Sender(Endpoint):
         return self.outbox is None or (self.outbox.size == 0 and n <= self.outbox.high)
     cdef bint put_off(self, bytes piece) except -1
     cdef bint all_left(self, object piece) except -1
-    @cython.locals(outbox=Outbox)
     cdef int batch_ended(self) except -1
     @cython.locals(channel=Channel, n=Py_ssize_t)
     cdef Py_ssize_t send_now(self, object late) except -2

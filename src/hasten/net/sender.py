@@ -167,11 +167,7 @@ class Sender(Endpoint):
 
     def batch_ended(self) -> int:
         self.leaving = False
-        self.send_late()
-        outbox = self.outbox
-        if outbox is not None and outbox.size > outbox.high and not outbox.paused:
-            self.elsewhere(self.pause)
-        return 0
+        return self.send_late()  # nothing above the high-water mark was put off: nothing is to be paused
 
     def depart(self) -> int:
         if self.late is not None:
@@ -197,10 +193,6 @@ class Sender(Endpoint):
         self.late = None
         self.late_size = self.rescued = 0
         return 0
-
-    def pause(self) -> None:
-        """Call pause_if_full(): Python can call this one."""
-        self.pause_if_full()
 
     def send_late(self) -> int:
         """Send what was put off, with one system call."""
