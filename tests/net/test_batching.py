@@ -261,7 +261,9 @@ def test_a_water_mark_of_0_pauses_for_what_the_kernel_does_not_take(
     batching.run_until_complete(main())
 
 
-def test_the_protocol_is_paused_in_the_context_of_the_write(batching: hasten.Loop, pair: Any, start: Any, read: Any) -> None:
+def test_the_protocol_is_paused_in_the_context_of_the_write(
+    batching: hasten.Loop, pair: Any, start: Any, read: Any
+) -> None:
     one, other = pair
     one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     where = contextvars.ContextVar("where", default="nowhere")
