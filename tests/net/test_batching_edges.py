@@ -308,6 +308,46 @@ os.waitpid(pid, 0)
 thread.join()
 """
 
+FORKED_BY_C = """
+import ctypes
+
+hasten.run(write(one, b"x", lambda: other.recv(1)))
+pid = ctypes.CDLL(None).fork()
+if pid == 0:
+    mine, yours = socket.socketpair()
+    yours.settimeout(5)
+    hasten.run(write(mine, b"y", lambda: print(yours.recv(1), flush=True)))
+    if (grandchild := os.fork()) == 0:
+        os._exit(0)
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+WRITTEN_BEFORE_A_FORK = """
+async def main():
+    transport, _ = await hasten.get_running_loop().connect_accepted_socket(hasten.Protocol, one)
+    transport.write(b"x")
+    other.recv(1)
+    hooks.append(lambda: transport.write(b"y"))
+    if os.fork() == 0:
+        os._exit(0)
+    print(other.recv(1))
+
+hasten.run(main())
+os.wait()
+"""
+
+HOOK_BEFORE_HASTENS = """
+import os
+
+def threads():
+    hooks[0]()
+    print(len(os.listdir("/proc/self/task")), flush=True)
+
+hooks = []
+os.register_at_fork(before=threads)
+"""
+
 DAEMON = """
 other.setblocking(False)
 child = os.fork()
@@ -355,9 +395,9 @@ print("all")
 """
 
 
-def output_of(program: str) -> str:
+def output_of(program: str, before: str = "") -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", BEGIN + program],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", before + BEGIN + program],
         capture_output=True,
         text=True,
         timeout=LIMIT,
@@ -380,6 +420,18 @@ def test_a_forked_child_does_not_send_what_another_thread_has_put_off() -> None:
 @needs_fork
 def test_after_a_fork_the_guard_comes_to_other_threads_loops() -> None:
     assert output_of(FORKED_PARENT) == "b'x'\n"
+
+
+@compiled_only
+@needs_fork
+def test_the_guard_comes_in_the_child_of_a_fork_that_python_does_not_know_of() -> None:
+    assert output_of(FORKED_BY_C) == "b'y'\n0\n"
+
+
+@compiled_only
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux shows them")
+def test_no_guard_begins_while_a_fork_is_under_way() -> None:
+    assert output_of(WRITTEN_BEFORE_A_FORK, before=HOOK_BEFORE_HASTENS) == "1\nb'y'\n"
 
 
 @compiled_only

@@ -27,11 +27,11 @@ static struct {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     pthread_t thread;
-    long kernel_id;                 /* the thread's, by which the kernel knows it */
-    pid_t pid;                      /* of the process that has it: C code may fork without telling Python */
     hasten_word *first;             /* under the mutex, as all below */
     uintptr_t number;               /* of the thread that is to go on; any other one ends */
+    long kernel_id;                 /* the last thread's that began to run, by which the kernel knows it */
     int prepared, exists, over;
+    int forks;                      /* that are under way: no thread begins until they are over */
     int asleep;                     /* also read without the mutex */
     int (*act)(PyObject *owner);
 } hasten_guard = {.mutex = PTHREAD_MUTEX_INITIALIZER, .asleep = 1};
@@ -40,7 +40,7 @@ static struct {
 static int hasten_guard_look(void) {
     int found = 0;
     for (hasten_word *w = hasten_guard.first; w != NULL; w = w->next) {
-        uint64_t times = __atomic_load_n(&w->times, __ATOMIC_RELAXED);
+        uintptr_t times = __atomic_load_n(&w->times, __ATOMIC_RELAXED);
         if (times != w->seen) {
             w->seen = times;
             w->looks = 0;
@@ -91,20 +91,24 @@ static void hasten_guard_act(uintptr_t number) {
     PyThreadState_DeleteCurrent();
 }
 
-static void hasten_guard_nap(uintptr_t number) {
-    struct timespec until;
-#ifdef __linux__
-    clock_gettime(CLOCK_MONOTONIC, &until);
+/* Waits for some time, and longer by no step of the wall clock. False when it is over, true if woken before. */
+static int hasten_guard_wait(void) {
+    struct timespec until = {0, HASTEN_GUARD_NAP};
+#ifdef __APPLE__
+    return pthread_cond_timedwait_relative_np(&hasten_guard.changed, &hasten_guard.mutex, &until) == 0;
 #else
-    clock_gettime(CLOCK_REALTIME, &until);
-#endif
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += HASTEN_GUARD_NAP;
     if (until.tv_nsec >= 1000000000) {
         until.tv_nsec -= 1000000000;
         until.tv_sec++;
     }
-    while (hasten_guard.number == number)
-        if (pthread_cond_timedwait(&hasten_guard.changed, &hasten_guard.mutex, &until) == ETIMEDOUT) break;
+    return pthread_cond_timedwait(&hasten_guard.changed, &hasten_guard.mutex, &until) == 0;
+#endif
+}
+
+static void hasten_guard_nap(uintptr_t number) {
+    while (hasten_guard.number == number && hasten_guard_wait()) {}
 }
 
 static void *hasten_guard_main(void *argument) {
@@ -150,7 +154,7 @@ static void hasten_guard_begin(void) {
     sigset_t all, before;
     if (!hasten_guard.prepared) {
         pthread_condattr_init(&condition);
-#ifdef __linux__
+#ifndef __APPLE__
         pthread_condattr_setclock(&condition, CLOCK_MONOTONIC);
 #endif
         pthread_cond_init(&hasten_guard.changed, &condition);
@@ -165,7 +169,6 @@ static void hasten_guard_begin(void) {
     hasten_guard.exists = pthread_create(&hasten_guard.thread, &attributes, hasten_guard_main, number) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    hasten_guard.pid = getpid();
     __atomic_store_n(&hasten_guard.asleep, 0, __ATOMIC_SEQ_CST);    /* also if it failed: not to try at each write */
 }
 
@@ -177,7 +180,7 @@ static void hasten_guard_rouse(hasten_word *w) {
         hasten_guard.first = w;
     }
     if (!hasten_guard.exists) {
-        if (!hasten_guard.over) hasten_guard_begin();
+        if (!hasten_guard.over && !hasten_guard.forks) hasten_guard_begin();
     }
     else if (hasten_guard.asleep) {
         __atomic_store_n(&hasten_guard.asleep, 0, __ATOMIC_SEQ_CST);
@@ -190,6 +193,7 @@ static void hasten_guard_rouse(hasten_word *w) {
 static inline void hasten_guard_expect(hasten_word *w) {
     __atomic_store_n(&w->times, w->times + 1, __ATOMIC_RELAXED);
     __atomic_store_n(&w->due, 1, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);    /* the compiler keeps this order; the processor is waited for: see above */
     if (!w->listed || __atomic_load_n(&hasten_guard.asleep, __ATOMIC_RELAXED)) hasten_guard_rouse(w);
 }
 
@@ -205,19 +209,24 @@ static void hasten_guard_forget(hasten_word *w) {
 }
 
 /* A thread that was joined may still be counted by the kernel for a moment, and Python warns of a fork by that count. */
-static void hasten_guard_await_kernel(void) {
+static void hasten_guard_await_kernel(uintptr_t number) {
 #if defined(__linux__) && defined(SYS_tgkill)
     struct timespec moment = {0, 20000};
-    for (int i = 0; i < 500 && syscall(SYS_tgkill, getpid(), hasten_guard.kernel_id, 0) == 0; i++) nanosleep(&moment, NULL);
+    pthread_mutex_lock(&hasten_guard.mutex);
+    long id = hasten_guard.number == number ? hasten_guard.kernel_id : 0;
+    pthread_mutex_unlock(&hasten_guard.mutex);
+    for (int i = 0; id != 0 && i < 500 && syscall(SYS_tgkill, getpid(), id, 0) == 0; i++) nanosleep(&moment, NULL);
 #endif
 }
 
-/* Ends the thread and waits for that, without the interpreter's lock, which it may want. `over`: for ever. */
+/* Ends the thread and waits for that, without the interpreter's lock, which it may want. Then no other one begins: until
+ * hasten_guard_resume() in a fork, or not at all where `over` says that the interpreter ends. */
 static void hasten_guard_stop(int over) {
     pthread_t thread;
     pthread_mutex_lock(&hasten_guard.mutex);
-    hasten_guard.over |= over;
-    int exists = hasten_guard.exists && hasten_guard.pid == getpid();
+    if (over) hasten_guard.over = 1;
+    else hasten_guard.forks++;
+    int exists = hasten_guard.exists;
     thread = hasten_guard.thread;
     hasten_guard.exists = 0;
     __atomic_store_n(&hasten_guard.asleep, 1, __ATOMIC_SEQ_CST);
@@ -225,11 +234,12 @@ static void hasten_guard_stop(int over) {
         hasten_guard.number++;
         pthread_cond_broadcast(&hasten_guard.changed);
     }
+    uintptr_t number = hasten_guard.number;
     pthread_mutex_unlock(&hasten_guard.mutex);
     if (!exists) return;
     Py_BEGIN_ALLOW_THREADS
     pthread_join(thread, NULL);
-    hasten_guard_await_kernel();
+    hasten_guard_await_kernel(number);
     Py_END_ALLOW_THREADS
 }
 
@@ -237,8 +247,9 @@ static void hasten_guard_stop(int over) {
 static void hasten_guard_resume(void) {
     int wanted = 0;
     pthread_mutex_lock(&hasten_guard.mutex);
+    hasten_guard.forks--;
     for (hasten_word *w = hasten_guard.first; w != NULL; w = w->next) wanted |= w->due != 0;
-    if (wanted && !hasten_guard.exists && !hasten_guard.over) hasten_guard_begin();
+    if (wanted && !hasten_guard.exists && !hasten_guard.over && !hasten_guard.forks) hasten_guard_begin();
     pthread_mutex_unlock(&hasten_guard.mutex);
 }
 
@@ -248,10 +259,17 @@ static hasten_word *hasten_guard_first(void) { return hasten_guard.first; }
 /* A word's owner; None if it is going already. New reference, which also keeps the word where it is. */
 static PyObject *hasten_guard_owner(hasten_word *w) { return Py_NewRef(Py_REFCNT(w->owner) > 0 ? w->owner : Py_None); }
 
-/* In the child of a fork there is no thread, and the mutex may have been another thread's. */
+/* In the child of any fork, also of one by C code that does not tell Python: there is no thread here, and the mutex may have
+ * been another thread's. */
 static void hasten_guard_is_gone(void) {
     pthread_mutex_init(&hasten_guard.mutex, NULL);
-    hasten_guard.exists = hasten_guard.prepared = 0;
+    hasten_guard.exists = hasten_guard.prepared = hasten_guard.forks = 0;
     hasten_guard.asleep = 1;
+}
+
+/* Once, when the module is loaded. False without memory. */
+static int hasten_guard_prepare(int (*act)(PyObject *owner)) {
+    hasten_guard.act = act;
+    return pthread_atfork(NULL, NULL, hasten_guard_is_gone) == 0;
 }
 #endif

@@ -10,15 +10,9 @@ cdef extern from "guard.h":
     void hasten_guard_forget(hasten_word *w) noexcept
     void hasten_guard_stop(int over) noexcept
     void hasten_guard_resume() noexcept
-    void hasten_guard_is_gone() noexcept
+    bint hasten_guard_prepare(int (*act)(object) except -1) noexcept
     hasten_word *hasten_guard_first() noexcept
     Guarded hasten_guard_owner(hasten_word *w)
-
-cdef extern from *:
-    """
-    static void hasten_guard_calls(int (*act)(PyObject *)) { hasten_guard.act = act; }
-    """
-    void hasten_guard_calls(int (*act)(object) except -1) noexcept
 
 
 cdef class Guarded:
@@ -63,7 +57,6 @@ def _in_child():
     """Forget what the parent has to do: there is no thread here, and no loop runs."""
     cdef hasten_word *word = hasten_guard_first()
     cdef Guarded owner
-    hasten_guard_is_gone()
     while word != NULL:
         owner = hasten_guard_owner(word)
         if owner is not None:
@@ -84,7 +77,8 @@ def _at_exit():
         word = word.next
 
 
-hasten_guard_calls(_act)
+if not hasten_guard_prepare(_act):
+    raise MemoryError
 os.register_at_fork(before=_stop, after_in_parent=_in_parent, after_in_child=_in_child)
 atexit.register(_at_exit)
 

@@ -6,8 +6,8 @@
 typedef struct hasten_word {
     int due;                        /* something is to be done; written with the interpreter's lock held */
     int late;                       /* for longer than a look of the guard's; written by the guard, and with due */
-    uint64_t times;                 /* it became due; only the loop's thread writes it */
-    uint64_t seen;                  /* the guard's: `times` at its latest look */
+    uintptr_t times;                /* it became due; only the loop's thread writes it */
+    uintptr_t seen;                 /* the guard's: `times` at its latest look */
     int looks;                      /* the guard's: how often it has found it due since then */
     int listed;
     PyObject *owner;                /* borrowed */
