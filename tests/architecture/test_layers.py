@@ -19,6 +19,7 @@ LAYERS = (
     ("core",),
     ("primitives",),
     ("net",),
+    ("loop_io",),
     ("loop",),
     ("aio",),
     ("",),

@@ -1,0 +1,279 @@
+"""The loop's methods for input and output: connections, servers, sockets. Each of them calls a function of `net`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl as ssl_module
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from hasten.net import sockets
+
+if TYPE_CHECKING:
+    from hasten.net.contract import NetLoop
+    from hasten.net.servers import Server
+
+# What connects and serves is imported by the methods that need it: a program may start without.
+_P = TypeVar("_P", bound=asyncio.BaseProtocol)
+_Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+_ssl = ssl_module.SSLContext | None
+
+
+class IoMethods:
+    """The part of the loop that the functions of `net` do. They are given the loop as their first argument."""
+
+    __slots__ = ()
+
+    # ---- connections ----------------------------------------------------------------------
+
+    async def create_connection(  # type: ignore[override]
+        self: NetLoop,
+        protocol_factory: Callable[[], _P],
+        host: Any = None,
+        port: Any = None,
+        *,
+        ssl: bool | _ssl = None,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        sock: socket.socket | None = None,
+        local_addr: tuple[str, int] | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        happy_eyeballs_delay: float | None = None,
+        interleave: int | None = None,
+        all_errors: bool = False,
+    ) -> tuple[asyncio.Transport, _P]:
+        """Connect to host and port, or take over the connected `sock`; return (transport, protocol)."""
+        from hasten.net import connecting
+
+        return await connecting.create_connection(
+            self,
+            protocol_factory,
+            host,
+            port,
+            ssl=ssl,
+            family=family,
+            proto=proto,
+            flags=flags,
+            sock=sock,
+            local_addr=local_addr,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            happy_eyeballs_delay=happy_eyeballs_delay,
+            interleave=interleave,
+            all_errors=all_errors,
+        )
+
+    async def create_unix_connection(  # type: ignore[override]
+        self: NetLoop,
+        protocol_factory: Callable[[], _P],
+        path: _Path | None = None,
+        *,
+        ssl: bool | _ssl = None,
+        sock: socket.socket | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[asyncio.Transport, _P]:
+        """Connect to the unix socket at `path`, or take over the connected `sock`; return (transport, protocol)."""
+        from hasten.net import connecting
+
+        return await connecting.create_unix_connection(
+            self,
+            protocol_factory,
+            path,
+            ssl=ssl,
+            sock=sock,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+
+    async def connect_accepted_socket(  # type: ignore[override]
+        self: NetLoop,
+        protocol_factory: Callable[[], _P],
+        sock: socket.socket,
+        *,
+        ssl: _ssl = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[asyncio.Transport, _P]:
+        """Serve a socket that was accepted elsewhere; return (transport, protocol)."""
+        from hasten.net import connecting
+
+        return await connecting.connect_accepted_socket(
+            self,
+            protocol_factory,
+            sock,
+            ssl=ssl,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+
+    async def create_server(  # type: ignore[override]
+        self: NetLoop,
+        protocol_factory: Callable[[], Any],
+        host: str | Iterable[str] | None = None,
+        port: Any = None,
+        *,
+        family: int = socket.AF_UNSPEC,
+        flags: int = socket.AI_PASSIVE,
+        sock: socket.socket | None = None,
+        backlog: int = 100,
+        ssl: _ssl = None,
+        reuse_address: bool | None = None,
+        reuse_port: bool | None = None,
+        keep_alive: bool | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_serving: bool = True,
+    ) -> Server:
+        """Listen on TCP; return a Server. Raises OSError if no address could be bound."""
+        from hasten.net import servers
+
+        return await servers.create_server(
+            self,
+            protocol_factory,
+            host,
+            port,
+            family=family,
+            flags=flags,
+            sock=sock,
+            backlog=backlog,
+            ssl=ssl,
+            reuse_address=reuse_address,
+            reuse_port=reuse_port,
+            keep_alive=keep_alive,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            start_serving=start_serving,
+        )
+
+    async def create_unix_server(  # type: ignore[override]
+        self: NetLoop,
+        protocol_factory: Callable[[], Any],
+        path: _Path | None = None,
+        *,
+        sock: socket.socket | None = None,
+        backlog: int = 100,
+        ssl: _ssl = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_serving: bool = True,
+        cleanup_socket: bool = True,
+    ) -> Server:
+        """Listen on a unix socket; return a Server. Raises OSError if `path` is in use or cannot be made."""
+        from hasten.net import servers
+
+        return await servers.create_unix_server(
+            self,
+            protocol_factory,
+            path,
+            sock=sock,
+            backlog=backlog,
+            ssl=ssl,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            start_serving=start_serving,
+            cleanup_socket=cleanup_socket,
+        )
+
+    async def start_tls(  # type: ignore[override]
+        self: NetLoop,
+        transport: asyncio.WriteTransport,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl_module.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> asyncio.Transport | None:
+        """Upgrade a connection to TLS; return the transport to use from now on, None if it was closed before."""
+        from hasten.net import tls
+
+        return await tls.start_tls(
+            self,
+            transport,
+            protocol,
+            sslcontext,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+
+    # ---- sockets --------------------------------------------------------------------------
+
+    async def sock_recv(self: NetLoop, sock: socket.socket, nbytes: int) -> bytes:
+        """Receive at most `nbytes` bytes; return them, b"" at the end. Raises OSError, as all sock_ methods."""
+        return await sockets.sock_recv(self, sock, nbytes)
+
+    async def sock_recv_into(self: NetLoop, sock: socket.socket, buf: Any) -> int:
+        """Receive into a writable buffer; return the number of bytes, 0 at the end."""
+        return await sockets.sock_recv_into(self, sock, buf)
+
+    async def sock_recvfrom(self: NetLoop, sock: socket.socket, bufsize: int) -> Any:
+        """Receive a datagram of at most `bufsize` bytes; return it and the sender's address."""
+        return await sockets.sock_recvfrom(self, sock, bufsize)
+
+    async def sock_recvfrom_into(self: NetLoop, sock: socket.socket, buf: Any, nbytes: int = 0) -> Any:
+        """Receive a datagram into a buffer; return its size in bytes and the sender's address."""
+        return await sockets.sock_recvfrom_into(self, sock, buf, nbytes)
+
+    async def sock_sendall(self: NetLoop, sock: socket.socket, data: Any) -> None:
+        """Send all of `data`. After an error it is unknown how much of it arrived."""
+        await sockets.sock_sendall(self, sock, data)
+
+    async def sock_sendto(self: NetLoop, sock: socket.socket, data: Any, address: Any) -> int:
+        """Send a datagram; return the number of bytes sent."""
+        return await sockets.sock_sendto(self, sock, data, address)
+
+    async def sock_connect(self: NetLoop, sock: socket.socket, address: Any) -> None:
+        """Connect a socket; a host name in `address` is looked up first."""
+        await sockets.sock_connect(self, sock, address)
+
+    async def sock_accept(self: NetLoop, sock: socket.socket) -> tuple[socket.socket, Any]:
+        """Accept a connection; return its nonblocking socket and the peer's address."""
+        return await sockets.sock_accept(self, sock)
+
+    # ---- not there yet --------------------------------------------------------------------
+
+    async def sock_sendfile(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise NotImplementedError: not there yet."""
+        _not_yet("sock_sendfile")
+
+    async def sendfile(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise NotImplementedError: not there yet."""
+        _not_yet("sendfile")
+
+    async def create_datagram_endpoint(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise NotImplementedError: not there yet."""
+        _not_yet("create_datagram_endpoint")
+
+    async def connect_read_pipe(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise NotImplementedError: not there yet."""
+        _not_yet("connect_read_pipe")
+
+    async def connect_write_pipe(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise NotImplementedError: not there yet."""
+        _not_yet("connect_write_pipe")
+
+    async def subprocess_exec(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise NotImplementedError: not there yet."""
+        _not_yet("subprocess_exec")
+
+    async def subprocess_shell(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise NotImplementedError: not there yet."""
+        _not_yet("subprocess_shell")
+
+
+def _not_yet(method: str) -> NoReturn:
+    raise NotImplementedError(
+        f"hasten's event loop has no {method}() yet: run this part of the program on asyncio.SelectorEventLoop()"
+    )
