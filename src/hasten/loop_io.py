@@ -242,15 +242,49 @@ class IoMethods:
         """Accept a connection; return its nonblocking socket and the peer's address."""
         return await sockets.sock_accept(self, sock)
 
+    # ---- files ----------------------------------------------------------------------------
+
+    async def sendfile(
+        self: NetLoop,
+        transport: asyncio.WriteTransport,
+        file: Any,
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        fallback: bool = True,
+    ) -> int:
+        """Send a file behind what was written to a transport; return the number of bytes."""
+        from hasten.net import sendfile
+
+        return await sendfile.sendfile(self, transport, file, offset, count, fallback=fallback)
+
+    async def sock_sendfile(
+        self: NetLoop,
+        sock: socket.socket,
+        file: Any,
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        fallback: bool | None = True,
+    ) -> int:
+        """Send a file over a connected stream socket; return the number of bytes."""
+        from hasten.net import sendfile
+
+        return await sendfile.sock_sendfile(self, sock, file, offset, count, fallback=bool(fallback))
+
+    async def _sendfile_native(self: NetLoop, transport: Any, file: Any, offset: int, count: int | None) -> int:
+        from hasten.net import sendfile
+
+        return await sendfile.native(self, transport, file, offset, count)
+
+    async def _sock_sendfile_native(
+        self: NetLoop, sock: socket.socket, file: Any, offset: int, count: int | None
+    ) -> int:
+        from hasten.net import sendfile
+
+        return await sendfile.sock_native(self, sock, file, offset, count)
+
     # ---- not there yet --------------------------------------------------------------------
-
-    async def sock_sendfile(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise NotImplementedError: not there yet."""
-        _not_yet("sock_sendfile")
-
-    async def sendfile(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise NotImplementedError: not there yet."""
-        _not_yet("sendfile")
 
     async def create_datagram_endpoint(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise NotImplementedError: not there yet."""

@@ -40,6 +40,15 @@ PROGRAMS = {
         ],
         1.3,
     ),
+    "file_server": (
+        [
+            "small: 11 bytes, as it was",
+            "large: 10240000 bytes, as it was",
+            "none: no such file",
+            "../outside: no such file",
+        ],
+        0.0,
+    ),
 }
 
 

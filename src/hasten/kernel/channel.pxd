@@ -28,6 +28,7 @@ cdef class Channel:
     cdef bytes rest(self, const char *start, Py_ssize_t n, Py_ssize_t sent, bytes whole)
     cdef Py_ssize_t send_from(self, bytes data, Py_ssize_t offset) except -2
     cdef Py_ssize_t send_many(self, object items, Py_ssize_t offset) except -2
+    cdef object send_file(self, object fd, object offset, object count)
     cdef Py_ssize_t sent(self, Py_ssize_t n) except -2
     cdef int shut_writing(self) except -1
     cdef int close(self) except -1

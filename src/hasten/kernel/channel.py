@@ -100,6 +100,10 @@ class Channel:
         except _AGAIN:
             return -1
 
+    def send_file(self, fd: int, offset: int, count: int) -> int:
+        """Have the kernel send of the file `fd`; return the number of bytes, 0 at the file's end. Raises OSError."""
+        raise _bad_descriptor()
+
     # ---- the end --------------------------------------------------------------------------
 
     def shut_writing(self) -> int:

@@ -135,6 +135,11 @@ cdef class Channel:
             offset = 0
         return self.sent(self.transmit_many(pieces, n))
 
+    cdef object send_file(self, object fd, object offset, object count):
+        """Have the kernel send of the file `fd`; return the number of bytes, 0 at the file's end. Raises OSError."""
+        errno_set(EBADF)
+        PyErr_SetFromErrno(OSError)
+
     cdef Py_ssize_t sent(self, Py_ssize_t n) except -2:
         if n >= 0:
             self.workshop.moved += n

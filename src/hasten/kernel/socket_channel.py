@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket as socket_module
 from collections.abc import Sequence
 from typing import Any
@@ -40,6 +41,9 @@ class SocketChannel(Channel):
 
     def _transmit_many(self, pieces: list[Any]) -> int:
         return int(self.made.sendmsg(pieces)) if hasattr(self.made, "sendmsg") else self._transmit(pieces[0])
+
+    def send_file(self, fd: int, offset: int, count: int) -> int:
+        return os.sendfile(self.descriptor(), fd, offset, count)
 
     def descriptor(self) -> int:
         """Return the number for a system call; -1 once the socket is closed, by this channel or by others."""

@@ -3,6 +3,7 @@
 An accepted connection is a file descriptor and the peer's address as the kernel gave it. An object of the socket module,
 and addresses as Python shows them, are made when they are asked for.
 """
+import os
 import socket as socket_module
 from _socket import socket as _Base
 
@@ -115,6 +116,9 @@ cdef class SocketChannel(Channel):
 
     cdef Py_ssize_t transmit_many(self, iovec *pieces, int n) noexcept:
         return hasten_sendv(self.descriptor(), pieces, n)
+
+    cdef object send_file(self, object fd, object offset, object count):
+        return os.sendfile(self.descriptor(), fd, offset, count)
 
     cdef bint internet(self) noexcept:
         return addresses.internet(self.family)

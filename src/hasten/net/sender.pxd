@@ -1,4 +1,5 @@
 cimport cython
+cimport hasten.core.outcomes as outcomes
 cimport hasten.kernel.buffers as buffers
 cimport hasten.kernel.deques as deques
 cimport hasten.kernel.step as step
@@ -22,6 +23,8 @@ cdef class Sender(Endpoint):
     cdef unsigned char leaving              # it stands in the loop's departures
     cdef unsigned char eof                  # write_eof() was called
     cdef unsigned char internet             # TCP: the kernel tells of room only when a send fell short
+    cdef unsigned char filing               # a file is being sent (net/sendfile): writes are refused
+    cdef object courier                     # the future of who sends it and waits for room, or None
 
     cdef inline Py_ssize_t waiting(self) noexcept:
         """The number of bytes that the kernel did not take."""
@@ -57,6 +60,7 @@ cdef class Sender(Endpoint):
     cdef int write_ready(self) except -1
     cdef int flushed(self) except -1
     @cython.locals(channel=Channel)
+    cdef int tell_courier(self, object exc) except -1
     cdef int shut_writing(self) except -1
     @cython.locals(outbox=Outbox)
     cdef int pause_if_full(self) except -1

@@ -7,6 +7,7 @@ difference (close(), the size of the buffer, the socket itself…) first has dep
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from typing import Any
 
 import cython
 
+from hasten.core import outcomes
 from hasten.core.scheduler import Scheduler
 from hasten.kernel import buffers, deques, step
 from hasten.net.endpoint import Endpoint
@@ -39,6 +41,8 @@ class Sender(Endpoint):
     leaving: bool
     eof: bool
     internet: bool
+    filing: bool
+    courier: Any
     if not cython.compiled:
 
         def waiting(self) -> int:
@@ -74,8 +78,8 @@ class Sender(Endpoint):
         if self._loop is not None:  # else it is over, and the collector may have taken the channel away
             channel.let_others_run()
         n = buffers.size(piece)
-        if self.eof or self._conn_lost:
-            if n or self.eof:
+        if self.eof or self._conn_lost or self.filing:
+            if n or self.eof or self.filing:
                 self.cannot_write()
             return
         if n == 0:
@@ -110,8 +114,8 @@ class Sender(Endpoint):
             piece = buffers.exact(data)
             pieces.append(piece)
             total += len(piece)
-        if self.eof or self._conn_lost:
-            if pieces:
+        if self.eof or self._conn_lost or self.filing:
+            if pieces or self.filing:
                 self.cannot_write()
             return
         first = 0
@@ -234,6 +238,8 @@ class Sender(Endpoint):
     def cannot_write(self) -> int:
         if self.eof:
             raise RuntimeError("Cannot call write() after write_eof()")
+        if self.filing and not self._conn_lost:
+            raise RuntimeError("unable to write; sendfile is in progress: await it first")
         if self._conn_lost >= TELL_AFTER:
             logger.warning("socket.send() raised exception.")
         self._conn_lost += 1
@@ -284,7 +290,7 @@ class Sender(Endpoint):
         poller = self.scheduler._poller
         if self.waiting():
             self.want_write()
-        elif not self.internet:
+        elif not (self.internet or self.filing):
             # a unix socket tells of room after each message that the peer takes
             poller.modify(self, ev.READ)
         self.resume_if_drained()
@@ -295,12 +301,79 @@ class Sender(Endpoint):
         return 0
 
     def flushed(self) -> int:
-        """Do what waited for an empty buffer: close, or shut our side down."""
+        """Do what waited for an empty buffer: close, go on with a file, or shut our side down."""
         if self.closing:
             self.finish(None)
+        elif self.filing:
+            self.tell_courier(None)
         elif self.eof:
             self.shut_writing()
         return 0
+
+    # ---- a file, behind what is buffered (net/sendfile) -------------------------------------
+
+    def _begin_file(self) -> bool:
+        """Refuse writes until _end_file(), and send what was put off. Return True if something is buffered.
+
+        Raises:
+            RuntimeError: a file is being sent already, or after write_eof().
+            SendfileNotAvailableError: the socket has methods of its own, which the kernel would pass by.
+        """
+        if self.channel.unseen:
+            raise asyncio.SendfileNotAvailableError("the socket of this transport has methods of its own to send with")
+        if self.eof:
+            raise RuntimeError("Cannot call sendfile() after write_eof()")
+        if self.filing:
+            raise RuntimeError("sendfile is in progress on this transport already: await it first")
+        self.filing = True
+        self.depart()
+        return self.waiting() > 0
+
+    def _send_file(self, fd: int, offset: int, count: int) -> int:
+        """Have the kernel send of the file `fd`; return the number of bytes, 0 at its end. Raises OSError."""
+        if self._conn_lost or self._loop is None:
+            raise ConnectionError("the transport was closed while a file was being sent")
+        channel = self.channel
+        self.stir()
+        return channel.send_file(fd, offset, count)  # type: ignore[no-any-return]
+
+    def _room(self) -> Any:
+        """Return a future that is done when nothing is buffered and more may be sent, or the connection is lost.
+
+        Its result is the exception that ended the connection, or None.
+        """
+        self.courier = made = self.scheduler.create_future()
+        if self._conn_lost:
+            self.tell_courier(None)
+        else:
+            self.want_write()
+        return made
+
+    def _end_file(self) -> None:
+        """Take writes again, and shut our side down if write_eof() was called meanwhile."""
+        self.filing = False
+        self.courier = None
+        if self._conn_lost or self.waiting() or self.scheduler.is_closed():
+            return
+        if not self.internet and self.events:
+            poller = self.scheduler._poller
+            try:
+                poller.modify(self, ev.READ)
+            except BaseException as exc:
+                self.fatal(exc, "Fatal write error on socket transport")
+                return
+        self.flushed()
+
+    def tell_courier(self, exc: BaseException | None) -> int:
+        courier, self.courier = self.courier, None
+        if courier is not None:
+            outcomes.set_unless_done(courier, exc)
+        return 0
+
+    @property
+    def _protocol_paused(self) -> bool:
+        outbox = self.outbox
+        return outbox is not None and bool(outbox.paused)
 
     def can_write_eof(self) -> bool:
         """True: a stream can be half-closed."""
@@ -312,7 +385,7 @@ class Sender(Endpoint):
         if self.closing or self.eof:
             return
         self.eof = True
-        if not self.waiting():
+        if not (self.waiting() or self.filing):
             self.shut_writing()
 
     def shut_writing(self) -> int:
@@ -380,6 +453,12 @@ class Sender(Endpoint):
         self.closing = True
         if not self.waiting():
             self.finish(None)
+
+    def finish(self, exc: BaseException | None) -> int:
+        try:
+            return Endpoint.finish(self, exc)
+        finally:
+            self.tell_courier(exc)
 
 
 def send_before_fork() -> None:

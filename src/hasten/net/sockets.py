@@ -169,6 +169,11 @@ async def sock_connect(loop: NetLoop, sock: socket.socket, address: Any) -> None
         raise OSError(error, f"Connect call failed {address}")
 
 
+async def writable(loop: NetLoop, sock: socket.socket) -> None:
+    """Wait until `sock` can be written to."""
+    await _wait(loop, sock, writing=True)
+
+
 def check_socket(loop: NetLoop, sock: socket.socket) -> None:
     """Raise TypeError for an SSLSocket and, in debug mode, ValueError for a blocking socket."""
     refuse_ssl_socket(sock)

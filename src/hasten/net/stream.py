@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from asyncio import constants
 from contextvars import Context
 from typing import Any
 
@@ -40,6 +41,8 @@ class SocketTransport(Sender):
 
     # aiohttp and others ask whether start_tls() takes this transport
     _start_tls_compatible = True
+    # how asyncio's and hasten's sendfile() know what to try
+    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
 
     def __init__(
         self,
@@ -98,7 +101,7 @@ class SocketTransport(Sender):
         waiter, self.waiter = self.waiter, None
         waited_for = waiter is not None and not waiter.done()
         if error is None:
-            if self.waiting():
+            if self.waiting() or self.courier is not None:
                 self.want_write()
             if waited_for:
                 outcomes.set_unless_done(waiter)
@@ -129,7 +132,7 @@ class SocketTransport(Sender):
                 self.readable = fired & (ev.READ | ev.HANGUP)
             else:
                 self.read(fired & ev.HANGUP)
-        if fired & ev.WRITE and self.waiting():
+        if fired & ev.WRITE and (self.waiting() or self.courier is not None):
             self.write_ready()
         return 0
 
