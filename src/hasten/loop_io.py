@@ -284,19 +284,29 @@ class IoMethods:
 
         return await sendfile.sock_native(self, sock, file, offset, count)
 
+    # ---- pipes ----------------------------------------------------------------------------
+
+    async def connect_read_pipe(  # type: ignore[override]
+        self: NetLoop, protocol_factory: Callable[[], _P], pipe: Any
+    ) -> tuple[asyncio.ReadTransport, _P]:
+        """Read from a pipe, FIFO, terminal or socket, an open file object; return (transport, protocol)."""
+        from hasten.net import pipe_ends
+
+        return await pipe_ends.connect_read_pipe(self, protocol_factory, pipe)
+
+    async def connect_write_pipe(  # type: ignore[override]
+        self: NetLoop, protocol_factory: Callable[[], _P], pipe: Any
+    ) -> tuple[asyncio.WriteTransport, _P]:
+        """Write to a pipe, FIFO, terminal or socket, an open file object; return (transport, protocol)."""
+        from hasten.net import pipe_ends
+
+        return await pipe_ends.connect_write_pipe(self, protocol_factory, pipe)
+
     # ---- not there yet --------------------------------------------------------------------
 
     async def create_datagram_endpoint(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise NotImplementedError: not there yet."""
         _not_yet("create_datagram_endpoint")
-
-    async def connect_read_pipe(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise NotImplementedError: not there yet."""
-        _not_yet("connect_read_pipe")
-
-    async def connect_write_pipe(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise NotImplementedError: not there yet."""
-        _not_yet("connect_write_pipe")
 
     async def subprocess_exec(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise NotImplementedError: not there yet."""

@@ -28,7 +28,11 @@ ONLY_IN_C = {
     "Timers.rouse": "a line of push()",
     "Task.node": "the place in the roster's list, which is a dict in Python",
     **dict.fromkeys(
-        (f"{cls}.{name}" for cls in ("Channel", "SocketChannel") for name in ("receive", "transmit", "transmit_many")),
+        (
+            f"{cls}.{name}"
+            for cls in ("Channel", "SocketChannel", "PipeChannel")
+            for name in ("receive", "transmit", "transmit_many")
+        ),
         "a system call with pointers: with an underscore in Python",
     ),
     "Channel.rest": "a part of send() with pointers",

@@ -14,6 +14,7 @@ cdef class Channel:
     cdef unsigned char owned            # the descriptor is ours to close
     cdef unsigned char unseen           # Python code reads and writes it: it may hold bytes of which the poller does not
                                         # report again, and may take less than there is room for
+    cdef unsigned char at_once          # what is written is not put off: others write to the same file, or its own methods do
     cdef unsigned char full             # the latest fill() filled all the room: there may be more. It is set last: no other
                                         # code runs before it is looked at
     cdef Workshop workshop              # of the loop that the channel belongs to

@@ -26,6 +26,7 @@ class Channel:
         self.fd = -1  # -1: closed, or nothing yet
         self.owned = False  # the descriptor is ours to close
         self.unseen = False  # it has methods of its own, which may hold back what the poller does not tell of again
+        self.at_once = False  # what is written is not put off
         self.full = False  # the latest fill() gave as much as there was room for: there may be more
         self.workshop = _OF_NO_LOOP  # of the loop that the channel belongs to
 

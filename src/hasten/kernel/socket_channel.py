@@ -149,7 +149,7 @@ def hold(sock: Any) -> SocketChannel:
     foreign = not _is_true_socket(sock) or _has_own_methods(sock)
     channel = ForeignChannel() if foreign else SocketChannel()
     channel.made = sock
-    channel.unseen = foreign
+    channel.unseen = channel.at_once = foreign
     channel.family = int(sock.family)
     channel.fd = sock.fileno()
     try:

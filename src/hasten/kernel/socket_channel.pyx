@@ -268,7 +268,7 @@ cpdef SocketChannel hold(object sock):
     cdef bint true_socket = is_true_socket(sock)
     channel = ForeignChannel() if not true_socket or has_own_methods(sock) else SocketChannel()
     channel.made = sock
-    channel.unseen = type(channel) is ForeignChannel
+    channel.unseen = channel.at_once = type(channel) is ForeignChannel
     channel.family = _family_of(sock) if true_socket else int(sock.family)
     channel.true_socket = true_socket and _fd_is_found
     channel.fd = sock.fileno()

@@ -5,6 +5,7 @@
 #define HASTEN_SYSCALLS_H
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/syscall.h>
@@ -22,10 +23,16 @@ static inline ssize_t hasten_sys_send(int fd, const void *from, size_t n) {
 }
 static inline ssize_t hasten_sys_recvmsg(int fd, struct msghdr *m) { return syscall(SYS_recvmsg, fd, m, 0); }
 static inline ssize_t hasten_sys_sendmsg(int fd, const struct msghdr *m) { return syscall(SYS_sendmsg, fd, m, MSG_NOSIGNAL); }
+static inline ssize_t hasten_sys_read(int fd, void *to, size_t n) { return syscall(SYS_read, fd, to, n); }
+static inline ssize_t hasten_sys_write(int fd, const void *from, size_t n) { return syscall(SYS_write, fd, from, n); }
+static inline ssize_t hasten_sys_writev(int fd, const struct iovec *iov, int n) { return syscall(SYS_writev, fd, iov, n); }
 #else
 static inline ssize_t hasten_sys_recv(int fd, void *to, size_t n) { return recv(fd, to, n, 0); }
 static inline ssize_t hasten_sys_send(int fd, const void *from, size_t n) { return send(fd, from, n, MSG_NOSIGNAL); }
 static inline ssize_t hasten_sys_recvmsg(int fd, struct msghdr *m) { return recvmsg(fd, m, 0); }
 static inline ssize_t hasten_sys_sendmsg(int fd, const struct msghdr *m) { return sendmsg(fd, m, MSG_NOSIGNAL); }
+static inline ssize_t hasten_sys_read(int fd, void *to, size_t n) { return read(fd, to, n); }
+static inline ssize_t hasten_sys_write(int fd, const void *from, size_t n) { return write(fd, from, n); }
+static inline ssize_t hasten_sys_writev(int fd, const struct iovec *iov, int n) { return writev(fd, iov, n); }
 #endif
 #endif

@@ -1,4 +1,5 @@
 cimport cython
+cimport hasten.core.outcomes as outcomes
 cimport hasten.kernel.step as step
 cimport hasten.poll.events as ev
 from hasten.kernel.channel cimport Channel
@@ -13,6 +14,7 @@ cdef class Endpoint(Watch):
     cdef Channel channel                    # what it reads and writes; its fd is -1 once closed
     cdef readonly object _protocol          # None once the connection is lost
     cdef readonly object _server            # has _attach and _detach, or None
+    cdef object waiter                      # a Future that is told when the beginning is over, or None
     cdef dict extra                         # what get_extra_info() tells besides; None: nothing
     cdef object context                     # the protocol's methods run in it
     cdef unsigned int _conn_lost            # > 0: connection_lost was called or is scheduled; then: writes since
@@ -32,6 +34,7 @@ cdef class Endpoint(Watch):
     cdef int begin(self) except -1
     cdef int introduce(self) except -1
     cdef int start(self) except -1
+    cdef int begun(self, object error) except -1
     cdef int begin_soon(self) except -1
     cdef int end_soon(self) except -1
     cdef int end(self) except -1
@@ -49,6 +52,7 @@ cdef class Endpoint(Watch):
     cdef int unwatch(self) except -1
     cdef int let_go(self, Channel channel) except -1
     cdef int fatal(self, object exc, str message) except -1
+    cdef bint is_usual(self, object exc) except -1
     cdef int let_pass(self, object exc) except -1
     cdef int tell(self, str message, object exc, object protocol) except -1
     cdef int finish(self, object exc) except -1

@@ -11,7 +11,7 @@ from typing import Any
 
 import cython
 
-from hasten.core import report
+from hasten.core import outcomes, report
 from hasten.core.scheduler import Scheduler
 from hasten.kernel import step
 from hasten.kernel.channel import Channel
@@ -24,7 +24,7 @@ logger = logging.getLogger("asyncio")
 _Transport = asyncio.BaseTransport
 _get_extra_info = asyncio.Transport.get_extra_info
 _NOTHING = Channel()
-_NOTHING.unseen = True  # what is written to it is not put off
+_NOTHING.at_once = True  # what is written to it is not put off
 
 
 @cython.cclass
@@ -41,6 +41,7 @@ class Endpoint(Watch):
     channel: Channel
     _protocol: Any
     _server: Any
+    waiter: Any
     extra: dict[str, Any] | None
     context: Context
     _conn_lost: int
@@ -181,6 +182,20 @@ class Endpoint(Watch):
         """Do what follows connection_made(). For subclasses."""
         return 0
 
+    def begun(self, error: BaseException | None) -> int:
+        """Tell who waits for the beginning that it is over, or why it failed; that ends the connection."""
+        waiter, self.waiter = self.waiter, None
+        waited_for = waiter is not None and not waiter.done()
+        if error is None:
+            if waited_for:
+                outcomes.set_unless_done(waiter)
+        elif waited_for:
+            self._force_close(error)
+            outcomes.fail_unless_done(waiter, error)
+        else:
+            self.fatal(error, "Fatal error on transport")
+        return 0
+
     def begin_soon(self) -> int:
         """Have begin() called in the next batch."""
         self.to_begin = True
@@ -309,16 +324,20 @@ class Endpoint(Watch):
         return 0
 
     def fatal(self, exc: BaseException, message: str) -> int:
-        """End the connection because of an error. An OSError is not reported; what ends the loop is raised."""
+        """End the connection because of an error. A usual one is not reported; what ends the loop is raised."""
         self.let_pass(exc)
         try:
-            if not step.is_instance(exc, OSError):
+            if not self.is_usual(exc):
                 self.tell(message, exc, self._protocol)
             elif self._loop is not None and self.scheduler.debug:
                 logger.debug("%r: %s", self, message, exc_info=True)
         finally:
             self._force_close(exc)
         return 0
+
+    def is_usual(self, exc: BaseException) -> bool:
+        """True for an error that connections end with: connection_lost() tells of it, and nobody else."""
+        return step.is_instance(exc, OSError)
 
     def tell(self, message: str, exc: BaseException, protocol: Any) -> int:
         """Report an error to the loop's exception handler, whose own errors are logged; raise what ends the loop."""
@@ -339,7 +358,7 @@ class Endpoint(Watch):
         return self._protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what is known under `name`: "socket", "sockname", "peername", or what was added when it was made."""
+        """Return what is known under `name`: "socket", "sockname", "peername", "pipe", or what was added to it."""
         replaced: Any = asyncio.Transport.get_extra_info
         if (
             replaced is not _get_extra_info
@@ -351,8 +370,8 @@ class Endpoint(Watch):
 
     def told(self, name: str) -> Any:
         """The value for get_extra_info(), or None."""
-        if name == "socket":
-            self.depart()  # the caller may write to the socket itself
+        if name == "socket" or name == "pipe":
+            self.depart()  # the caller may write to it itself
         value = None if self.extra is None else self.extra.get(name)
         channel = self.channel
         if value is not None:
@@ -370,7 +389,7 @@ class Endpoint(Watch):
         """The dict that asyncio's own get_extra_info() reads; a replacement of that method may call it."""
         if self.extra is None:
             self.extra = {}
-        for name in ("socket", "sockname", "peername"):
+        for name in ("socket", "sockname", "peername", "pipe"):
             value = self.told(name)
             if value is not None:
                 self.extra[name] = value

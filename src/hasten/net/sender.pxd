@@ -32,7 +32,7 @@ cdef class Sender(Endpoint):
     cdef inline bint takes_late(self, Py_ssize_t n) noexcept:
         """True if `n` bytes more may be put off until the end of the batch: nothing waits in the outbox."""
         n += self.late_size
-        if n > LATE_BYTES or self.channel.unseen or not self.scheduler.departures.open():
+        if n > LATE_BYTES or self.channel.at_once or not self.scheduler.departures.open():
             return False
         return self.outbox is None or (self.outbox.size == 0 and n <= self.outbox.high)
     cdef bint put_off(self, bytes piece) except -1
@@ -47,16 +47,18 @@ cdef class Sender(Endpoint):
     @cython.locals(n=Py_ssize_t)
     cdef int rescue(self) except -1
     cdef int abandon(self) except -1
-    cdef int cannot_write(self) except -1
+    cdef int cannot_write(self, Py_ssize_t n) except -1
+    cdef int write_failed(self, object exc) except -1
     @cython.locals(outbox=Outbox)
     cdef int keep(self, bytes data) except -1
     @cython.locals(made=Outbox)
     cdef Outbox own_outbox(self)
     @cython.locals(poller=Poller)
     cdef int want_write(self) except -1
+    @cython.locals(poller=Poller)
+    cdef int want_no_write(self) except -1
     @cython.locals(outbox=Outbox)
     cdef int flush(self) except -1
-    @cython.locals(poller=Poller)
     cdef int write_ready(self) except -1
     cdef int flushed(self) except -1
     @cython.locals(channel=Channel)

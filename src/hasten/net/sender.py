@@ -1,4 +1,4 @@
-"""The writing half of a stream's transport: what waits, what is put off, the water marks, the end of our side.
+"""The writing half of a transport: what waits, what is put off, the water marks, the end of our side.
 
 A small write is put off until the loop's batch ends, and leaves with those of all other transports (core/departures);
 a large one is tried at once. What the kernel does not take waits in an outbox. Whatever could show a program the
@@ -50,7 +50,7 @@ class Sender(Endpoint):
 
         def takes_late(self, n: int) -> bool:
             n += self.late_size
-            if n > LATE_BYTES or self.channel.unseen or not self.scheduler.departures.open():
+            if n > LATE_BYTES or self.channel.at_once or not self.scheduler.departures.open():
                 return False
             return self.outbox is None or (self.outbox.size == 0 and n <= self.outbox.high)
 
@@ -80,7 +80,7 @@ class Sender(Endpoint):
         n = buffers.size(piece)
         if self.eof or self._conn_lost or self.filing:
             if n or self.eof or self.filing:
-                self.cannot_write()
+                self.cannot_write(n)
             return
         if n == 0:
             return
@@ -99,7 +99,7 @@ class Sender(Endpoint):
                 return
             self.keep(rest)
         except BaseException as exc:
-            self.fatal(exc, "Fatal write error on socket transport")
+            self.write_failed(exc)
             return
         self.want_write()
         self.pause_if_full()
@@ -116,7 +116,7 @@ class Sender(Endpoint):
             total += len(piece)
         if self.eof or self._conn_lost or self.filing:
             if pieces or self.filing:
-                self.cannot_write()
+                self.cannot_write(total)
             return
         first = 0
         if self.takes_late(total):
@@ -213,7 +213,7 @@ class Sender(Endpoint):
             outbox = self.own_outbox()
             outbox.consume(gone + n)
         except BaseException as exc:
-            return self.fatal(exc, "Fatal write error on socket transport")
+            return self.write_failed(exc)
         if gone and (self.flush() < 0 or not self.waiting()):  # the poller may have told of room already
             return 0
         return self.want_write()
@@ -235,7 +235,8 @@ class Sender(Endpoint):
             self.keep(piece)
         return 0
 
-    def cannot_write(self) -> int:
+    def cannot_write(self, n: int) -> int:
+        """Refuse `n` bytes: our side has ended, or the connection is lost."""
         if self.eof:
             raise RuntimeError("Cannot call write() after write_eof()")
         if self.filing and not self._conn_lost:
@@ -244,6 +245,10 @@ class Sender(Endpoint):
             logger.warning("socket.send() raised exception.")
         self._conn_lost += 1
         return 0
+
+    def write_failed(self, exc: BaseException) -> int:
+        """End the connection, which does not take bytes any more."""
+        return self.fatal(exc, "Fatal write error on socket transport")
 
     def keep(self, data: bytes) -> int:
         """Put data behind what waits. No other code runs meanwhile: it could write, and its bytes would come first."""
@@ -269,8 +274,13 @@ class Sender(Endpoint):
             if self.channel.unseen and self.events:  # the send may have taken less than there is room for
                 self.again(ev.WRITE)
         except BaseException as exc:
-            self.fatal(exc, "Fatal write error on socket transport")
+            self.write_failed(exc)
         return 0
+
+    def want_no_write(self) -> int:
+        """Have the poller report no more room."""
+        poller = self.scheduler._poller
+        return poller.modify(self, ev.READ)
 
     def flush(self) -> int:
         """Send what waits until it is gone or would block; return -2 when the connection broke."""
@@ -280,19 +290,18 @@ class Sender(Endpoint):
                 self.stir()
                 outbox.flush(self.channel)
         except BaseException as exc:
-            self.fatal(exc, "Fatal write error on socket transport")
+            self.write_failed(exc)
             return -2
         return 0
 
     def write_ready(self) -> int:
         if self._conn_lost or self.flush() < 0:
             return 0
-        poller = self.scheduler._poller
         if self.waiting():
             self.want_write()
         elif not (self.internet or self.filing):
             # a unix socket tells of room after each message that the peer takes
-            poller.modify(self, ev.READ)
+            self.want_no_write()
         self.resume_if_drained()
         if self.closing:
             self.depart()  # resume_writing() may write

@@ -1,5 +1,4 @@
 cimport cython
-cimport hasten.core.outcomes as outcomes
 cimport hasten.kernel.socket_channel as socket_channel
 cimport hasten.net.sink as sinks
 cimport hasten.poll.events as ev
@@ -11,7 +10,6 @@ from hasten.poll.contract cimport Poller
 
 cdef class SocketTransport(Sender):
     cdef Sink sink                          # what takes the bytes that are read
-    cdef object waiter                      # a Future that is told when reading has begun, or None
     cdef unsigned char paused               # pause_reading()
     cdef unsigned char readable             # it fired while it could not be read: events to look at on resume
     cdef unsigned char at_end               # the peer ended its side and the protocol keeps the transport open

@@ -15,7 +15,6 @@ from typing import Any
 
 import cython
 
-from hasten.core import outcomes
 from hasten.kernel import functions, socket_channel
 from hasten.kernel.channel import Channel
 from hasten.net import sink as sinks
@@ -31,7 +30,6 @@ class SocketTransport(Sender):
     """asyncio.Transport for a connected nonblocking stream socket. Made by open_stream()."""
 
     sink: Sink
-    waiter: Any
     paused: bool
     readable: int
     at_end: bool
@@ -98,19 +96,9 @@ class SocketTransport(Sender):
         except BaseException as exc:
             self.let_pass(exc)
             error = exc
-        waiter, self.waiter = self.waiter, None
-        waited_for = waiter is not None and not waiter.done()
-        if error is None:
-            if self.waiting() or self.courier is not None:
-                self.want_write()
-            if waited_for:
-                outcomes.set_unless_done(waiter)
-        elif waited_for:
-            self._force_close(error)
-            outcomes.fail_unless_done(waiter, error)
-        else:
-            self.fatal(error, "Fatal error on transport")
-        return 0
+        if error is None and (self.waiting() or self.courier is not None):
+            self.want_write()
+        return self.begun(error)
 
     def bind_protocol(self, protocol: Any) -> int:
         sink = sinks.sink_of(protocol)  # before anything is changed: what a protocol's attributes run may raise

@@ -1,0 +1,68 @@
+"""Nonblocking mode, which is given back: it belongs to an open file, and others may have that file open, too.
+
+A terminal, or a pipe that a process was started with, is shared with other processes. One that finds it nonblocking,
+which it does not expect, loses what it writes.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class Mode:
+    """That a descriptor is nonblocking for as long as a transport uses it."""
+
+    __slots__ = ("fd", "file", "owed", "pid")
+
+    def __init__(self, fd: int, file: tuple[int, int]) -> None:
+        self.fd = fd
+        self.file = file  # device and inode
+        self.owed = False  # it was blocking before
+        self.pid = os.getpid()
+
+    def stands(self) -> bool:
+        """True if the descriptor still stands for the file. Who owned it may have closed it."""
+        try:
+            found = os.fstat(self.fd)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self.file
+
+
+_in_use: dict[tuple[int, int], list[Mode]] = {}
+
+
+def leave(fd: int, file: os.stat_result) -> Mode:
+    """Make a descriptor nonblocking; `file` is what fstat() says of it. Raises OSError."""
+    mode = Mode(fd, (file.st_dev, file.st_ino))
+    _in_use.setdefault(mode.file, []).append(mode)
+    try:
+        mode.owed = os.get_blocking(fd)
+        if mode.owed:
+            os.set_blocking(fd, False)
+    except BaseException:
+        mode.owed = False
+        give_back(mode)
+        raise
+    return mode
+
+
+def give_back(mode: Mode, ours: bool = True) -> None:
+    """End what leave() began: the descriptor blocks again if it did before, unless others here still need it.
+
+    `ours`: False if its owner has closed it, and the number may stand for another file.
+    """
+    others = [each for each in _in_use.pop(mode.file, ()) if each is not mode]
+    if others:
+        _in_use[mode.file] = others
+    # A forked child shares the open file with its parent, whose transport goes on.
+    if not (mode.owed and ours) or mode.pid != os.getpid() or not mode.stands():
+        return
+    mode.owed = False
+    os.set_blocking(mode.fd, True)
+    for other in others:
+        # What has the same inode may be the same open file under another number, or opened once more: this tells.
+        if other.stands() and os.get_blocking(other.fd):
+            os.set_blocking(other.fd, False)
+            other.owed = True
+            return
