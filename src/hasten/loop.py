@@ -11,7 +11,7 @@ import warnings
 from asyncio.base_events import _run_until_complete_cb  # type: ignore[attr-defined]
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
-from typing import Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from hasten.core import departures, fdwatch, report
 from hasten.core.future import Future
@@ -23,6 +23,9 @@ from hasten.poll import choice
 from hasten.poll import events as ev
 from hasten.primitives.asyncgens import AsyncGenerators
 from hasten.primitives.executors import Executors
+
+if TYPE_CHECKING:
+    from hasten.process.watching import Children
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -38,6 +41,7 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
     # An instance whose __dict__ is empty has its methods found faster, call_soon() and create_future() among them.
     __slots__ = (
         "_asyncgens",
+        "_children",
         "_exception_handler",
         "_executors",
         "_origin_depth",
@@ -54,6 +58,7 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         self._executors = Executors()
         self._resolver = dns.Resolver()
         self._sock_waits = sockets.SocketWaits()
+        self._children: Children | None = None
         self._origin_depth: int | None = None
         self.set_debug(report.debug_by_default())
 
@@ -130,6 +135,8 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         if self.is_closed():
             return
         self._signals.close(self)
+        if self._children is not None:
+            self._children.close(self)
         self._executors.close()
         self._resolver.close()
         self._shut()

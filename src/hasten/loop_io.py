@@ -1,4 +1,7 @@
-"""The loop's methods for input and output: connections, servers, sockets. Each of them calls a function of `net`."""
+"""The loop's methods for input and output: connections, servers, sockets, processes.
+
+Each of them calls a function of `net` or `process`.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,16 @@ import asyncio
 import os
 import socket
 import ssl as ssl_module
+import subprocess
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from hasten.net import sockets
 
 if TYPE_CHECKING:
     from hasten.net.contract import NetLoop
     from hasten.net.servers import Server
+    from hasten.process.contract import ProcessLoop
 
 # What connects and serves is imported by the methods that need it: a program may start without.
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
@@ -22,7 +27,7 @@ _ssl = ssl_module.SSLContext | None
 
 
 class IoMethods:
-    """The part of the loop that the functions of `net` do. They are given the loop as their first argument."""
+    """What functions of `net` and `process` do for the loop. They are given it as their first argument."""
 
     __slots__ = ()
 
@@ -302,19 +307,61 @@ class IoMethods:
 
         return await pipe_ends.connect_write_pipe(self, protocol_factory, pipe)
 
+    # ---- processes ------------------------------------------------------------------------
+
+    async def subprocess_exec(  # type: ignore[override]
+        self: ProcessLoop,
+        protocol_factory: Callable[[], _P],
+        program: Any,
+        *args: Any,
+        stdin: Any = subprocess.PIPE,
+        stdout: Any = subprocess.PIPE,
+        stderr: Any = subprocess.PIPE,
+        universal_newlines: bool = False,
+        shell: bool = False,
+        bufsize: int = 0,
+        encoding: None = None,
+        errors: None = None,
+        text: Literal[False] | None = None,
+        **kwargs: Any,
+    ) -> tuple[asyncio.SubprocessTransport, _P]:
+        """Run a program with arguments; return (transport, protocol). Further keywords are subprocess.Popen's."""
+        from hasten.process import spawning
+
+        spawning.check(universal_newlines, shell, bufsize, encoding, errors, text, shell_wanted=False)
+        return await spawning.subprocess_exec(
+            self, protocol_factory, (program, *args), stdin=stdin, stdout=stdout, stderr=stderr, **kwargs
+        )
+
+    async def subprocess_shell(  # type: ignore[override]
+        self: ProcessLoop,
+        protocol_factory: Callable[[], _P],
+        cmd: str | bytes,
+        *,
+        stdin: Any = subprocess.PIPE,
+        stdout: Any = subprocess.PIPE,
+        stderr: Any = subprocess.PIPE,
+        universal_newlines: bool = False,
+        shell: bool = True,
+        bufsize: int = 0,
+        encoding: None = None,
+        errors: None = None,
+        text: Literal[False] | None = None,
+        **kwargs: Any,
+    ) -> tuple[asyncio.SubprocessTransport, _P]:
+        """Run a command by the shell; return (transport, protocol). Further keywords are subprocess.Popen's."""
+        from hasten.process import spawning
+
+        spawning.check(universal_newlines, shell, bufsize, encoding, errors, text, shell_wanted=True)
+        return await spawning.subprocess_shell(
+            self, protocol_factory, cmd, stdin=stdin, stdout=stdout, stderr=stderr, **kwargs
+        )
+
     # ---- not there yet --------------------------------------------------------------------
 
     async def create_datagram_endpoint(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise NotImplementedError: not there yet."""
         _not_yet("create_datagram_endpoint")
-
-    async def subprocess_exec(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise NotImplementedError: not there yet."""
-        _not_yet("subprocess_exec")
-
-    async def subprocess_shell(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise NotImplementedError: not there yet."""
-        _not_yet("subprocess_shell")
 
 
 def _not_yet(method: str) -> NoReturn:

@@ -19,6 +19,7 @@ LAYERS = (
     ("core",),
     ("primitives",),
     ("net",),
+    ("process",),
     ("loop_io",),
     ("loop",),
     ("aio",),

@@ -476,8 +476,6 @@ def test_a_loop_that_was_never_closed_says_so() -> None:
 
 NOT_YET = [
     "create_datagram_endpoint",
-    "subprocess_exec",
-    "subprocess_shell",
 ]
 
 

@@ -49,6 +49,17 @@ PROGRAMS = {
         ],
         0.0,
     ),
+    "run_child": (
+        [
+            *(f"child: {number}" for number in (1, 2, 3)),
+            "ended by itself: 0",
+            "child: waiting",
+            "time is over",
+            "ended by us: -15",
+            "sorted: a b - the shell ended with 3",
+        ],
+        1.0,
+    ),
 }
 
 

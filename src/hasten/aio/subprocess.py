@@ -1,55 +1,105 @@
-"""Subprocesses: the interpreter's own, with what Python 3.11 lacks.
-
-Lacking in 3.11: communicate() without input closes the child's standard input, so that a child that reads it ends.
-"""
+"""Subprocesses with streams: `create_subprocess_exec`, `create_subprocess_shell` and the Process that they give."""
 
 from __future__ import annotations
 
+import asyncio
 import asyncio.subprocess as _std
-import sys
+import logging
 from asyncio.subprocess import DEVNULL as DEVNULL
 from asyncio.subprocess import PIPE as PIPE
 from asyncio.subprocess import STDOUT as STDOUT
 from asyncio.subprocess import SubprocessStreamProtocol as SubprocessStreamProtocol
+from collections.abc import Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-if sys.version_info >= (3, 12):
-    from asyncio.subprocess import Process as Process
-    from asyncio.subprocess import create_subprocess_exec as create_subprocess_exec
-    from asyncio.subprocess import create_subprocess_shell as create_subprocess_shell
-else:
-    from typing import Any
+from hasten.primitives.gathering import gather
 
-    class Process(_std.Process):
-        """A running subprocess: see asyncio.subprocess.Process."""
+logger = logging.getLogger("asyncio")
+_LIMIT = 2**16  # bytes that a stream of the process buffers
+_Input = bytes | bytearray | memoryview
 
-        async def communicate(self, input: bytes | bytearray | memoryview | None = None) -> tuple[Any, Any]:
-            """Send `input` to the process, close its standard input, and return all of (stdout, stderr)."""
-            if input is None and self.stdin is not None:
-                input = b""  # what closes the pipe there is writing to it
-            return await super().communicate(input)
 
-    _LIMIT = 2**16  # bytes that a stream of the process buffers
+class Process(_std.Process):
+    """A running subprocess: see asyncio.subprocess.Process."""
 
-    async def create_subprocess_shell(
-        cmd: str | bytes, stdin: Any = None, stdout: Any = None, stderr: Any = None, limit: int = _LIMIT, **kwds: Any
-    ) -> Process:
-        """Start a shell command and return its Process. Arguments are asyncio.create_subprocess_shell()'s."""
-        return _ours(await _std.create_subprocess_shell(cmd, stdin, stdout, stderr, limit, **kwds))
+    if TYPE_CHECKING:
+        _loop: asyncio.AbstractEventLoop
+        _transport: asyncio.SubprocessTransport
 
-    async def create_subprocess_exec(
-        program: Any,
-        *args: Any,
-        stdin: Any = None,
-        stdout: Any = None,
-        stderr: Any = None,
-        limit: int = _LIMIT,
-        **kwds: Any,
-    ) -> Process:
-        """Start a program and return its Process. Arguments are asyncio.create_subprocess_exec()'s."""
-        made = _std.create_subprocess_exec(
-            program, *args, stdin=stdin, stdout=stdout, stderr=stderr, limit=limit, **kwds
-        )
-        return _ours(await made)
+    async def communicate(self, input: _Input | None = None) -> tuple[Any, Any]:
+        """Send `input` to the process, close its standard input, and return all of (stdout, stderr).
 
-    def _ours(process: Any) -> Process:
-        return Process(process._transport, process._protocol, process._loop)
+        What is no pipe gives None. It ends when the pipes are at their end, which others may hold too, and the process
+        has ended.
+        """
+        work: list[Coroutine[Any, Any, Any]] = []
+        if self.stdin is not None:
+            work.append(self._feed(self.stdin, input))
+        streams = [(1, self.stdout), (2, self.stderr)]
+        work += [self._read(fd, stream) for fd, stream in streams if stream is not None]
+        results = [await work[0]] if len(work) == 1 else list(await gather(*work))
+        if self.stdin is not None:
+            results.pop(0)
+        await self.wait()
+        stdout, stderr = (None if stream is None else results.pop(0) for _, stream in streams)
+        return stdout, stderr
+
+    async def _feed(self, stdin: asyncio.StreamWriter, data: _Input | None) -> None:
+        """Write what the process is to read, and close. That it does not read all of it is no error."""
+        debug = self._loop.get_debug()
+        try:
+            if data is not None:
+                stdin.write(data)
+                if debug:
+                    logger.debug("%r communicate: feed stdin (%s bytes)", self, len(data))
+            await stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as exc:
+            if debug:
+                logger.debug("%r communicate: stdin got %r", self, exc)
+        if debug:
+            logger.debug("%r communicate: close stdin", self)
+        stdin.close()
+
+    async def _read(self, fd: int, stream: asyncio.StreamReader) -> bytes:
+        """Read all that the process writes, and close."""
+        name = "stdout" if fd == 1 else "stderr"
+        if self._loop.get_debug():
+            logger.debug("%r communicate: read %s", self, name)
+        output = await stream.read()
+        if self._loop.get_debug():
+            logger.debug("%r communicate: close %s", self, name)
+        transport = self._transport.get_pipe_transport(fd)
+        if transport is not None:
+            transport.close()
+        return output
+
+
+async def create_subprocess_shell(
+    cmd: str | bytes, stdin: Any = None, stdout: Any = None, stderr: Any = None, limit: int = _LIMIT, **kwds: Any
+) -> Process:
+    """Run a command by the shell; return its Process.
+
+    stdin, stdout and stderr are PIPE, DEVNULL, a file or None: the parent's; stderr may be STDOUT too. `limit` is how
+    many bytes a stream buffers; other keywords are subprocess.Popen's.
+    """
+    loop = asyncio.get_running_loop()
+    factory = partial(SubprocessStreamProtocol, limit=limit, loop=loop)
+    started = loop.subprocess_shell(factory, cmd, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
+    return Process(*await started, loop)
+
+
+async def create_subprocess_exec(
+    program: Any,
+    *args: Any,
+    stdin: Any = None,
+    stdout: Any = None,
+    stderr: Any = None,
+    limit: int = _LIMIT,
+    **kwds: Any,
+) -> Process:
+    """Run a program with arguments; return its Process. For the keywords see create_subprocess_shell()."""
+    loop = asyncio.get_running_loop()
+    factory = partial(SubprocessStreamProtocol, limit=limit, loop=loop)
+    started = loop.subprocess_exec(factory, program, *args, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
+    return Process(*await started, loop)

@@ -144,10 +144,6 @@ def install(setting: Setting) -> None:
         package.new_event_loop = package.events.new_event_loop = setting.new_loop
     policy: Any = unix_events._UnixDefaultEventLoopPolicy  # type: ignore[attr-defined]
     policy._loop_factory = staticmethod(setting.new_loop)
-    watcher = getattr(unix_events, "BaseChildWatcher", None)
-    if watcher is not None and setting.subject != "asyncio":
-        # up to 3.13 set_event_loop() attaches a child watcher, the stdlib loop's own mechanism, to any loop
-        watcher.attach_loop = lambda self, loop: None
     _relay_log_calls()
 
 

@@ -11,7 +11,7 @@ from suites.libraries import Known
 from suites.running import End, Run
 
 # What hasten's loop cannot do yet says so, and no test that runs into it can pass.
-NOT_BUILT = re.compile(r"hasten's event loop has no (create_datagram_endpoint|subprocess_\w+)\(\)")
+NOT_BUILT = re.compile(r"hasten's event loop has no (create_datagram_endpoint)\(\)")
 NOT_BUILT_NAMES = {"create_datagram_endpoint": "datagrams"}
 ABSENT = End("not run")
 ROUNDS = 3
@@ -51,7 +51,7 @@ def reason(test: str, end: End, way: str, known: Iterable[Known]) -> str:
     """Why a test does not pass, where that is known; else nothing."""
     match = NOT_BUILT.search(end.text) or NOT_BUILT.search(end.detail)
     if match:
-        return f"needs {NOT_BUILT_NAMES.get(match[1], 'subprocesses')}, not built yet"
+        return f"needs {NOT_BUILT_NAMES[match[1]]}, not built yet"
     return next((each.reason for each in known if test.startswith(each.beginning) and way in each.ways), "")
 
 

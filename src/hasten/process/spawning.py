@@ -1,0 +1,192 @@
+"""The loop's `subprocess_exec` and `subprocess_shell`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hasten.process import child_watchers
+from hasten.process.transport import SubprocessTransport
+from hasten.process.watching import Children
+
+if TYPE_CHECKING:
+    from hasten.process.contract import ProcessLoop
+
+logger = logging.getLogger("asyncio")
+_P = TypeVar("_P", bound=asyncio.BaseProtocol)
+
+
+def check(
+    universal_newlines: Any, shell: Any, bufsize: Any, encoding: Any, errors: Any, text: Any, *, shell_wanted: bool
+) -> None:
+    """Raise ValueError for arguments of Popen's that a loop's pipes do not have: they are of bytes."""
+    for name, value in (("universal_newlines", universal_newlines), ("text", text)):
+        if value:
+            raise ValueError(f"{name} must be False, not {value!r}: decode what is read from the pipes")
+    for name, value in (("encoding", encoding), ("errors", errors)):
+        if value is not None:
+            raise ValueError(f"{name} must be None, not {value!r}: decode what is read from the pipes")
+    if bool(shell) is not shell_wanted:
+        other = "subprocess_exec() runs programs" if shell_wanted else "subprocess_shell() runs shell commands"
+        raise ValueError(f"shell must be {shell_wanted}, not {shell!r}: {other}")
+    if bufsize != 0:
+        raise ValueError(f"bufsize must be 0, not {bufsize!r}: the loop's transports have their own buffers")
+
+
+async def subprocess_exec(
+    loop: ProcessLoop, factory: Callable[[], _P], args: tuple[Any, ...], /, **options: Any
+) -> tuple[SubprocessTransport, _P]:
+    """Run a program; return (transport, protocol). `args` begin with it; `options` are Popen's."""
+    protocol = factory()
+    # without its arguments, which may be secret, or many
+    what = f"execute program {args[0]!r}" if loop.get_debug() else ""
+    return await _start(loop, protocol, args, False, what, **options), protocol
+
+
+async def subprocess_shell(
+    loop: ProcessLoop, factory: Callable[[], _P], command: str | bytes, /, **options: Any
+) -> tuple[SubprocessTransport, _P]:
+    """Run a command by the shell; return (transport, protocol). `options` are Popen's."""
+    if not isinstance(command, (str, bytes)):
+        raise ValueError(f"cmd must be a string, not {command!r}: subprocess_exec() takes a program and its arguments")
+    protocol = factory()
+    what = f"run shell command {command!r}" if loop.get_debug() else ""
+    return await _start(loop, protocol, command, True, what, **options), protocol
+
+
+async def _start(
+    loop: ProcessLoop,
+    protocol: Any,
+    args: Any,
+    shell: bool,
+    what: str,
+    /,
+    *,
+    stdin: Any,
+    stdout: Any,
+    stderr: Any,
+    extra: dict[str, Any] | None = None,
+    **options: Any,
+) -> SubprocessTransport:
+    if sys.platform == "win32":
+        raise NotImplementedError(
+            "hasten's event loop runs no subprocesses on Windows: asyncio.ProactorEventLoop() does"
+        )
+    if what:
+        logger.debug("%s", _described(what, stdin, stdout, stderr))
+    popen = partial(_popen, args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, **options)
+    watcher = child_watchers.chosen()
+    if watcher is None:
+        transport = await _run(loop, protocol, popen, extra, partial(_watch, loop))
+    else:
+        with watcher:
+            if not watcher.is_active():
+                raise RuntimeError(
+                    "the child watcher that was set by asyncio.set_child_watcher() is not active: attach it to a loop"
+                    " that runs, or set None"
+                )
+            transport = await _run(loop, protocol, popen, extra, partial(_watch_by, loop, watcher))
+    if what:
+        logger.info("%s: %r", what, transport)
+    return transport
+
+
+async def _run(
+    loop: ProcessLoop,
+    protocol: Any,
+    start: Callable[[], subprocess.Popen[bytes]],
+    extra: dict[str, Any] | None,
+    watch: Callable[[SubprocessTransport], None],
+) -> SubprocessTransport:
+    """Start the child and connect its pipes. If that fails or is cancelled, the child is killed and reaped."""
+    popen = start()
+    transport = None
+    try:
+        transport = SubprocessTransport(loop, protocol, popen, extra)
+        watch(transport)
+    except BaseException:
+        if transport is not None:
+            transport._closed = True
+        _end(popen)
+        raise
+    if loop.get_debug():
+        program: Any = popen.args
+        if not isinstance(program, (str, bytes)):
+            program = program[0]
+        logger.debug("process %r created: pid %s", program, popen.pid)
+    try:
+        await transport._connect_pipes()
+    except BaseException as exc:
+        transport.close()
+        if not isinstance(exc, (SystemExit, KeyboardInterrupt, GeneratorExit)):
+            await transport._wait()
+        raise
+    return transport
+
+
+def _popen(args: Any, /, **options: Any) -> subprocess.Popen[bytes]:
+    """Start a child. Its stdin is a pipe, as other programs expect it, but on AIX.
+
+    There the writing end of a pipe does not tell that the reader is gone, and it is a pair of sockets.
+    """
+    if not (sys.platform.startswith("aix") and options["stdin"] == subprocess.PIPE):
+        return subprocess.Popen(args, bufsize=0, **options)
+    theirs, ours = socket.socketpair()
+    with theirs, ours:
+        popen = subprocess.Popen(args, bufsize=0, **{**options, "stdin": theirs})
+        popen.stdin = os.fdopen(ours.detach(), "wb", buffering=0)
+        return popen
+
+
+def _watch(loop: ProcessLoop, transport: SubprocessTransport) -> None:
+    """Have the loop itself wait for the child's end."""
+    children = loop._children
+    if children is None:
+        children = loop._children = Children()
+    assert transport._proc is not None
+    transport._child = children.watch(loop, transport._proc, transport._process_exited)
+
+
+def _watch_by(loop: ProcessLoop, watcher: Any, transport: SubprocessTransport) -> None:
+    """Have a child watcher of asyncio's wait for it. It may tell from another thread."""
+    watcher.add_child_handler(transport.get_pid(), _told_by_watcher, loop, transport)
+
+
+def _told_by_watcher(pid: int, returncode: int, loop: ProcessLoop, transport: SubprocessTransport) -> None:
+    loop.call_soon_threadsafe(transport._process_exited, returncode)
+
+
+def _end(popen: subprocess.Popen[bytes]) -> None:
+    """Kill and reap a child that cannot be watched."""
+    for file in (popen.stdin, popen.stdout, popen.stderr):
+        if file is not None:
+            file.close()
+    popen.kill()
+    popen.wait()
+
+
+def _described(what: str, stdin: Any, stdout: Any, stderr: Any) -> str:
+    """Say what is started, with where its streams go."""
+    words = [what]
+    if stdin is not None:
+        words.append(f"stdin={_stream(stdin)}")
+    if stdout is not None and stderr == subprocess.STDOUT:
+        words.append(f"stdout=stderr={_stream(stdout)}")
+    else:
+        if stdout is not None:
+            words.append(f"stdout={_stream(stdout)}")
+        if stderr is not None:
+            words.append(f"stderr={_stream(stderr)}")
+    return " ".join(words)
+
+
+def _stream(stream: Any) -> str:
+    names = {subprocess.PIPE: "<pipe>", subprocess.STDOUT: "<stdout>", subprocess.DEVNULL: "<devnull>"}
+    return names.get(stream, repr(stream)) if isinstance(stream, int) else repr(stream)

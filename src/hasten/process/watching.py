@@ -1,0 +1,231 @@
+"""How a loop learns that a child has ended: by a pidfd in its poller; where there is none, by a thread that waits.
+
+Only children that were given to watch() are waited for, each by its own number, so that nobody else's child is reaped.
+That a child is reaped and that its end is told are one step of the loop's thread: until then its number is not anybody
+else's, and to send it a signal is safe.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+logger = logging.getLogger("asyncio")
+
+Told = Callable[[int], object]
+
+# Seconds until we look again for a status that is not to be had yet, although the child has ended: another thread is
+# just taking it by Popen.wait(), or a debugger that holds the child has not looked yet.
+AGAIN = 0.01
+# Seconds that a loop which closes waits, in all, for children that were killed before. They need a millisecond.
+LAST = 0.25
+_STATUS_UNKNOWN = 255  # the return code that asyncio gives when somebody else has reaped the child
+_threads = count(1)
+
+
+class Child:
+    """A child under watch."""
+
+    __slots__ = ("killed", "pidfd", "popen", "statuses", "told")
+
+    def __init__(self, popen: Popen[bytes], told: Told) -> None:
+        self.popen = popen
+        self.told = told  # is called with the return code, in the loop
+        self.pidfd = -1  # -1: a thread waits
+        self.killed = False  # it will end soon: a loop that closes may wait for that
+        self.statuses: list[tuple[int, int]] = []  # what waitpid() has returned
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal. Nothing happens if the child has ended. Raises OSError, PermissionError above all."""
+        if self.popen.returncode is not None:
+            return
+        try:
+            if self.pidfd >= 0 and not self._signalled_by_pidfd(sig):
+                return
+            os.kill(self.popen.pid, sig)
+        except ProcessLookupError:
+            pass
+
+    def _signalled_by_pidfd(self, sig: int) -> bool:
+        """Send a signal to this very process, also if somebody else has reaped it; return True if kill() is to try."""
+        try:
+            signal.pidfd_send_signal(self.pidfd, sig)
+        except ProcessLookupError:
+            return False
+        except OSError:  # a sandbox that knows the older system call only; or the signal really is not allowed
+            return True
+        return False
+
+    def reap(self) -> int | None:
+        """Return the return code of a child that has ended; None if it is not to be had now. Never blocks.
+
+        Popen's own lock is taken: a program may use the Popen object in other threads.
+        """
+        popen: Any = self.popen
+        lock = popen._waitpid_lock
+        if not lock.acquire(False):
+            return None
+        try:
+            if popen.returncode is None:
+                popen.returncode = self._status()
+            code: int | None = popen.returncode
+            return code
+        finally:
+            lock.release()
+
+    def _status(self) -> int | None:
+        pid = self.popen.pid
+        if not self.statuses:
+            try:
+                # One call of C for the interpreter: no signal handler, which might raise, comes between reaping the
+                # child and keeping its status.
+                self.statuses.extend(map(os.waitpid, (pid,), (os.WNOHANG,)))
+            except ChildProcessError:
+                logger.warning(
+                    "child process pid %d exit status already read: will report returncode %d", pid, _STATUS_UNKNOWN
+                )
+                return _STATUS_UNKNOWN
+        found, status = self.statuses[0]
+        if found == 0:
+            self.statuses.clear()
+            return None
+        return os.waitstatus_to_exitcode(status)
+
+    def close(self, loop: Any) -> None:
+        """Give the pidfd back."""
+        fd, self.pidfd = self.pidfd, -1
+        if fd >= 0:
+            try:
+                loop._remove_reader(fd)
+            finally:
+                os.close(fd)
+
+
+class Children:
+    """The children of one loop.
+
+    It is given the loop with each call and keeps no reference to it, which would be a circle.
+    """
+
+    __slots__ = ("_watched", "owner")
+
+    def __init__(self) -> None:
+        self._watched: set[Child] = set()
+        self.owner = os.getpid()
+
+    def watch(self, loop: Any, popen: Popen[bytes], told: Told) -> Child:
+        """Have told(return code) called in the loop once the child has ended.
+
+        Raises RuntimeError, MemoryError or the like if neither a pidfd nor a thread can be had.
+        """
+        child = Child(popen, told)
+        self._watched.add(child)
+        try:
+            if not self._watch_pidfd(loop, child):
+                name = f"hasten-waitpid-{next(_threads)}"
+                threading.Thread(target=self._wait, name=name, args=(loop, child), daemon=True).start()
+        except BaseException:
+            self._forget(loop, child)
+            raise
+        return child
+
+    def _watch_pidfd(self, loop: Any, child: Child) -> bool:
+        """Return False where that is not possible."""
+        try:
+            child.pidfd = os.pidfd_open(child.popen.pid)
+        except ProcessLookupError:  # a signal handler has reaped it by now, or SIGCHLD is ignored
+            loop.call_soon(self._look, loop, child)
+            return True
+        except (AttributeError, OSError):  # another system, an old kernel, a sandbox; no descriptor left
+            return False
+        try:
+            loop._add_reader(child.pidfd, self._look, loop, child)
+        except OSError:  # the user's limit of watches
+            child.close(loop)
+            return False
+        return True
+
+    def _wait(self, loop: Any, child: Child) -> None:
+        """Wait in a thread for the child's end; the loop reaps it."""
+        if hasattr(os, "waitid"):
+            try:
+                while True:
+                    found = os.waitid(os.P_PID, child.popen.pid, os.WEXITED | os.WNOWAIT)
+                    if found is None or found.si_code != os.CLD_STOPPED:
+                        break
+                    # macOS tells of stopped children too, again and again until that is taken
+                    os.waitid(os.P_PID, child.popen.pid, os.WSTOPPED | os.WNOHANG)
+            except ChildProcessError:
+                pass  # who was faster has the status: it is looked for in the loop
+        else:
+            child.popen.wait()
+        try:
+            loop.call_soon_threadsafe(self._look, loop, child)
+        except RuntimeError:
+            if child.popen.returncode is None:
+                child.reap()
+                logger.warning("Loop %r that handles pid %r is closed", loop, child.popen.pid)
+
+    def _look(self, loop: Any, child: Child) -> None:
+        """Reap a child that has ended, and tell."""
+        if child not in self._watched:
+            return
+        try:
+            code = child.reap()
+        except Exception:
+            self._forget(loop, child)
+            raise
+        except BaseException:  # it ends the loop: who runs it again hears of the child
+            loop.call_soon(self._look, loop, child)
+            raise
+        if code is not None:
+            self._forget(loop, child)
+            child.told(code)
+            return
+        if child.pidfd >= 0:
+            loop._remove_reader(child.pidfd)
+        loop.call_later(AGAIN, self._look, loop, child)
+
+    def _forget(self, loop: Any, child: Child) -> None:
+        self._watched.discard(child)
+        child.close(loop)
+
+    def close(self, loop: Any) -> None:
+        """Reap and tell of those that have ended, and give up watching the others: the loop closes.
+
+        What was killed is waited for, a quarter of a second at most. For what runs on, its Popen object is there.
+        """
+        watched, self._watched = self._watched, set()
+        ours = self.owner == os.getpid()  # in a forked child, they are the parent's children
+        deadline = time.monotonic() + LAST
+        for child in watched:
+            try:
+                if ours and child.killed and child.pidfd >= 0:
+                    _wait_for(child.pidfd, deadline)
+                code = child.reap() if ours else None
+            finally:
+                child.close(loop)
+                told, child.told = child.told, _tell_nobody  # a thread that waits on holds the child
+            if code is not None:
+                told(code)
+
+
+def _tell_nobody(code: int) -> None:
+    """Take the place of what a closed loop would have called."""
+
+
+def _wait_for(pidfd: int, deadline: float) -> None:
+    """Wait until a child has ended, or time is over."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
