@@ -1,5 +1,6 @@
 """Memory gives out at each allocation of each public call: what comes is a MemoryError, never a crash, and afterwards
-the loop works. The calls are in calls.py, ticks.py, calls_more.py, ticks_more.py and calls_net.py.
+the loop works. The calls are in calls.py, ticks.py, calls_more.py, ticks_more.py, calls_net.py and
+calls_pipes.py.
 
 In plain Python each line may allocate, also those that clean up, and the interpreter itself loses exceptions then: this
 would test CPython there.

@@ -137,6 +137,26 @@ def test_a_writer_interrupted(either_loop: Any, pipe: Ends, when: str) -> None:
     assert protocol.log == ["made", "pause", "resume", "lost"]
 
 
+class Unreadable(Reader):
+    """A protocol whose methods cannot be looked up."""
+
+    @property
+    def data_received(self) -> Any:  # type: ignore[override]
+        raise ZeroDivisionError
+
+
+@pytest.mark.ours("finds out when data come")
+def test_a_protocol_that_cannot_be_asked_leaves_the_pipe_alone(run: Any, pipe: Ends) -> None:
+    async def main() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.get_running_loop().connect_read_pipe(Unreadable, pipe[0])
+        gc.collect()
+        assert not pipe[0].closed
+        assert os.get_blocking(pipe[0].fileno())
+
+    run(main())
+
+
 # ---- close() and abort() inside callbacks --------------------------------------------------------
 
 

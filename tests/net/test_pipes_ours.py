@@ -91,6 +91,7 @@ def test_what_comes_in_does_not_end_a_writer(loop: Any, settle: Any, tmp_path: A
             await settle()
             assert other.recv(10) == b"!"
             other.close()
+            source.write(b"!")  # or, where only selectors tell what is readable, its end would not be seen
         await sent.lost.wait()
 
     run(loop, main())

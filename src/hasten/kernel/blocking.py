@@ -32,22 +32,25 @@ class Mode:
 _in_use: dict[tuple[int, int], list[Mode]] = {}
 
 
-def leave(fd: int, file: os.stat_result) -> Mode:
-    """Make a descriptor nonblocking; `file` is what fstat() says of it. Raises OSError."""
-    mode = Mode(fd, (file.st_dev, file.st_ino))
-    _in_use.setdefault(mode.file, []).append(mode)
+def leave(fd: int, file: tuple[int, int]) -> Mode:
+    """Make a descriptor nonblocking; `file` is its device and inode. Raises OSError."""
+    mode = Mode(fd, file)
+    users = _in_use.get(file)
+    if users is None:  # not by setdefault(), which breaks the dict in CPython 3.13.0 where there is no memory
+        users = _in_use[file] = []
+    users.append(mode)
     try:
         mode.owed = os.get_blocking(fd)
         if mode.owed:
             os.set_blocking(fd, False)
     except BaseException:
         mode.owed = False
-        give_back(mode)
+        give_back(mode, True)
         raise
     return mode
 
 
-def give_back(mode: Mode, ours: bool = True) -> None:
+def give_back(mode: Mode, ours: bool) -> None:
     """End what leave() began: the descriptor blocks again if it did before, unless others here still need it.
 
     `ours`: False if its owner has closed it, and the number may stand for another file.

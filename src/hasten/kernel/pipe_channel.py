@@ -19,7 +19,9 @@ class PipeChannel(Channel):
         super().__init__()
         self.made: Any = None
         self.file: Any = None
-        self.status: Any = None
+        self.kind = 0
+        self.links = 0
+        self.identity = (0, 0)
         self.mode: blocking.Mode | None = None
         self.second = -1
 
@@ -43,7 +45,15 @@ class PipeChannel(Channel):
 
     def leave_blocking(self) -> int:
         """Make it nonblocking, until close(). Raises OSError."""
-        self.mode = blocking.leave(self.fd, self.status)
+        self.mode = blocking.leave(self.fd, self.identity)
+        return 0
+
+    def leave_alone(self) -> int:
+        """Be closed, and let the file be as it was."""
+        mode, self.mode = self.mode, None
+        self.fd = -1
+        if mode is not None:
+            blocking.give_back(mode, True)
         return 0
 
     def another(self) -> int:
@@ -93,7 +103,11 @@ def hold(pipe: Any) -> PipeChannel:
     """Take over an open file object. close() closes it. Raises what its fileno() raises, and OSError."""
     channel = PipeChannel()
     pipe.close  # noqa: B018 - what is no file object fails here, and not when it is to be closed
-    channel.fd = pipe.fileno()
-    channel.status = os.fstat(channel.fd)
+    fd = pipe.fileno()
+    found = os.fstat(fd)
+    channel.kind = found.st_mode
+    channel.links = found.st_nlink
+    channel.identity = (found.st_dev, found.st_ino)
     channel.made = pipe
+    channel.fd = fd
     return channel

@@ -15,6 +15,7 @@ cdef extern from *:
     #include <errno.h>
     #include <fcntl.h>
     #include <poll.h>
+    #include <sys/stat.h>
     #include <unistd.h>
     #include "syscalls.h"
     #define HASTEN_MOST (1 << 30)   /* bytes: some systems refuse more, and none takes more at once */
@@ -44,6 +45,18 @@ cdef extern from *:
         return 1;
     #endif
     }
+    /* Not by os.fstat(), which some versions have give half of what it knows where there is no memory. */
+    static int hasten_fstat(int fd, unsigned int *kind, unsigned long long *links, unsigned long long *device,
+                            unsigned long long *inode) {
+        struct stat found;
+        if (fstat(fd, &found))
+            return -1;
+        *kind = found.st_mode;
+        *links = found.st_nlink;
+        *device = found.st_dev;
+        *inode = found.st_ino;
+        return 0;
+    }
     static int hasten_dup(int fd) {
     #ifdef F_DUPFD_CLOEXEC
         return fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -59,6 +72,8 @@ cdef extern from *:
     Py_ssize_t hasten_write(int fd, const void *from_, size_t n) noexcept
     Py_ssize_t hasten_writev(int fd, iovec *iov, int n) noexcept
     int hasten_peer_gone(int fd) noexcept
+    int hasten_fstat(int fd, unsigned int *kind, unsigned long long *links, unsigned long long *device,
+                     unsigned long long *inode) noexcept
     int hasten_dup(int fd) noexcept
     int c_close "close"(int fd) noexcept
 
@@ -104,7 +119,15 @@ cdef class PipeChannel(Channel):
 
     cdef int leave_blocking(self) except -1:
         """Make it nonblocking, until close(). Raises OSError."""
-        self.mode = blocking.leave(self.fd, self.status)
+        self.mode = blocking.leave(self.fd, self.identity)
+        return 0
+
+    cdef int leave_alone(self) except -1:
+        """Be closed, and let the file be as it was."""
+        mode, self.mode = self.mode, None
+        self.fd = -1
+        if mode is not None:
+            blocking.give_back(mode, True)
         return 0
 
     cdef int another(self) except -1:
@@ -163,10 +186,15 @@ cdef object file_in(object pipe):
 cpdef PipeChannel hold(object pipe):
     """Take over an open file object. close() closes it. Raises what its fileno() raises, and OSError."""
     cdef PipeChannel channel = PipeChannel()
+    cdef unsigned long long device, inode
+    cdef int fd
     pipe.close      # what is no file object fails here, and not when it is to be closed
-    channel.fd = pipe.fileno()
-    channel.status = os.fstat(channel.fd)
+    fd = pipe.fileno()
+    if hasten_fstat(fd, &channel.kind, &channel.links, &device, &inode):
+        PyErr_SetFromErrno(OSError)
+    channel.identity = (device, inode)
     channel.made = pipe
+    channel.fd = fd
     channel.file = file_in(pipe)
     if hasten_fileio_fd(channel.file) != channel.fd:
         channel.file = None

@@ -40,7 +40,13 @@ async def connect_read_pipe(
     waiter = loop.create_future()
     channel = _held(pipe, "Pipe transport is for pipes/sockets only.")
     transport = pipes.open_reading(loop, channel, protocol, waiter)
-    await _connected(loop, "Read", transport, protocol, pipe, waiter)
+    try:
+        await waiter
+    except BaseException:
+        transport.close()
+        raise
+    if loop.get_debug():
+        logger.debug("Read pipe %r connected: (%r, %r)", channel.fd, transport, protocol)
     return transport, protocol  # type: ignore[return-value]
 
 
@@ -55,9 +61,15 @@ async def connect_write_pipe(
     waiter = loop.create_future()
     channel = _held(pipe, "Pipe transport is only for pipes, sockets and character devices.")
     # Who writes to a terminal, or to standard output, is rarely alone.
-    at_once = stat.S_ISCHR(channel.status.st_mode) or channel.fd <= 2
+    at_once = stat.S_ISCHR(channel.kind) or channel.fd <= 2
     transport = pipes.open_writing(loop, channel, protocol, waiter, _sees_reader(channel), at_once)
-    await _connected(loop, "Write", transport, protocol, pipe, waiter)
+    try:
+        await waiter
+    except BaseException:
+        transport.close()
+        raise
+    if loop.get_debug():
+        logger.debug("Write pipe %r connected: (%r, %r)", channel.fd, transport, protocol)
     return transport, protocol  # type: ignore[return-value]
 
 
@@ -66,7 +78,7 @@ def _held(pipe: Any, refusal: str) -> PipeChannel:
         channel = pipe_channel.hold(pipe)
     except AttributeError as exc:
         raise AttributeError(f"{exc}: a pipe is an open file object, as open() and os.fdopen() give it") from None
-    mode = channel.status.st_mode
+    mode = channel.kind
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)):
         raise ValueError(
             f"{refusal} This is {_kind(mode)}, which is never waited for: read and write it in a thread, by to_thread()"
@@ -84,25 +96,7 @@ def _kind(mode: int) -> str:
 
 def _sees_reader(channel: PipeChannel) -> bool:
     """True where the poller tells that nobody can read any more what is written."""
-    mode = channel.status.st_mode
-    if stat.S_ISFIFO(mode):
-        named = channel.status.st_nlink > 0
+    if stat.S_ISFIFO(channel.kind):
+        named = channel.links > 0
         return not sys.platform.startswith("aix") and not (named and sys.platform in _BLIND)
-    return stat.S_ISSOCK(mode)
-
-
-async def _connected(
-    loop: NetLoop, kind: str, transport: Any, protocol: Any, pipe: Any, waiter: asyncio.Future[None]
-) -> None:
-    try:
-        await waiter
-    except PermissionError as exc:
-        transport.close()
-        raise PermissionError(
-            exc.errno, f"{exc.strerror}: {pipe!r} cannot be polled; use it in a thread, by to_thread()"
-        ) from None
-    except BaseException:
-        transport.close()
-        raise
-    if loop.get_debug():
-        logger.debug("%s pipe %r connected: (%r, %r)", kind, pipe.fileno(), transport, protocol)
+    return stat.S_ISSOCK(channel.kind)

@@ -102,7 +102,7 @@ class ReadPipeTransport(Endpoint):
         try:
             return listen(self, ev.READ | ev.LEVEL)
         except PermissionError:
-            if not stat.S_ISCHR(channel.status.st_mode):
+            if not stat.S_ISCHR(channel.kind):
                 raise
         self.unpolled = True
         return self.again(ev.READ)
@@ -321,10 +321,14 @@ def open_reading(loop: Any, channel: PipeChannel, protocol: asyncio.BaseProtocol
     """
     protocol.connection_made  # noqa: B018 - what is no protocol fails here
     transport = ReadPipeTransport.__new__(ReadPipeTransport)
-    transport.setup(loop, channel, None, None)
-    transport.bind_protocol(protocol)
-    transport.waiter = waiter
     channel.leave_blocking()
+    try:
+        transport.bind_protocol(protocol)
+        transport.setup(loop, channel, None, None)
+    except BaseException:
+        channel.leave_alone()
+        raise
+    transport.waiter = waiter
     transport.begin_soon()
     return transport
 
@@ -345,11 +349,15 @@ def open_writing(
     """
     protocol.connection_made  # noqa: B018
     transport = WritePipeTransport.__new__(WritePipeTransport)
-    transport.setup(loop, channel, None, None)
+    channel.leave_blocking()
+    try:
+        transport.setup(loop, channel, None, None)
+    except BaseException:
+        channel.leave_alone()
+        raise
     transport._protocol = protocol
     transport.sees_reader = sees_reader
     channel.at_once = at_once
     transport.waiter = waiter
-    channel.leave_blocking()
     transport.begin_soon()
     return transport
