@@ -180,7 +180,7 @@ def test_no_descriptor_gets_into_a_child(run: Callable[..., Any], python: Callab
         kept = [await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE) for _ in range(3)]
         found = [(await output(*shows))[0], (await output(*shows, preexec_fn=os.getpid))[0]]
         for process in kept:
-            await process.communicate()
+            await process.communicate(b"")
         return found
 
     for line in run(main()):

@@ -226,13 +226,33 @@ def test_waitpid_fails(
             while not failed:
                 await hasten.sleep(0)
         assert open_files() == before
+        assert await process.wait() == 255
         os.waitpid(process.pid, 0)
-        process._transport._process_exited(0)
-        assert await process.wait() == 0
-        process._transport.close()
 
     run_on(loop, main())
     assert [type(report["exception"]) for report in reports] == [OSError]
+
+
+def test_a_poller_that_does_not_let_go(loop: Any, run_on: Callable[..., Any], reports: Any, open_files: Any) -> None:
+    remove = loop._remove_reader
+
+    def refuse(fd: int) -> bool:
+        remove(fd)
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    async def main() -> None:
+        before = open_files()
+        process = await hasten.create_subprocess_shell("exit 3")
+        loop._remove_reader = refuse
+        try:
+            assert await process.wait() == 3
+        finally:
+            del loop._remove_reader
+        assert open_files() == before
+
+    if PIDFD:
+        run_on(loop, main())
+        assert [type(report["exception"]) for report in reports] == [OSError]
 
 
 def test_a_status_that_is_not_to_be_had_yet(way: str, loop: Loop, run_on: Callable[..., Any]) -> None:

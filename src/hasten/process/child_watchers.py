@@ -31,3 +31,8 @@ def chosen() -> Any:
             return None
     usual = (asyncio.PidfdChildWatcher, asyncio.ThreadedChildWatcher)
     return None if type(watcher) in usual else watcher
+
+
+def to_ask(watcher: Any, entered: Any) -> Any:
+    """Return whom to ask once `with watcher as entered` has begun: asyncio asks the second on 3.11, then the first."""
+    return entered if sys.version_info < (3, 12) else watcher

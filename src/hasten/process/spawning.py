@@ -86,7 +86,8 @@ async def _start(
     if watcher is None:
         transport = await _run(loop, protocol, popen, extra, partial(_watch, loop))
     else:
-        with watcher:
+        with watcher as entered:
+            watcher = child_watchers.to_ask(watcher, entered)
             if not watcher.is_active():
                 raise RuntimeError(
                     "the child watcher that was set by asyncio.set_child_watcher() is not active: attach it to a loop"

@@ -205,7 +205,9 @@ class SubprocessTransport(asyncio.SubprocessTransport):
             self._try_finish()
 
     def _process_exited(self, returncode: int) -> None:
-        """Note the child's end: called once, in the loop, by what watches the child."""
+        """Note the child's end: called in the loop, by what watches the child."""
+        if self._returncode is not None:
+            return
         if self._loop.get_debug():
             logger.info("%r exited with return code %r", self, returncode)
         self._returncode = returncode

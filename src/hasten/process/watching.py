@@ -17,6 +17,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from hasten.core import report
+
 if TYPE_CHECKING:
     from subprocess import Popen
 
@@ -107,6 +109,8 @@ class Child:
         if fd >= 0:
             try:
                 loop._remove_reader(fd)
+            except OSError as exc:  # closed, it is gone for the poller nevertheless
+                report.tell(loop, {"message": "The poller failed to let a child process go", "exception": exc})
             finally:
                 os.close(fd)
 
@@ -182,9 +186,14 @@ class Children:
             return
         try:
             code = child.reap()
-        except Exception:
+        except Exception as exc:
             self._forget(loop, child)
-            raise
+            message = (
+                f"The status of child process {child.popen.pid} cannot be read: return code {_STATUS_UNKNOWN} is told"
+            )
+            report.tell(loop, {"message": message, "exception": exc})
+            child.told(_STATUS_UNKNOWN)
+            return
         except BaseException:  # it ends the loop: who runs it again hears of the child
             loop.call_soon(self._look, loop, child)
             raise
