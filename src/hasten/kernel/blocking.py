@@ -55,15 +55,19 @@ def give_back(mode: Mode, ours: bool) -> None:
 
     `ours`: False if its owner has closed it, and the number may stand for another file.
     """
-    others = [each for each in _in_use.pop(mode.file, ()) if each is not mode]
-    if others:
-        _in_use[mode.file] = others
+    others = _in_use.get(mode.file, [])
+    if mode in others:
+        others.remove(mode)
+    if not others:
+        _in_use.pop(mode.file, None)
+        if others:  # a transport of another thread has come to it meanwhile
+            _in_use[mode.file] = others
     # A forked child shares the open file with its parent, whose transport goes on.
     if not (mode.owed and ours) or mode.pid != os.getpid() or not mode.stands():
         return
     mode.owed = False
     os.set_blocking(mode.fd, True)
-    for other in others:
+    for other in tuple(others):
         # What has the same inode may be the same open file under another number, or opened once more: this tells.
         if other.stands() and os.get_blocking(other.fd):
             os.set_blocking(other.fd, False)
