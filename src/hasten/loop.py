@@ -18,7 +18,7 @@ from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
 from hasten.core.signals import Signals
 from hasten.loop_io import IoMethods
-from hasten.net import dns, sockets
+from hasten.net import dns
 from hasten.poll import choice
 from hasten.poll import events as ev
 from hasten.primitives.asyncgens import AsyncGenerators
@@ -47,7 +47,6 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         "_origin_depth",
         "_resolver",
         "_signals",
-        "_sock_waits",
     )
 
     def __init__(self, poller: str | None = None, *, batch_writes: bool | None = None) -> None:
@@ -57,7 +56,6 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         self._asyncgens = AsyncGenerators()
         self._executors = Executors()
         self._resolver = dns.Resolver()
-        self._sock_waits = sockets.SocketWaits()
         self._children: Children | None = None
         self._origin_depth: int | None = None
         self.set_debug(report.debug_by_default())

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-from hasten.net import sockets
+from hasten.net import sock_calls, sock_connect
 
 if TYPE_CHECKING:
     from hasten.net.contract import NetLoop
@@ -215,37 +215,17 @@ class IoMethods:
 
     # ---- sockets --------------------------------------------------------------------------
 
-    async def sock_recv(self: NetLoop, sock: socket.socket, nbytes: int) -> bytes:
-        """Receive at most `nbytes` bytes; return them, b"" at the end. Raises OSError, as all sock_ methods."""
-        return await sockets.sock_recv(self, sock, nbytes)
-
-    async def sock_recv_into(self: NetLoop, sock: socket.socket, buf: Any) -> int:
-        """Receive into a writable buffer; return the number of bytes, 0 at the end."""
-        return await sockets.sock_recv_into(self, sock, buf)
-
-    async def sock_recvfrom(self: NetLoop, sock: socket.socket, bufsize: int) -> Any:
-        """Receive a datagram of at most `bufsize` bytes; return it and the sender's address."""
-        return await sockets.sock_recvfrom(self, sock, bufsize)
-
-    async def sock_recvfrom_into(self: NetLoop, sock: socket.socket, buf: Any, nbytes: int = 0) -> Any:
-        """Receive a datagram into a buffer; return its size in bytes and the sender's address."""
-        return await sockets.sock_recvfrom_into(self, sock, buf, nbytes)
-
-    async def sock_sendall(self: NetLoop, sock: socket.socket, data: Any) -> None:
-        """Send all of `data`. After an error it is unknown how much of it arrived."""
-        await sockets.sock_sendall(self, sock, data)
-
-    async def sock_sendto(self: NetLoop, sock: socket.socket, data: Any, address: Any) -> int:
-        """Send a datagram; return the number of bytes sent."""
-        return await sockets.sock_sendto(self, sock, data, address)
+    sock_recv = sock_calls.sock_recv
+    sock_recv_into = sock_calls.sock_recv_into
+    sock_recvfrom = sock_calls.sock_recvfrom
+    sock_recvfrom_into = sock_calls.sock_recvfrom_into
+    sock_sendall = sock_calls.sock_sendall
+    sock_sendto = sock_calls.sock_sendto
+    sock_accept = sock_calls.sock_accept
 
     async def sock_connect(self: NetLoop, sock: socket.socket, address: Any) -> None:
         """Connect a socket; a host name in `address` is looked up first."""
-        await sockets.sock_connect(self, sock, address)
-
-    async def sock_accept(self: NetLoop, sock: socket.socket) -> tuple[socket.socket, Any]:
-        """Accept a connection; return its nonblocking socket and the peer's address."""
-        return await sockets.sock_accept(self, sock)
+        await sock_connect.sock_connect(self, sock, address)
 
     # ---- files ----------------------------------------------------------------------------
 

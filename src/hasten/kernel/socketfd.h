@@ -7,10 +7,14 @@
 
 typedef struct {
     PyObject_HEAD
-    int fd;         /* the first field of all versions; socket_channel.pyx checks it at import */
+    int fd;         /* the first fields of all versions; socket_channel.pyx and socket_calls.pyx check them at import */
+    int family;
+    int type;
 } hasten_socket_object;
 
 static inline int hasten_socket_fd(PyObject *sock) {
     return sock == Py_None ? -1 : ((hasten_socket_object *)sock)->fd;
 }
+static inline int hasten_socket_family(PyObject *sock) { return ((hasten_socket_object *)sock)->family; }
+static inline int hasten_socket_type(PyObject *sock) { return ((hasten_socket_object *)sock)->type; }
 #endif

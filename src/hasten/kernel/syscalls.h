@@ -13,6 +13,9 @@
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
 #endif
+#ifndef MSG_DONTWAIT    /* elsewhere only sockets that do not block may be given */
+#define MSG_DONTWAIT 0
+#endif
 
 #if defined(__linux__) && defined(SYS_recvfrom) && defined(SYS_sendto) && defined(SYS_recvmsg) && defined(SYS_sendmsg)
 static inline ssize_t hasten_sys_recv(int fd, void *to, size_t n) {
@@ -20,6 +23,12 @@ static inline ssize_t hasten_sys_recv(int fd, void *to, size_t n) {
 }
 static inline ssize_t hasten_sys_send(int fd, const void *from, size_t n) {
     return syscall(SYS_sendto, fd, from, n, MSG_NOSIGNAL, NULL, 0);
+}
+static inline ssize_t hasten_sys_recv_now(int fd, void *to, size_t n) {
+    return syscall(SYS_recvfrom, fd, to, n, MSG_DONTWAIT, NULL, NULL);
+}
+static inline ssize_t hasten_sys_send_now(int fd, const void *from, size_t n) {
+    return syscall(SYS_sendto, fd, from, n, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
 }
 static inline ssize_t hasten_sys_recvmsg(int fd, struct msghdr *m) { return syscall(SYS_recvmsg, fd, m, 0); }
 static inline ssize_t hasten_sys_sendmsg(int fd, const struct msghdr *m) { return syscall(SYS_sendmsg, fd, m, MSG_NOSIGNAL); }
@@ -29,6 +38,10 @@ static inline ssize_t hasten_sys_writev(int fd, const struct iovec *iov, int n) 
 #else
 static inline ssize_t hasten_sys_recv(int fd, void *to, size_t n) { return recv(fd, to, n, 0); }
 static inline ssize_t hasten_sys_send(int fd, const void *from, size_t n) { return send(fd, from, n, MSG_NOSIGNAL); }
+static inline ssize_t hasten_sys_recv_now(int fd, void *to, size_t n) { return recv(fd, to, n, MSG_DONTWAIT); }
+static inline ssize_t hasten_sys_send_now(int fd, const void *from, size_t n) {
+    return send(fd, from, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
 static inline ssize_t hasten_sys_recvmsg(int fd, struct msghdr *m) { return recvmsg(fd, m, 0); }
 static inline ssize_t hasten_sys_sendmsg(int fd, const struct msghdr *m) { return sendmsg(fd, m, MSG_NOSIGNAL); }
 static inline ssize_t hasten_sys_read(int fd, void *to, size_t n) { return read(fd, to, n); }

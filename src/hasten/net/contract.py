@@ -18,20 +18,10 @@ if TYPE_CHECKING:
 AddrInfo: TypeAlias = "tuple[int, int, int, str, Any]"
 
 
-class Waits(Protocol):
-    """Who waits inside a ``sock_*`` method, by file descriptor."""
-
-    readers: dict[int, tuple[socket.socket, Any]]
-    writers: dict[int, tuple[socket.socket, Any]]
-
-
 class NetLoop(Protocol):
     """The part of the loop that ``hasten.net`` uses."""
 
     slow_callback_duration: float
-
-    @property
-    def _sock_waits(self) -> Waits: ...
 
     def time(self) -> float: ...
     def get_debug(self) -> bool: ...

@@ -1,7 +1,7 @@
 """Files to sockets: by the kernel where it can, else read in threads and written.
 
 The kernel is asked for a part at a time, and where there is no room, it is waited for: transports tell of it (see
-net/sender), plain sockets are waited for as in `net/sockets`. Before each part the file is asked for its descriptor
+net/sender), plain sockets are waited for as in `net/sock_calls`. Before each part the file is asked for its descriptor
 anew: it may have been closed, and the number may be another file's by then.
 """
 
@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from hasten.core import outcomes
-from hasten.net import sockets
+from hasten.net import sock_calls, sockets
 from hasten.net.stream import SocketTransport
 from hasten.primitives.sleeping import sleep
 
@@ -129,7 +129,7 @@ async def sock_native(loop: NetLoop, sock: socket.socket, file: Any, offset: int
         return os.sendfile(sock.fileno(), fd, start, size)
 
     fd = descriptor(file)
-    return await _by_kernel(send, lambda: sockets.writable(loop, sock), file, fd, offset, count)
+    return await _by_kernel(send, lambda: sock_calls.writable(loop, sock), file, fd, offset, count)
 
 
 def _to(loop: Any, sock: socket.socket) -> Callable[[bytes], Awaitable[None]]:

@@ -14,11 +14,13 @@ cdef class Watch:
     cdef int batch_ended(self) except -1
     cdef int rescue(self) except -1
     cdef int abandon(self) except -1
+    cdef bint make_way(self) except -1
 
 cdef class Poller:
     cdef list harvest          # watches that fired in the latest wait(), each once
     cdef bint sleeping                  # it waits, or is about to: wake() must act
     cdef bint stirred                   # something was registered or sent since a poll last showed nothing
+    cdef readonly bint lasting          # what is registered may be closed: see contract.py
     cdef public double every            # seconds: how often a loop that has work asks; 0: in each tick
     cdef unsigned long long due         # by kernel/clock: when that is next
     cdef unsigned long long thread      # of the thread that runs the loop; 0: none

@@ -38,8 +38,12 @@ afterwards the watch does not fire, even if its event was harvested already. An 
 poller's back and that was opened anew can be asked for again with modify(). close() releases everything; it may be
 called twice.
 
-register() raises ValueError for an fd that has a watch, OSError for one that cannot be polled (EPERM: a regular
-file; EBADF: closed).
+*Making way.* One watch may be registered in the place of another that nobody needs any more, or whose fd was closed:
+its make_way() says so. Where a poller is `lasting`, to close an fd ends what was registered for it and harms nothing,
+so a watch may stay registered while nobody needs it.
+
+register() raises ValueError for an fd that has a watch which does not make way, OSError for one that cannot be polled
+(EPERM: a regular file; EBADF: closed).
 """
 
 from __future__ import annotations
@@ -79,6 +83,10 @@ class Watch:
         """Drop what was put off, in a forked child: the parent sends it."""
         return 0
 
+    def make_way(self) -> bool:
+        """Return True if another watch may be registered in this one's place; nothing is to become of it then."""
+        return False
+
 
 # A poll costs half a microsecond: this often it is one percent of the time, whatever the ticks are like. Seconds.
 EVERY = 50e-6
@@ -93,6 +101,7 @@ class Poller:
     harvest: list[Watch]
     sleeping: bool
     stirred: bool
+    lasting: bool
     every: float
     due: int
     thread: int

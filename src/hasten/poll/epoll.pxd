@@ -8,5 +8,7 @@ cdef class EpollPoller(Poller):
     cdef list table                     # fd -> Watch | None
     cdef unsigned int generations
 
+    @cython.locals(before=Watch)
+    cdef bint take_place(self, int fd) except -1
     @cython.locals(watch=Watch)
     cdef int harvest_one(self, int fd, unsigned int generation, int events) except -1

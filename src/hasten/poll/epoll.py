@@ -32,6 +32,7 @@ class EpollPoller(Poller):
 
     def __init__(self) -> None:
         Poller.__init__(self)
+        self.lasting = True
         self.queue = Epoll()
         self.table = [None] * 64
         self.generations = 0
@@ -40,11 +41,13 @@ class EpollPoller(Poller):
         fd = watch.fd
         if fd < 0:
             raise ValueError(f"invalid file descriptor: {fd}")
-        if fd < len(self.table) and self.table[fd] is not None:
-            raise ValueError(f"file descriptor {fd} is watched already")
+        known = self.take_place(fd)
         self.generations += 1
         watch.generation = self.generations & 0x7FFFFFFF
-        self.queue.add(fd, events, watch.generation)
+        if known:
+            self.queue.change(fd, events, watch.generation)
+        else:
+            self.queue.add(fd, events, watch.generation)
         if fd >= len(self.table):  # only now: any number may be given as an fd, but not every one is open
             self.table.extend([None] * (fd + 64 - len(self.table) + 1))
         watch.events = events
@@ -52,6 +55,18 @@ class EpollPoller(Poller):
         self.table[fd] = watch
         self.stirred = True
         return 0
+
+    def take_place(self, fd: int) -> bool:
+        """Have the watch of an fd make way; return True if the kernel may know it. Raises ValueError if it stays."""
+        item = self.watch_of(fd)
+        if item is None:
+            return False
+        before = cython.cast(Watch, item)
+        if not before.make_way() or self.watch_of(fd) is not before:
+            raise ValueError(f"file descriptor {fd} is watched already")
+        self.table[fd] = None
+        before.events = before.fired = 0
+        return True
 
     def modify(self, watch: Watch, events: int) -> int:
         self.queue.change(watch.fd, events, watch.generation)

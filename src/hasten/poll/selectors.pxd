@@ -11,6 +11,8 @@ cdef class SelectorsPoller(Poller):
 
     cdef int pid                        # of the process that made it
 
+    @cython.locals(before=Watch)
+    cdef int take_place(self, int fd) except -1
     cdef int forget(self, int fd) except -1
     cdef int refuse_child(self, int events) except -1
     cdef int arm(self, int fd, int events) except -1

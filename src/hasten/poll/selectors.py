@@ -86,14 +86,23 @@ class SelectorsPoller(Poller):
         fd = watch.fd
         if fd < 0:
             raise ValueError(f"invalid file descriptor: {fd}")
-        if fd in self.watches:
-            raise ValueError(f"file descriptor {fd} is watched already")
+        self.take_place(fd)
         self.arm(fd, events)
         watch.events = events
         watch.fired = 0
         self.watches[fd] = watch
         self.stirred = True
         return 0
+
+    def take_place(self, fd: int) -> int:
+        """Have the watch of an fd make way, if there is one. Raises ValueError if it stays."""
+        item = self.watches.get(fd)
+        if item is None:
+            return 0
+        before = cython.cast(Watch, item)
+        if not before.make_way() or self.watches.get(fd) is not before:
+            raise ValueError(f"file descriptor {fd} is watched already")
+        return self.unregister(before)
 
     def modify(self, watch: Watch, events: int) -> int:
         if watch.events == events:  # the number may stand for another file by now
