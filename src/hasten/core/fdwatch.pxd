@@ -46,7 +46,7 @@ cdef int settle(FdWatch watch) except -1
 cdef Handle replace(FdWatch watch, int event, Handle new, object owner)
 cdef int put(FdWatch watch, int event, Handle callback) except -1
 @cython.locals(watch=FdWatch, fut=Future, poller=Poller, before=Future)
-cdef FdWatch wait(Scheduler loop, object file, int fd, int event, bint quiet, bint anew)
+cdef FdWatch wait_once(Scheduler loop, object file, int fd, int event, bint quiet, bint anew)
 @cython.locals(watch=FdWatch, made=FdWatch)
 cdef FdWatch claim(Scheduler loop, object file, int fd)
 @cython.locals(poller=Poller)

@@ -270,7 +270,7 @@ def remove(loop: Scheduler, fd: int, event: int) -> bool:
 # ---- waiting once -----------------------------------------------------------------------------------
 
 
-def wait(loop: Scheduler, file: Any, fd: int, event: int, quiet: bool, anew: bool) -> FdWatch:
+def wait_once(loop: Scheduler, file: Any, fd: int, event: int, quiet: bool, anew: bool) -> FdWatch:
     """Have a new future told of READ or WRITE, once: it is `reading` or `writing` of what is returned.
 
     Arguments:

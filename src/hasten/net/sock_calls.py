@@ -76,7 +76,9 @@ class SockCall(NativeCoroutine):
     def park(self, anew: bool) -> int:
         """Wait until the socket is ready; with `anew` it may be so already."""
         sock = self.sock
-        watch = fdwatch.wait(self.loop, sock, socket_calls.number(sock), self.event, socket_calls.is_tcp(sock), anew)
+        watch = fdwatch.wait_once(
+            self.loop, sock, socket_calls.number(sock), self.event, socket_calls.is_tcp(sock), anew
+        )
         self.watch = watch
         return self.suspend(watch.reading if self.event == ev.READ else watch.writing)  # type: ignore[arg-type]
 
