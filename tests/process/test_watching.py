@@ -233,6 +233,30 @@ def test_waitpid_fails(
     assert [type(report["exception"]) for report in reports] == [OSError]
 
 
+def test_no_memory_while_a_child_is_reaped(
+    way: str, loop: Loop, run_on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, reports: Any
+) -> None:
+    """Its status is not lost: the loop looks again."""
+    real = os.waitstatus_to_exitcode
+    failed: list[int] = []
+
+    def fail_once(status: int) -> int:
+        if not failed:
+            failed.append(status)
+            raise MemoryError
+        return real(status)
+
+    async def main() -> None:
+        process = await sleeping()
+        process.kill()
+        assert await process.wait() == -9
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "waitstatus_to_exitcode", fail_once)
+        run_on(loop, main())
+    assert [type(report["exception"]) for report in reports] == [MemoryError]
+
+
 def test_a_poller_that_does_not_let_go(loop: Any, run_on: Callable[..., Any], reports: Any, open_files: Any) -> None:
     remove = loop._remove_reader
 

@@ -186,7 +186,7 @@ class Children:
             return
         try:
             code = child.reap()
-        except Exception as exc:
+        except OSError as exc:
             self._forget(loop, child)
             message = (
                 f"The status of child process {child.popen.pid} cannot be read: return code {_STATUS_UNKNOWN} is told"
@@ -194,7 +194,7 @@ class Children:
             report.tell(loop, {"message": message, "exception": exc})
             child.told(_STATUS_UNKNOWN)
             return
-        except BaseException:  # it ends the loop: who runs it again hears of the child
+        except BaseException:  # no memory; or it ends the loop, and who runs it again hears of the child
             loop.call_soon(self._look, loop, child)
             raise
         if code is not None:
