@@ -15,6 +15,7 @@ with _compat.cython_stand_in():  # all that is compiled
 
     if not _compat.compiled():
         import hasten.net.connecting
+        import hasten.net.datagrams
         import hasten.net.pipe_ends
         import hasten.net.servers
         import hasten.primitives.completing

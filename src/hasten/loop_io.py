@@ -11,7 +11,7 @@ import socket
 import ssl as ssl_module
 import subprocess
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hasten.net import sock_calls, sock_connect
 
@@ -188,6 +188,35 @@ class IoMethods:
             cleanup_socket=cleanup_socket,
         )
 
+    async def create_datagram_endpoint(  # type: ignore[override]
+        self: NetLoop,
+        protocol_factory: Callable[[], _P],
+        local_addr: Any = None,
+        remote_addr: Any = None,
+        *,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        reuse_port: bool | None = None,
+        allow_broadcast: bool | None = None,
+        sock: socket.socket | None = None,
+    ) -> tuple[asyncio.DatagramTransport, _P]:
+        """Make an endpoint for datagrams; return (transport, protocol). Raises OSError if no address could be used."""
+        from hasten.net import datagrams
+
+        return await datagrams.create_datagram_endpoint(
+            self,
+            protocol_factory,
+            local_addr,
+            remote_addr,
+            family=family,
+            proto=proto,
+            flags=flags,
+            reuse_port=reuse_port,
+            allow_broadcast=allow_broadcast,
+            sock=sock,
+        )
+
     async def start_tls(  # type: ignore[override]
         self: NetLoop,
         transport: asyncio.WriteTransport,
@@ -336,15 +365,3 @@ class IoMethods:
         return await spawning.subprocess_shell(
             self, protocol_factory, cmd, stdin=stdin, stdout=stdout, stderr=stderr, **kwargs
         )
-
-    # ---- not there yet --------------------------------------------------------------------
-
-    async def create_datagram_endpoint(self: NetLoop, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise NotImplementedError: not there yet."""
-        _not_yet("create_datagram_endpoint")
-
-
-def _not_yet(method: str) -> NoReturn:
-    raise NotImplementedError(
-        f"hasten's event loop has no {method}() yet: run this part of the program on asyncio.SelectorEventLoop()"
-    )

@@ -33,6 +33,7 @@ MEANT: dict[str, dict[str, str]] = {
         ("annotations", "code", "doc", "module", "name", "qualname"),
         "the function inside, which is Cython's or Python's",
     ),
+    "kernel/datagram_channel": {"family": "of an object of the socket module, or what stands for one"},
     "kernel/socket_channel": {"family": "of an object of the socket module, or what stands for one"},
     "net/endpoint": {"debug": "the logger"},
     "net/listening": {"family": "a socket's"},

@@ -44,7 +44,12 @@ ONLY_IN_C = {
     **dict.fromkeys(
         ("Workshop.take_spare", "Workshop.keep_spare", "Workshop.was_read", "resize"), "nothing is used again in Python"
     ),
-    **dict.fromkeys(("known", "name_of", "raw", "shown"), "the socket module shows addresses as they are to be"),
+    **dict.fromkeys(("known", "name_of", "raw", "shown", "packed"), "the socket module has its own form of addresses"),
+    "DatagramChannel.meet": "the socket module shows addresses",
+    **dict.fromkeys(
+        ("ForeignDatagramChannel.collect", "ForeignDatagramChannel.packed"),
+        "in Python every socket is used through its methods",
+    ),
 }
 ONLY_IN_PYTHON = {
     "Awaitable.send": "a C function that hasten_add_methods() adds",

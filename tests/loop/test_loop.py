@@ -474,17 +474,6 @@ def test_a_loop_that_was_never_closed_says_so() -> None:
         gc.collect()
 
 
-NOT_YET = [
-    "create_datagram_endpoint",
-]
-
-
-@pytest.mark.parametrize("method", NOT_YET)
-def test_what_is_not_there_yet_says_so(loop: Any, method: str) -> None:
-    with pytest.raises(NotImplementedError, match=method):
-        loop.run_until_complete(getattr(loop, method)(None, None))
-
-
 def test_every_method_of_asyncios_loop_is_there() -> None:
     theirs = {name for name in dir(asyncio.AbstractEventLoop) if not name.startswith("_")}
     for name in theirs:

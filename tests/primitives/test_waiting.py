@@ -289,7 +289,7 @@ def test_sleepers_wake_in_order(world: Any) -> None:
 
     async def main() -> None:
         async def one(i: int) -> None:
-            await world.ns.sleep(i / 500)
+            await world.ns.sleep(i / 20)
             out.append(i)
 
         await asyncio.gather(*[one(i) for i in (3, 1, 2)])

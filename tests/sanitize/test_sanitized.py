@@ -14,7 +14,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PRIMITIVES = ("many_futures", "gathering", "waiting", "timeouts", "completing_limited", "completing", "shielding")
 GROUPS = [
-    *("kernel.step", "kernel.channel", "kernel.socket_channel", "net.outbox"),
+    *(
+        "kernel.step",
+        "kernel.channel",
+        "kernel.socket_channel",
+        "kernel.datagram_channel",
+        "net.flow_control",
+        "net.outbox",
+    ),
     *("core.future", "core.task", "core.native", "core.handle", "core.scheduler"),
     *("net.stream", "net.listening", "functions", "classes", "loop"),
     *(f"primitives.{name}" for name in (*PRIMITIVES, "taskgroups", "locks", "queues")),

@@ -1,4 +1,4 @@
-/* Socket addresses: from the kernel's form to the one that the socket module shows. */
+/* Socket addresses: the kernel's form, of all families that are known here. */
 #ifndef HASTEN_ADDRESSES_H
 #define HASTEN_ADDRESSES_H
 #include <Python.h>

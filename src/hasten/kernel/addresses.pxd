@@ -8,3 +8,4 @@ cdef bint internet(int family) noexcept
 cdef bytes raw(hasten_address *address, socklen_t n)
 cdef bytes name_of(int fd, bint of_peer)
 cdef object shown(bytes address)
+cdef bytes packed(int family, object address)

@@ -18,3 +18,7 @@ cdef class ForeignChannel(SocketChannel):
 cpdef SocketChannel hold(object sock)
 cdef SocketChannel accept(object sock, int fd, int family)
 cpdef object acceptor(object sock)
+cdef bint is_true_socket(object sock) noexcept
+cdef bint has_own_methods(object sock, tuple methods) except -1
+cdef int take_over(SocketChannel channel, object sock) except -1
+cdef object name_of(SocketChannel channel, bint of_peer, unsigned char *shown)

@@ -131,32 +131,39 @@ class ForeignChannel(SocketChannel):
         return self.send_from(items[0], offset)
 
 
-def _is_true_socket(sock: Any) -> bool:
+def is_true_socket(sock: Any) -> bool:
     """True for an object of the socket module, whatever its `__class__` says."""
     return _base in type(sock).__mro__
 
 
-def _has_own_methods(sock: Any) -> bool:
+def has_own_methods(sock: Any, methods: tuple[str, ...]) -> bool:
+    """True if the program has set one of the methods, on the object or its class."""
     kind = type(sock)
     if kind is _socket or kind is _base:
         return False
     own = getattr(sock, "__dict__", ())
-    return any(name in own or getattr(kind, name, None) is not getattr(_base, name, None) for name in _METHODS)
+    return any(name in own or getattr(kind, name, None) is not getattr(_base, name, None) for name in methods)
 
 
 def hold(sock: Any) -> SocketChannel:
     """Take over a connected nonblocking socket.socket, or what has its methods. Its owner closes it, or close()."""
-    foreign = not _is_true_socket(sock) or _has_own_methods(sock)
+    foreign = not is_true_socket(sock) or has_own_methods(sock, _METHODS)
     channel = ForeignChannel() if foreign else SocketChannel()
-    channel.made = sock
     channel.unseen = channel.at_once = foreign
+    take_over(channel, sock)
+    return channel
+
+
+def take_over(channel: SocketChannel, sock: Any) -> int:
+    """Make a new channel one for the descriptor of a socket object."""
+    channel.made = sock
     channel.family = int(sock.family)
     channel.fd = sock.fileno()
     try:
         channel.peer = sock.getpeername()
     except OSError:
         pass
-    return channel
+    return 0
 
 
 def acceptor(sock: Any) -> Any:
@@ -165,7 +172,7 @@ def acceptor(sock: Any) -> Any:
         return sock
     method = sock.accept
     inner: Any = getattr(method, "__self__", None)
-    if getattr(method, "__func__", None) is not _true_accept or not _is_true_socket(inner):
+    if getattr(method, "__func__", None) is not _true_accept or not is_true_socket(inner):
         return None
     return inner if inner is sock or inner.fileno() == sock.fileno() else None
 

@@ -90,12 +90,13 @@ cdef bint is_true_socket(object sock) noexcept:
     return is_instance(sock, _Base)
 
 
-cdef bint has_own_methods(object sock) except -1:
+cdef bint has_own_methods(object sock, tuple methods) except -1:
+    """True if the program has set one of the methods, on the object or its class."""
     kind = type(sock)
     if kind is _socket or kind is _Base:
         return False
     own = getattr(sock, "__dict__", ())
-    for name in _METHODS:
+    for name in methods:
         if name in own or getattr(kind, name, None) is not getattr(_Base, name, None):
             return True
     return False
@@ -265,15 +266,21 @@ cdef object name_of(SocketChannel channel, bint of_peer, unsigned char *shown):
 cpdef SocketChannel hold(object sock):
     """Take over a connected nonblocking socket.socket, or what has its methods. Its owner closes it, or close()."""
     cdef SocketChannel channel
-    cdef bint true_socket = is_true_socket(sock)
-    channel = ForeignChannel() if not true_socket or has_own_methods(sock) else SocketChannel()
-    channel.made = sock
+    channel = ForeignChannel() if not is_true_socket(sock) or has_own_methods(sock, _METHODS) else SocketChannel()
+    take_over(channel, sock)
     channel.unseen = channel.at_once = type(channel) is ForeignChannel
+    channel.peer = name_of(channel, True, &channel.peer_shown)
+    return channel
+
+
+cdef int take_over(SocketChannel channel, object sock) except -1:
+    """Make a new channel one for the descriptor of a socket object."""
+    cdef bint true_socket = is_true_socket(sock)
+    channel.made = sock
     channel.family = _family_of(sock) if true_socket else int(sock.family)
     channel.true_socket = true_socket and _fd_is_found
     channel.fd = sock.fileno()
-    channel.peer = name_of(channel, True, &channel.peer_shown)
-    return channel
+    return 0
 
 
 cpdef object acceptor(object sock):

@@ -8,6 +8,7 @@ cdef class Workshop:
     cdef char *scratch              # CHUNK bytes: received into first, then copied to bytes of the right size
     cdef bytes spare                # a large object that was received into directly, or None
     cdef Py_ssize_t spare_room      # its true size
+    cdef object letter_box          # what datagrams are received into; made by kernel/datagram_channel, which needs it
     cdef Py_ssize_t moved           # bytes since other threads had their turn
     # The room of the read that comes next. Nothing else runs between make_room() or borrow_room() and the read, or between
     # the read and take_bytes().

@@ -1,13 +1,11 @@
 cimport cython
 cimport hasten.kernel.deques as deques
 from hasten.kernel.channel cimport Channel
+from hasten.net.flow_control cimport WaterMarks
 
-cdef class Outbox:
+cdef class Outbox(WaterMarks):
     cdef object pieces                      # deque of bytes; None: there was nothing yet
     cdef Py_ssize_t offset                  # of the first piece: so much of it is sent already
-    cdef Py_ssize_t size                    # bytes that wait
-    cdef Py_ssize_t high, low               # water marks
-    cdef bint paused                        # it was over the high one, and not at the low one since
 
     cdef int put(self, bytes piece) except -1
     @cython.locals(n=Py_ssize_t)
@@ -15,6 +13,3 @@ cdef class Outbox:
     @cython.locals(first=bytes, left=Py_ssize_t)
     cdef int consume(self, Py_ssize_t n) except -1
     cdef int clear(self) except -1
-    cdef int set_limits(self, object high, object low) except -1
-    cdef bint overflows(self) noexcept
-    cdef bint is_low_again(self) noexcept

@@ -1,17 +1,14 @@
-"""What waits to be sent: a queue of pieces, and the water marks at which who writes is to pause and to go on."""
+"""What a stream has still to send: a queue of pieces."""
 
 from __future__ import annotations
 
-import sys
 from collections import deque
-from typing import Any
 
 import cython
 
 from hasten.kernel import deques
 from hasten.kernel.channel import Channel
-
-HIGH_WATER = 65536  # bytes
+from hasten.net.flow_control import WaterMarks
 
 deques.new()  # finds the class of deques now, at import, and not during a write
 
@@ -20,19 +17,11 @@ deques.new()  # finds the class of deques now, at import, and not during a write
 # bytes only and so is never part of a reference cycle.
 @cython.no_gc  # type: ignore[attr-defined]
 @cython.cclass
-class Outbox:
+class Outbox(WaterMarks):
     """The bytes that a transport has still to send. It knows nothing of protocols: the transport tells them."""
 
     pieces: deque[bytes] | None
     offset: int
-    size: int
-    high: int
-    low: int
-    paused: bool
-
-    def __init__(self) -> None:
-        self.high = HIGH_WATER
-        self.low = HIGH_WATER // 4
 
     def put(self, piece: bytes) -> int:
         """Put a piece, which is not empty, behind what waits.
@@ -81,33 +70,3 @@ class Outbox:
         self.pieces = None
         self.size = self.offset = 0
         return 0
-
-    def set_limits(self, high: Any, low: Any) -> int:
-        """Set the water marks, in bytes. One that is None follows from the other.
-
-        Raises:
-            ValueError: not high >= low >= 0.
-        """
-        if high is None:
-            high = HIGH_WATER if low is None else 4 * low
-        if low is None:
-            low = high // 4
-        if not high >= low >= 0:
-            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        most = sys.maxsize
-        self.high, self.low = int(min(high, most)), int(min(low, most))
-        return 0
-
-    def overflows(self) -> bool:
-        """True when writing must pause: once, until is_low_again() has been true."""
-        if self.paused or self.size <= self.high:
-            return False
-        self.paused = True
-        return True
-
-    def is_low_again(self) -> bool:
-        """True when writing may go on: once after overflows() was true."""
-        if not self.paused or self.size > self.low:
-            return False
-        self.paused = False
-        return True

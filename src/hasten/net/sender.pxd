@@ -8,6 +8,7 @@ from hasten.core.departures cimport Departures
 from hasten.core.scheduler cimport Scheduler
 from hasten.kernel.channel cimport Channel
 from hasten.net.endpoint cimport Endpoint
+from hasten.net.flow_control cimport FlowControl, WaterMarks
 from hasten.net.outbox cimport Outbox
 from hasten.poll.contract cimport Poller
 
@@ -15,7 +16,7 @@ cdef enum:
     LATE_BYTES = 65536      # of one transport are put off at most
     LATE_PIECES = 64        # what one system call takes
 
-cdef class Sender(Endpoint):
+cdef class Sender(FlowControl):
     cdef Outbox outbox                      # what waits to be sent; None: nothing ever did
     cdef object late                        # what was put off until the end of the batch: bytes, a list of them, or None
     cdef Py_ssize_t late_size               # its bytes that are still to be sent
@@ -64,7 +65,3 @@ cdef class Sender(Endpoint):
     @cython.locals(channel=Channel)
     cdef int tell_courier(self, object exc) except -1
     cdef int shut_writing(self) except -1
-    @cython.locals(outbox=Outbox)
-    cdef int pause_if_full(self) except -1
-    @cython.locals(outbox=Outbox)
-    cdef int resume_if_drained(self) except -1

@@ -19,7 +19,8 @@ from hasten.core import outcomes
 from hasten.core.scheduler import Scheduler
 from hasten.kernel import buffers, deques, step
 from hasten.net.endpoint import Endpoint
-from hasten.net.outbox import HIGH_WATER, Outbox
+from hasten.net.flow_control import FlowControl, WaterMarks
+from hasten.net.outbox import Outbox
 from hasten.poll import events as ev
 
 logger = logging.getLogger("asyncio")
@@ -31,7 +32,7 @@ if not cython.compiled:
 
 
 @cython.cclass
-class Sender(Endpoint):
+class Sender(FlowControl):
     """The base of transports that write a stream of bytes."""
 
     outbox: Outbox | None
@@ -263,6 +264,12 @@ class Sender(Endpoint):
                 self.outbox = made
         return self.outbox
 
+    def marks(self) -> WaterMarks | None:
+        return self.outbox
+
+    def own_marks(self) -> WaterMarks:
+        return self.own_outbox()
+
     def want_write(self) -> int:
         """Ask the poller to report room in the socket's buffer."""
         poller = self.scheduler._poller
@@ -404,51 +411,6 @@ class Sender(Endpoint):
             channel.shut_writing()
         except BaseException as exc:
             self.fatal(exc, "Fatal error on transport")
-        return 0
-
-    def get_write_buffer_size(self) -> int:
-        """The number of bytes that the kernel has not taken."""
-        self.depart()
-        return self.waiting()
-
-    def get_write_buffer_limits(self) -> tuple[int, int]:
-        """The water marks in bytes: (low, high)."""
-        outbox = self.outbox
-        if outbox is None:
-            return HIGH_WATER // 4, HIGH_WATER
-        return outbox.low, outbox.high
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set the water marks: above `high` bytes the protocol is paused, at `low` it is resumed.
-
-        One that is None follows from the other: low is a quarter of high, which is 64 KiB by default.
-
-        Raises:
-            ValueError: not high >= low >= 0.
-        """
-        self.depart()
-        outbox = self.own_outbox()
-        outbox.set_limits(high, low)
-        self.pause_if_full()
-
-    def pause_if_full(self) -> int:
-        outbox = self.outbox
-        if outbox is None or self._protocol is None or not outbox.overflows():
-            return 0
-        try:
-            self._protocol.pause_writing()
-        except BaseException as exc:
-            self.tell("protocol.pause_writing() failed", exc, self._protocol)
-        return 0
-
-    def resume_if_drained(self) -> int:
-        outbox = self.outbox
-        if outbox is None or not outbox.is_low_again():
-            return 0
-        try:
-            self._protocol.resume_writing()
-        except BaseException as exc:
-            self.tell("protocol.resume_writing() failed", exc, self._protocol)
         return 0
 
     # ---- ending ---------------------------------------------------------------------------

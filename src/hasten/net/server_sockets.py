@@ -36,7 +36,7 @@ class SocketOptions(NamedTuple):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
         internet = sock.family in (socket.AF_INET, socket.AF_INET6)
         if self.reuse_port and internet:  # Linux refuses it elsewhere since 6.12.9
-            _set_reuse_port(sock)
+            set_reuse_port(sock)
         if self.keep_alive:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
         if sock.family == socket.AF_INET6 and hasattr(socket, "IPPROTO_IPV6"):
@@ -44,7 +44,8 @@ class SocketOptions(NamedTuple):
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
 
 
-def _set_reuse_port(sock: socket.socket) -> None:
+def set_reuse_port(sock: socket.socket) -> None:
+    """Let other sockets that do the same be bound to the same address. ValueError where there is no such option."""
     if not hasattr(socket, "SO_REUSEPORT"):
         raise ValueError("reuse_port not supported by socket module")
     try:
@@ -110,8 +111,7 @@ def bind_unix(path: str | bytes) -> socket.socket:
     """Return a unix socket bound to `path`; remove a stale one there first."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if not _is_abstract(path):
-            _remove_stale(path)
+        make_way(path)
         sock.bind(path)
     except OSError as exc:
         sock.close()
@@ -129,7 +129,10 @@ def _is_abstract(path: str | bytes) -> bool:
     return not path or path[0] in (0, "\0")
 
 
-def _remove_stale(path: str | bytes) -> None:
+def make_way(path: str | bytes) -> None:
+    """Remove the socket file at `path`, if there is one: what made it has left it there."""
+    if _is_abstract(path):
+        return
     try:
         if stat.S_ISSOCK(file_status(path).st_mode):
             unlink(path)
