@@ -192,7 +192,10 @@ def settle(watch: FdWatch) -> int:
     if watch.level():
         events |= ev.LEVEL
     elif poller.lasting and watch.file is not None and not watch.events & ev.LEVEL:
-        events |= watch.events & ((ev.READ | ev.WRITE) if watch.quiet else ev.READ)
+        if watch.quiet and events:
+            events |= ev.READ | ev.WRITE  # costs nothing, and the next wait finds it there
+        else:
+            events |= watch.events & (ev.READ | ev.WRITE if watch.quiet else ev.READ)
     if events == 0:
         if watch.events:
             poller.unregister(watch)
