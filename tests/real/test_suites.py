@@ -96,8 +96,8 @@ def outcomes(run: Run) -> dict[str, str]:
     return {test.replace("::", ".").rpartition("Tests.")[2]: end.outcome for test, end in run.ends.items()}
 
 
-@pytest.mark.parametrize(("way", "processes"), [("asyncio", "passed"), ("loop", "error"), ("install", "error")])
-def test_outcomes_of_unittest(tmp_path: Path, way: str, processes: str) -> None:
+@pytest.mark.parametrize("way", ["asyncio", "loop", "install"])
+def test_outcomes_of_unittest(tmp_path: Path, way: str) -> None:
     run = suite(tmp_path, UNITTEST).run(way)
     assert outcomes(run) == {
         "test_which_functions": "passed",
@@ -106,7 +106,7 @@ def test_outcomes_of_unittest(tmp_path: Path, way: str, processes: str) -> None:
         "test_breaks": "error",
         "test_skipped": "skipped",
         "test_expected": "xfailed",
-        "test_processes": processes,
+        "test_processes": "passed",
         "setUpClass (test_small.Broken)": "error",
     }
     assert "ZeroDivisionError" in run.ends["test_small.Tests.test_breaks"].text
@@ -149,12 +149,9 @@ def made(**ends: str | End) -> Run:
     return Run({test: end if isinstance(end, End) else End(end) for test, end in ends.items()}, hasten_loops=1)
 
 
-NO_DATAGRAMS = End("error", "Boom", "NotImplementedError: hasten's event loop has no create_datagram_endpoint() yet")
-
-
 def test_differences_and_their_reasons() -> None:
-    stock = made(same="passed", unbuilt="passed", listed="passed", gone="passed", bad="passed", fails="failed")
-    ours = made(same="passed", unbuilt=NO_DATAGRAMS, listed="failed", bad=End("failed", "no"), fails="passed")
+    stock = made(same="passed", listed="passed", gone="passed", bad="passed", fails="failed")
+    ours = made(same="passed", listed="failed", bad=End("failed", "no"), fails="passed")
     alone = []
 
     def again(way: str, tests: tuple[str, ...]) -> Run:
@@ -162,7 +159,7 @@ def test_differences_and_their_reasons() -> None:
         return made(bad="passed", gone="passed") if way == "asyncio" else ours
 
     found = comparing.compare("loop", stock, ours, [Known("list", "because", ("loop",))], again)
-    assert found.explained == {"unbuilt": "needs datagrams, not built yet", "listed": "because"}
+    assert found.explained == {"listed": "because"}
     assert {test: pair[1].outcome for test, pair in found.unexplained.items()} == {"bad": "failed", "gone": "not run"}
     assert alone == [("asyncio", ("bad", "gone")), ("loop", ("bad", "gone"))] * comparing.ROUNDS
     assert not found.good
@@ -189,15 +186,13 @@ def test_a_run_that_made_no_loop_of_hasten_is_not_good() -> None:
 
 def test_known_reasons_are_for_ways() -> None:
     known = [Known("test_a", "because", ("install",))]
-    assert comparing.reason("test_a::one", End("failed"), "install", known) == "because"
-    assert comparing.reason("test_a::one", End("failed"), "loop", known) == ""
-    unbuilt = End("error", "NotImplementedError: hasten's event loop has no subprocess_exec() yet")
-    assert "subprocesses" in comparing.reason("b", unbuilt, "loop", [])
+    assert comparing.reason("test_a::one", "install", known) == "because"
+    assert comparing.reason("test_a::one", "loop", known) == ""
 
 
 def test_the_page_gets_the_records(tmp_path: Path) -> None:
-    stock, ours = made(a="passed", b="passed"), made(a="passed", b=NO_DATAGRAMS)
-    found = comparing.compare("loop", stock, ours, [], lambda *_: Run())
+    stock, ours = made(a="passed", b="passed"), made(a="passed", b="failed")
+    found = comparing.compare("loop", stock, ours, [Known("b", "because", ("loop",))], lambda *_: Run())
     page = tmp_path / "page.md"
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     report.record(tmp_path / "records", [report.summary("small 1.0", found)])
@@ -211,7 +206,7 @@ def test_the_page_gets_the_records(tmp_path: Path) -> None:
     assert "| large 2.0 |" in text
     assert "small 1.0" not in text
     assert "old" not in text
-    assert "- needs datagrams, not built yet" in text
+    assert "- because (" in text
 
 
 def test_what_is_no_checkout(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -10,9 +9,6 @@ from dataclasses import dataclass, field
 from suites.libraries import Known
 from suites.running import End, Run
 
-# What hasten's loop cannot do yet says so, and no test that runs into it can pass.
-NOT_BUILT = re.compile(r"hasten's event loop has no (create_datagram_endpoint)\(\)")
-NOT_BUILT_NAMES = {"create_datagram_endpoint": "datagrams"}
 ABSENT = End("not run")
 ROUNDS = 3
 
@@ -47,11 +43,8 @@ def differences(stock: Run, ours: Run) -> dict[str, tuple[End, End]]:
     return {test: pair for test, pair in pairs.items() if pair[1].outcome != "passed"}
 
 
-def reason(test: str, end: End, way: str, known: Iterable[Known]) -> str:
+def reason(test: str, way: str, known: Iterable[Known]) -> str:
     """Why a test does not pass, where that is known; else nothing."""
-    match = NOT_BUILT.search(end.text) or NOT_BUILT.search(end.detail)
-    if match:
-        return f"needs {NOT_BUILT_NAMES[match[1]]}, not built yet"
     return next((each.reason for each in known if test.startswith(each.beginning) and way in each.ways), "")
 
 
@@ -62,7 +55,7 @@ def compare(
     found = Comparison(way, stock, ours)
     open_ones = {}
     for test, pair in differences(stock, ours).items():
-        why = reason(test, pair[1], way, known)
+        why = reason(test, way, known)
         if why:
             found.explained[test] = why
         else:
