@@ -49,6 +49,16 @@ PROGRAMS = {
         ],
         0.0,
     ),
+    "udp_echo": (
+        [
+            *(f"{word} -> {word}" for word in ("one", "two", "three")),
+            "no answer yet",
+            "no answer yet",
+            "nobody -> None",
+            "closed -> ConnectionRefusedError",
+        ],
+        0.4,
+    ),
     "run_child": (
         [
             *(f"child: {number}" for number in (1, 2, 3)),
