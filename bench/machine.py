@@ -29,6 +29,18 @@ def open_files(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def zombies(pid: int) -> int:
+    """How many children of a process have ended and were not waited for."""
+    count = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except OSError:  # it has just gone
+            continue
+        count += state == "Z" and int(parent) == pid
+    return count
+
+
 def cpu_ns(pid: int) -> int:
     """CPU time that a process has used so far, user and system, all threads. Linux encodes a process's CPU clock so."""
     return time.clock_gettime_ns((~pid << 3) | 2)

@@ -9,6 +9,7 @@ import ssl
 from argparse import Namespace
 from typing import Any, cast
 
+from bench import rounds
 from bench.say import say
 
 LARGEST = 1 << 18
@@ -92,18 +93,29 @@ async def serve(aio: Any, loop: asyncio.AbstractEventLoop, options: Namespace) -
 
 
 async def serve_for_soak(aio: Any, loop: asyncio.AbstractEventLoop, options: Namespace) -> None:
-    """Two echo servers, with protocols and with streams, that tell at each line of input how many tasks there are.
+    """Two echo servers, with protocols and with streams. Ends at the end of its input.
 
-    Ends at the end of its input.
+    At each "?" it tells how many tasks there are; "round" has it do a round of all else (see rounds.py).
     """
     first = await start(aio, loop, Namespace(name="proto"))
     second = await start(aio, loop, Namespace(name="streams"))
     over = loop.create_future()
 
+    async def one_round() -> None:
+        try:
+            await rounds.one(aio, loop)
+            say("round", error="")
+        except Exception as error:
+            say("round", error=repr(error))
+
     def asked() -> None:
-        if not os.read(0, 4096):
+        line = os.read(0, 4096)
+        if not line:
             loop.remove_reader(0)
             over.set_result(None)
+            return
+        if line == b"round\n":
+            loop.going_on = aio.ensure_future(one_round())  # type: ignore[attr-defined]
             return
         say("tasks", asyncio=len(asyncio.all_tasks(loop)), own=len(aio.all_tasks(loop)))
 

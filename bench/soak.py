@@ -1,8 +1,9 @@
 """`python -m bench.soak`: millions of requests with connections coming and going; nothing may grow.
 
 A server on hasten's loop (protocols on one port, streams on another) is driven by connections that close after some
-requests, every eighth of them abruptly with a request on its way. In between all connections are closed: then the
-server must have as many files and tasks as it had at first, and its memory must have stopped growing.
+requests, every eighth of them abruptly with a request on its way. In between all connections are closed, and the server
+sends datagrams to itself, makes connections over unix sockets, and runs children (--no-rounds: it does not). Then it
+must have as many files and tasks as it had at first, no zombie, and its memory must have stopped growing.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PATIENCE = 30
 
 @dataclass(frozen=True)
 class Sample:
-    """The server at rest, after so many requests: bytes in memory, open files, unfinished tasks."""
+    """The server at rest, after so many requests: bytes in memory, open files, unfinished tasks, zombies."""
 
     requests: int
     connections: int
@@ -37,6 +38,7 @@ class Sample:
     tasks: int
     seconds: float
     lost: int = 0
+    zombies: int = 0
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -45,6 +47,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=100, help="at once (default: 100)")
     parser.add_argument("--minutes", type=float, default=15, help="give up after so long (default: 15)")
     parser.add_argument("--allow", type=int, default=1024, help="KiB of growth that count as none (default: 1024)")
+    parser.add_argument("--no-rounds", dest="rounds", action="store_false", help="TCP only")
     keys = [each.key for each in CONTENDERS if each.is_python]
     parser.add_argument("--loop", choices=keys, default="hasten", help="whose server (default: hasten)")
     options = parser.parse_args(argv)
@@ -74,7 +77,9 @@ class Soak:
             settled = rest is None or (files <= rest.files and tasks <= rest.tasks)
             if settled or time.monotonic() > until:
                 memory = machine.resident(self.server.pid)
-                return Sample(requests, connections, memory, files, tasks, time.monotonic() - self.start, lost)
+                seconds = time.monotonic() - self.start
+                zombies = machine.zombies(self.server.pid)
+                return Sample(requests, connections, memory, files, tasks, seconds, lost, zombies)
             time.sleep(0.05)
 
     def stage(self, requests: int, core: int, seconds: float) -> dict[str, Any]:
@@ -90,6 +95,10 @@ class Soak:
             raise Failure("wrong data", f"{result['wrong']} replies differ from what was sent")
         if result["end"] != "complete":
             raise Failure("hang", f"no replies after {result['requests']} requests{self.server.last_words()}")
+        if self.options.rounds:
+            self.server.tell("round")
+            if error := self.server.hear("round", PATIENCE)["error"]:
+                raise Failure("a round failed", error)
         return result
 
     def run(self) -> list[Sample]:
@@ -130,6 +139,8 @@ def judge(samples: Sequence[Sample], allowed: int) -> list[str]:
         found.append(f"open files grew from {first.files} to {last.files}")
     if last.tasks > first.tasks:
         found.append(f"tasks grew from {first.tasks} to {last.tasks}")
+    if zombies := max(sample.zombies for sample in samples):
+        found.append(f"{zombies} children had ended and were not waited for")
     if last.lost:
         found.append(f"{last.lost} connections were lost or refused")
     quarter = max(1, (len(samples) - 1) // 4)
