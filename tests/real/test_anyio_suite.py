@@ -92,7 +92,7 @@ def known(test: str, way: str) -> bool:
 
 
 def differences(way: str, stock: dict[str, End], ours: dict[str, End]) -> dict[str, tuple[End, End]]:
-    """The tests that ended in another way, but for KNOWN ones and those that need what is not built yet."""
+    """The tests that ended in another way, but for KNOWN ones."""
     pairs = {test: (stock.get(test, ABSENT), ours.get(test, ABSENT)) for test in {**stock, **ours}}
     return {
         test: (theirs, mine)
