@@ -1,6 +1,6 @@
 """A transport that is part of garbage is written to while the collector takes it apart: a buffer that was lent is given
-back then, whose method has kept a bound method of the transport's. Arguments: that method, and whether the transport is
-"open" or "closed". Prints "given back" and "end"."""
+back then, whose method has kept a bound method of the transport's. Arguments: that method, whether the transport is
+"open" or "closed", and "stream" or "datagrams". Prints "given back" and "end"."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from typing import Any
 
 import hasten
 
-ARGUMENTS: dict[str, tuple[Any, ...]] = {"write": (b"x",), "writelines": ([b"x"],), "write_eof": ()}
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "write": (b"x",),
+    "writelines": ([b"x"],),
+    "sendto": (b"x",),
+    "set_write_buffer_limits": (5,),
+    "set_protocol": (None,),
+    "get_extra_info": ("socket",),
+    "_force_close": (None,),
+}
 
 
 class Lent:
@@ -28,7 +36,7 @@ class Lent:
 
     def __release_buffer__(self, view: memoryview) -> None:
         with contextlib.suppress(Exception):
-            self.late(*ARGUMENTS[sys.argv[1]])
+            self.late(*ARGUMENTS.get(sys.argv[1], ()))
         print("given back")
 
 
@@ -36,14 +44,18 @@ class Holder:
     view: memoryview
 
 
-def main(method: str, state: str) -> None:
+def main(method: str, state: str, kind: str) -> None:
     warnings.simplefilter("ignore")  # that nobody has closed it
     loop = hasten.new_event_loop()
-    one, other = socket.socketpair()
+    one, other = socket.socketpair(type=socket.SOCK_STREAM if kind == "stream" else socket.SOCK_DGRAM)
     one.setblocking(False)
 
     async def opened() -> Any:
-        transport, _ = await loop.create_connection(asyncio.Protocol, sock=one)
+        transport: Any
+        if kind == "stream":
+            transport, _ = await loop.create_connection(asyncio.Protocol, sock=one)
+        else:
+            transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, sock=one)
         if state == "closed":
             transport.abort()
             await asyncio.sleep(0)

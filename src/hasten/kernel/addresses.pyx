@@ -50,7 +50,9 @@ cdef extern from *:
         unsigned long port, flow = 0, scope = 0;
         Py_ssize_t n = PyTuple_CheckExact(t) ? PyTuple_GET_SIZE(t) : 0;
         const char *host = n >= 2 ? hasten_text(PyTuple_GET_ITEM(t, 0)) : NULL;
-        if (host == NULL || !hasten_number(PyTuple_GET_ITEM(t, 1), 65535, &port)) return 0;
+        /* a NUL would end it early */
+        if (host == NULL || strlen(host) != (size_t)PyUnicode_GET_LENGTH(PyTuple_GET_ITEM(t, 0))) return 0;
+        if (!hasten_number(PyTuple_GET_ITEM(t, 1), 65535, &port)) return 0;
         if (family == AF_INET) {
             if (n != 2 || inet_pton(AF_INET, host, &a->four.sin_addr) != 1) return 0;
             a->four.sin_family = AF_INET;

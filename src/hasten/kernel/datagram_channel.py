@@ -16,6 +16,8 @@ _AGAIN = (BlockingIOError, InterruptedError)
 class DatagramChannel(SocketChannel):
     """A socket of datagrams as a transport holds it."""
 
+    failure: BaseException | None = None
+
     def collect(self, arrived: deque[tuple[bytes, Any]]) -> int:
         """Receive what is there, some of it: (data, address) of each is put at the end of the deque `arrived`.
 
@@ -37,8 +39,21 @@ class DatagramChannel(SocketChannel):
         return None
 
     def post(self, letters: deque[Any]) -> int:
-        """Send the first of a deque's datagrams; return how many, -1 if it would block. Raises OSError."""
-        return 1 if self.post_by_method(letters[0], None) else -1
+        """Send the first of a deque's datagrams; return how many, -1 if it would block.
+
+        -2: it met an error, which raise_failure() raises once it was taken off.
+        """
+        try:
+            return 1 if self.post_by_method(letters[0], None) else -1
+        except BaseException as exc:
+            self.failure = exc
+            return -2
+
+    def raise_failure(self) -> int:
+        """Raise what post() met."""
+        failure, self.failure = self.failure, None
+        assert failure is not None
+        raise failure
 
     def post_by_method(self, data: bytes, address: Any) -> bool:
         """Send one datagram by the socket's own method, which may look a name up; return False if it would block."""

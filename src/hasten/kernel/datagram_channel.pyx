@@ -19,6 +19,13 @@ from hasten.kernel.addresses cimport hasten_address, socklen_t
 from hasten.kernel.channel cimport iovec
 from hasten.kernel.workshop cimport CHUNK, Workshop
 
+cdef extern from *:
+    """
+    #include <errno.h>
+    static inline void hasten_errno_set(int e) { errno = e; }
+    """
+    void errno_set "hasten_errno_set"(int e) noexcept
+
 cdef extern from "datagrams.h":
     enum:
         HASTEN_LETTERS
@@ -36,7 +43,7 @@ cdef extern from "datagrams.h":
         iovec rooms[1]
         hasten_address senders[1]
         char *bytes
-    int hasten_receive_letters(int fd, hasten_letter_box *box, int count, size_t room) nogil
+    int hasten_receive_letters(int fd, hasten_letter_box *box, int count, size_t room, int *more) nogil
     int hasten_send_letters(int fd, hasten_letter *letters, int count) nogil
     void hasten_address_letter(hasten_letter *letter, iovec *piece, const char *start, size_t n) noexcept
     unsigned hasten_address_slot(const hasten_address *a, socklen_t n) noexcept
@@ -81,18 +88,18 @@ cdef class DatagramChannel(SocketChannel):
         """
         cdef LetterBox box = box_of(self.workshop)
         cdef Py_ssize_t room = HASTEN_LETTER if addresses.internet(self.family) else CHUNK
-        cdef int i, n, most = HASTEN_LETTERS_ROOM // room
+        cdef int i, n, more = 0, most = HASTEN_LETTERS_ROOM // room
         cdef hasten_letter *letter
         self.full = False
-        n = hasten_receive_letters(self.descriptor(), &box.box, most, room)
+        n = hasten_receive_letters(self.descriptor(), &box.box, most, room, &more)
         if n < 0:
             if errno == EAGAIN or errno == EINTR:
-                self.full = errno == EINTR
                 return -1
             PyErr_SetFromErrno(OSError)
             return -2
         # What follows makes objects, and the collector may run code that receives: it gets a box of its own.
         self.workshop.letter_box = None
+        self.full = more        # also if there is no memory for the objects
         for i in range(n):
             letter = &box.box.letters[i]
             self.workshop.moved += letter.size
@@ -100,7 +107,7 @@ cdef class DatagramChannel(SocketChannel):
             data = PyBytes_FromStringAndSize(<char *>box.box.rooms[i].iov_base, min(<Py_ssize_t>letter.size, room))
             deques.push(arrived, (data, address))
         self.workshop.letter_box = box
-        self.full = n == most
+        self.full = more
         return n
 
     cdef object meet(self, const void *address, unsigned int n):
@@ -138,11 +145,11 @@ cdef class DatagramChannel(SocketChannel):
                 return self.shown[slot + 1]
         return addresses.packed(self.family, address)
 
-    cdef Py_ssize_t post(self, object letters) except -2:
+    cdef Py_ssize_t post(self, object letters) except -3:
         """Send the first of a deque's datagrams with one system call, and return how many; -1 if it would block.
 
-        Each is bytes, or (bytes, packed address). One of another form ends them, and is not the first. Raises OSError for
-        the first one, without taking it off. No other code runs meanwhile.
+        Each is bytes, or (bytes, packed address). One of another form ends them, and is not the first. -2: the first one
+        met an error, which raise_failure() raises once it was taken off. No other code runs meanwhile.
         """
         cdef hasten_letter out[HASTEN_LETTERS_OUT]
         cdef iovec pieces[HASTEN_LETTERS_OUT]
@@ -170,8 +177,14 @@ cdef class DatagramChannel(SocketChannel):
             return sent
         if errno == EAGAIN or errno == EINTR:
             return -1
-        PyErr_SetFromErrno(OSError)
+        self.failure = errno
         return -2
+
+    cdef int raise_failure(self) except -1:
+        """Raise the OSError that post() met. To make it may run the collector, and so anything."""
+        errno_set(self.failure)
+        PyErr_SetFromErrno(OSError)
+        return -1
 
     cdef bint post_by_method(self, bytes data, object address) except -1:
         """Send one datagram by the socket's own method, which may look a name up; return False if it would block."""

@@ -39,32 +39,36 @@ static void hasten_open_box(hasten_letter_box *box, int count, size_t room) {
     }
 }
 
-/* How many were received, at most `count`, each of at most `room` bytes; -1 and errno. */
-static int hasten_receive_letters(int fd, hasten_letter_box *box, int count, size_t room) {
-    int n;
-    hasten_open_box(box, count, room);
-#if defined(__linux__) && defined(SYS_recvmmsg)
-    n = (int)syscall(SYS_recvmmsg, fd, box->letters, count, MSG_DONTWAIT, NULL);
-    if (n >= 0 || errno != ENOSYS) return n;
+#if defined(__linux__) && defined(SYS_recvmmsg) && defined(SYS_sendmmsg)
+static int hasten_sys_recvmmsg(int fd, hasten_letter *letters, int count) {
+    HASTEN_TRY(int, (int)syscall(SYS_recvmmsg, fd, letters, count, MSG_DONTWAIT, NULL));
+}
+static int hasten_sys_sendmmsg(int fd, hasten_letter *letters, int count) {
+    HASTEN_TRY(int, (int)syscall(SYS_sendmmsg, fd, letters, count, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+#else
+static int hasten_sys_recvmmsg(int fd, hasten_letter *letters, int count) { return errno = ENOSYS, -1; }
+static int hasten_sys_sendmmsg(int fd, hasten_letter *letters, int count) { return errno = ENOSYS, -1; }
 #endif
-    for (n = 0; n < count; n++) {
-        ssize_t size = hasten_sys_recvmsg(fd, &box->letters[n].head);
-        if (size < 0) break;
-        box->letters[n].size = (unsigned int)size;
+
+/* How many were received, at most `count`, each of at most `room` bytes; -1 and errno. Sets `more` if more may be there. */
+static int hasten_receive_letters(int fd, hasten_letter_box *box, int count, size_t room, int *more) {
+    hasten_open_box(box, count, room);
+    int n = hasten_sys_recvmmsg(fd, box->letters, count);
+    if (n < 0 && errno == ENOSYS) {     /* one then: an error that comes after it can be told */
+        ssize_t size = hasten_sys_recvmsg(fd, &box->letters[0].head, MSG_DONTWAIT);
+        if (size >= 0) box->letters[0].size = (unsigned int)size;
+        n = count = size < 0 ? -1 : 1;
     }
-    return n > 0 ? n : -1;
+    *more = n == count;
+    return n;
 }
 
 /* How many were sent; -1 and errno if the first could not be. */
 static int hasten_send_letters(int fd, hasten_letter *letters, int count) {
-    int n;
-#if defined(__linux__) && defined(SYS_sendmmsg)
-    n = (int)syscall(SYS_sendmmsg, fd, letters, count, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n >= 0 || errno != ENOSYS) return n;
-#endif
-    for (n = 0; n < count; n++)
-        if (hasten_sys_sendmsg(fd, &letters[n].head) < 0) break;
-    return n > 0 ? n : -1;
+    int n = hasten_sys_sendmmsg(fd, letters, count);
+    if (n < 0 && errno == ENOSYS) n = hasten_sys_sendmsg(fd, &letters[0].head, MSG_DONTWAIT) < 0 ? -1 : 1;
+    return n;
 }
 
 static inline void hasten_address_letter(hasten_letter *letter, struct iovec *piece, const char *start, size_t n) {

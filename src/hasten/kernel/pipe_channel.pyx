@@ -19,23 +19,17 @@ cdef extern from *:
     #include <unistd.h>
     #include "syscalls.h"
     #define HASTEN_MOST (1 << 30)   /* bytes: some systems refuse more, and none takes more at once */
-    /* A terminal refuses to write while a signal is to be handled, and the poller does not tell that it would now. It has
-     * been handled when the call is back. */
-    #define HASTEN_TRY(call) \
-        int tries = 16; \
-        ssize_t done; \
-        do done = (call); while (done < 0 && errno == EINTR && --tries); \
-        return done
+    /* Tried again: a terminal refuses to write while a signal is to be handled. */
     static ssize_t hasten_read(int fd, void *to, size_t n) {
-        HASTEN_TRY(hasten_sys_read(fd, to, n < HASTEN_MOST ? n : HASTEN_MOST));
+        HASTEN_TRY(ssize_t, hasten_sys_read(fd, to, n < HASTEN_MOST ? n : HASTEN_MOST));
     }
     static ssize_t hasten_write(int fd, const void *from, size_t n) {
-        HASTEN_TRY(hasten_sys_write(fd, from, n < HASTEN_MOST ? n : HASTEN_MOST));
+        HASTEN_TRY(ssize_t, hasten_sys_write(fd, from, n < HASTEN_MOST ? n : HASTEN_MOST));
     }
     static ssize_t hasten_writev(int fd, const struct iovec *iov, int n) {
         if (n == 1)
             return hasten_write(fd, iov->iov_base, iov->iov_len);
-        HASTEN_TRY(hasten_sys_writev(fd, iov, n));
+        HASTEN_TRY(ssize_t, hasten_sys_writev(fd, iov, n));
     }
     static int hasten_peer_gone(int fd) {
     #ifdef POLLRDHUP

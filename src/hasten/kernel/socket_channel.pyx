@@ -30,7 +30,7 @@ cdef extern from *:
         struct msghdr m = {0};
         m.msg_iov = iov;
         m.msg_iovlen = n;
-        return hasten_sys_sendmsg(fd, &m);
+        return hasten_sys_sendmsg(fd, &m, 0);
     }
     /* Descriptors that come with the data are dropped, but the data behind them is left for the next call: `cut`. */
     static ssize_t hasten_recv_local(int fd, void *buf, size_t n, int *cut) {
@@ -38,7 +38,7 @@ cdef extern from *:
         struct msghdr m = {0};
         m.msg_iov = &iov;
         m.msg_iovlen = 1;
-        ssize_t got = hasten_sys_recvmsg(fd, &m);
+        ssize_t got = hasten_sys_recvmsg(fd, &m, 0);
         *cut = got > 0 && (m.msg_flags & MSG_CTRUNC) != 0;
         return got;
     }

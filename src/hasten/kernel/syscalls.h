@@ -3,6 +3,7 @@
  * cancels threads here. Sources: pthreads(7), "Cancellation points"; glibc's sysdep-cancel.h. */
 #ifndef HASTEN_SYSCALLS_H
 #define HASTEN_SYSCALLS_H
+#include <errno.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -17,12 +18,20 @@
 #define MSG_DONTWAIT 0
 #endif
 
+/* A call that a signal interrupts is made again: the poller tells what has changed, and here nothing has. The signal has been
+ * handled when the call is back, but one that is never let through must not keep the loop for ever. */
+#define HASTEN_TRY(type, call) \
+    int tries = 16; \
+    type done; \
+    do done = (call); while (done < 0 && errno == EINTR && --tries); \
+    return done
+
 #if defined(__linux__) && defined(SYS_recvfrom) && defined(SYS_sendto) && defined(SYS_recvmsg) && defined(SYS_sendmsg)
 static inline ssize_t hasten_sys_recv(int fd, void *to, size_t n) {
-    return syscall(SYS_recvfrom, fd, to, n, 0, NULL, NULL);
+    HASTEN_TRY(ssize_t, syscall(SYS_recvfrom, fd, to, n, 0, NULL, NULL));
 }
 static inline ssize_t hasten_sys_send(int fd, const void *from, size_t n) {
-    return syscall(SYS_sendto, fd, from, n, MSG_NOSIGNAL, NULL, 0);
+    HASTEN_TRY(ssize_t, syscall(SYS_sendto, fd, from, n, MSG_NOSIGNAL, NULL, 0));
 }
 static inline ssize_t hasten_sys_recv_now(int fd, void *to, size_t n) {
     return syscall(SYS_recvfrom, fd, to, n, MSG_DONTWAIT, NULL, NULL);
@@ -30,20 +39,28 @@ static inline ssize_t hasten_sys_recv_now(int fd, void *to, size_t n) {
 static inline ssize_t hasten_sys_send_now(int fd, const void *from, size_t n) {
     return syscall(SYS_sendto, fd, from, n, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
 }
-static inline ssize_t hasten_sys_recvmsg(int fd, struct msghdr *m) { return syscall(SYS_recvmsg, fd, m, 0); }
-static inline ssize_t hasten_sys_sendmsg(int fd, const struct msghdr *m) { return syscall(SYS_sendmsg, fd, m, MSG_NOSIGNAL); }
+static inline ssize_t hasten_sys_recvmsg(int fd, struct msghdr *m, int flags) {
+    HASTEN_TRY(ssize_t, syscall(SYS_recvmsg, fd, m, flags));
+}
+static inline ssize_t hasten_sys_sendmsg(int fd, const struct msghdr *m, int flags) {
+    HASTEN_TRY(ssize_t, syscall(SYS_sendmsg, fd, m, MSG_NOSIGNAL | flags));
+}
 static inline ssize_t hasten_sys_read(int fd, void *to, size_t n) { return syscall(SYS_read, fd, to, n); }
 static inline ssize_t hasten_sys_write(int fd, const void *from, size_t n) { return syscall(SYS_write, fd, from, n); }
 static inline ssize_t hasten_sys_writev(int fd, const struct iovec *iov, int n) { return syscall(SYS_writev, fd, iov, n); }
 #else
-static inline ssize_t hasten_sys_recv(int fd, void *to, size_t n) { return recv(fd, to, n, 0); }
-static inline ssize_t hasten_sys_send(int fd, const void *from, size_t n) { return send(fd, from, n, MSG_NOSIGNAL); }
+static inline ssize_t hasten_sys_recv(int fd, void *to, size_t n) { HASTEN_TRY(ssize_t, recv(fd, to, n, 0)); }
+static inline ssize_t hasten_sys_send(int fd, const void *from, size_t n) {
+    HASTEN_TRY(ssize_t, send(fd, from, n, MSG_NOSIGNAL));
+}
 static inline ssize_t hasten_sys_recv_now(int fd, void *to, size_t n) { return recv(fd, to, n, MSG_DONTWAIT); }
 static inline ssize_t hasten_sys_send_now(int fd, const void *from, size_t n) {
     return send(fd, from, n, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
-static inline ssize_t hasten_sys_recvmsg(int fd, struct msghdr *m) { return recvmsg(fd, m, 0); }
-static inline ssize_t hasten_sys_sendmsg(int fd, const struct msghdr *m) { return sendmsg(fd, m, MSG_NOSIGNAL); }
+static inline ssize_t hasten_sys_recvmsg(int fd, struct msghdr *m, int flags) { HASTEN_TRY(ssize_t, recvmsg(fd, m, flags)); }
+static inline ssize_t hasten_sys_sendmsg(int fd, const struct msghdr *m, int flags) {
+    HASTEN_TRY(ssize_t, sendmsg(fd, m, MSG_NOSIGNAL | flags));
+}
 static inline ssize_t hasten_sys_read(int fd, void *to, size_t n) { return read(fd, to, n); }
 static inline ssize_t hasten_sys_write(int fd, const void *from, size_t n) { return write(fd, from, n); }
 static inline ssize_t hasten_sys_writev(int fd, const struct iovec *iov, int n) { return writev(fd, iov, n); }

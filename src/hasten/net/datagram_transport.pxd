@@ -60,12 +60,15 @@ cdef class DatagramTransport(FlowControl):
     @cython.locals(queue=DatagramQueue, tries=Py_ssize_t)
     cdef int rescue(self) except -1
     cdef int abandon(self) except -1
-    @cython.locals(queue=DatagramQueue, channel=DatagramChannel)
+    @cython.locals(queue=DatagramQueue, errors=Py_ssize_t)
     cdef int send_waiting(self, int where) except -1
+    @cython.locals(queue=DatagramQueue, channel=DatagramChannel, others=bint)
+    cdef bint send_until_error(self, int where) except -1
     @cython.locals(poller=Poller)
     cdef int want_write(self) except -1
-    @cython.locals(poller=Poller, before=Py_ssize_t)
     cdef int write_ready(self) except -1
+    @cython.locals(poller=Poller, before=Py_ssize_t)
+    cdef int send_more(self) except -1
     @cython.locals(queue=DatagramQueue)
     cdef int discard(self) except -1
     cdef int error_met(self, object exc, int where) except -1

@@ -25,7 +25,6 @@ from hasten.poll import events as ev
 logger = logging.getLogger("asyncio")
 
 TELL_AFTER = 5  # sends to a lost connection
-RETRY = 0.005  # seconds; a unix socket does not say when its peer has taken something
 if not cython.compiled:
     LATE_BYTES = 65536  # of one transport are put off at most
     LATE_LETTERS = 64  # what one system call takes
@@ -62,11 +61,10 @@ class DatagramQueue(WaterMarks):
                 if not self.post_first(channel):
                     break
                 continue
-            try:
-                n = channel.post(self.letters)
-            except BaseException:
-                self.take_off(1)
-                raise
+            n = channel.post(self.letters)
+            if n == -2:
+                self.take_off(1)  # before the error is made, which may run a destructor that sends
+                channel.raise_failure()
             if n <= 0:
                 break
             self.take_off(n)
@@ -200,6 +198,8 @@ class DatagramTransport(FlowControl):
             return 0
         if n >= 0 and (channel.full or hangup):
             return self.look_again(ev.READ)
+        if channel.unseen and self.events:  # that is what its own method says: the kernel may see it otherwise
+            return poller.modify(self, self.events)
         return poller.drained(self, ev.READ)
 
     def deliver(self) -> int:
@@ -283,11 +283,14 @@ class DatagramTransport(FlowControl):
 
     def depart(self) -> int:
         failures, self.failures = self.failures, None
-        if failures is not None:
-            for exc in failures:
-                self.error_met(exc, BY_BATCH)
-        if self.waiting() and not self.blocked and not self._conn_lost:
-            self.send_waiting(BY_BATCH)
+        try:
+            while failures:
+                self.error_met(failures.pop(0), BY_BATCH)
+        finally:  # also where that ends the loop
+            if failures:
+                self.failures = failures
+            if self.waiting() and not self.blocked and not self._conn_lost:
+                self.send_waiting(BY_BATCH)
         return 0
 
     def rescue(self) -> int:
@@ -311,21 +314,34 @@ class DatagramTransport(FlowControl):
 
     def send_waiting(self, where: int) -> int:
         """Send what waits, as far as the kernel takes it. `where` says who is told of errors, and how."""
+        queue = self.queue
+        errors = deques.size(queue.letters)  # as many at most: error_received() may send one more each time
+        while errors > 0 and self.send_until_error(where):
+            errors -= 1
+            if errors > 0:
+                self.blocked = False
+        return 0
+
+    def send_until_error(self, where: int) -> bool:
+        """Send what waits. True: there was an error, which is told, and there are others, which go on in the next tick."""
         queue, channel = self.queue, cython.cast(DatagramChannel, self.channel)
         try:
             self.stir()
             queue.flush(channel)
         except OSError as exc:
-            if self.waiting() and not self._conn_lost:  # the others go on in the next tick
-                self.blocked = True
+            others = self.waiting() and not self._conn_lost
+            if others:
+                self.blocked = True  # what error_received() sends comes behind them
                 self.look_again(ev.WRITE)
-            return self.error_met(exc, where)
+            self.error_met(exc, where)
+            return others and self.blocked and self.waiting() and not self._conn_lost
         except BaseException as exc:
-            return self.fatal(exc, "Fatal write error on datagram transport")
+            self.fatal(exc, "Fatal write error on datagram transport")
+            return False
         if self.waiting() and not self._conn_lost:
             self.want_write()
             self.pause_if_full()
-        return 0
+        return False
 
     def want_write(self) -> int:
         """Ask the poller to report room in the socket's buffer."""
@@ -339,6 +355,15 @@ class DatagramTransport(FlowControl):
         return 0
 
     def write_ready(self) -> int:
+        try:
+            self.send_more()
+        except (SystemExit, KeyboardInterrupt):
+            self.blocked = True  # the rest, for who runs the loop again
+            raise
+        return 0
+
+    def send_more(self) -> int:
+        """Send what waits, since there is room, and do what waited for that."""
         poller = self.scheduler._poller
         before = self.waiting()
         self.blocked = False
@@ -346,21 +371,15 @@ class DatagramTransport(FlowControl):
         if self._conn_lost:
             return 0
         if not self.waiting():
-            poller.modify(self, ev.READ)  # a socket tells of room after each datagram that was taken
-        elif self.waiting() == before and not self.channel.internet():
-            # the peer's buffer is full, and this socket has room: it would be reported again and again, or never
-            poller.modify(self, ev.READ)
-            self.scheduler.call_later(RETRY, self.retry)
+            if self.events & ev.WRITE:
+                poller.modify(self, ev.READ)  # a socket tells of room after each datagram that was taken
+        elif self.waiting() == before:
+            self.retry_later()  # a peer's buffer is full, and this socket has room: it does not tell when the peer has
         self.resume_if_drained()
         self.depart()  # resume_writing() may send
         if self.closing and not self.waiting() and not self._conn_lost:
             self.finish(None)
         return 0
-
-    def retry(self) -> None:
-        """Send what a peer had no room for."""
-        if self.blocked and not self._conn_lost:
-            self.again(ev.WRITE)
 
     def error_met(self, exc: BaseException, where: int) -> int:
         """Tell the protocol of an error of the network, and go on; end the transport for any other error."""

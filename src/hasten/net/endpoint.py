@@ -98,7 +98,7 @@ class Endpoint(Watch):
 
     def __del__(self) -> None:
         channel = self.channel
-        if channel.fd < 0:
+        if channel is None or channel.fd < 0:  # None: it is called while the collector takes the transport apart
             return
         try:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)

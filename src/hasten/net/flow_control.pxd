@@ -1,5 +1,7 @@
 cimport cython
+cimport hasten.poll.events as ev
 from hasten.net.endpoint cimport Endpoint
+from hasten.poll.contract cimport Poller
 
 cdef class WaterMarks:
     cdef Py_ssize_t size                    # bytes that wait
@@ -11,8 +13,12 @@ cdef class WaterMarks:
     cdef bint is_low_again(self) noexcept
 
 cdef class FlowControl(Endpoint):
+    cdef unsigned char retrying             # a timer goes on, and _retry() comes
+
     cdef WaterMarks marks(self)
     cdef WaterMarks own_marks(self)
+    @cython.locals(poller=Poller)
+    cdef int retry_later(self) except -1
     @cython.locals(marks=WaterMarks)
     cdef int pause_if_full(self) except -1
     @cython.locals(marks=WaterMarks)

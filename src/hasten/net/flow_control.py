@@ -8,8 +8,10 @@ from typing import Any
 import cython
 
 from hasten.net.endpoint import Endpoint
+from hasten.poll import events as ev
 
 HIGH_WATER = 65536  # bytes
+RETRY = 0.005  # seconds; not every kind of socket tells when more can be sent
 
 
 @cython.cclass
@@ -60,6 +62,8 @@ class WaterMarks:
 class FlowControl(Endpoint):
     """The base of transports that write: their protocols are paused and resumed by water marks."""
 
+    retrying: bool
+
     def marks(self) -> WaterMarks | None:
         """The water marks; None: those of the beginning, and nothing ever waited. For subclasses."""
         return None
@@ -93,6 +97,22 @@ class FlowControl(Endpoint):
         marks = self.own_marks()
         marks.set_limits(high, low)
         self.pause_if_full()
+
+    def retry_later(self) -> int:
+        """Try in a moment to send what waits: the poller told of room, but nothing was taken, and would tell it again."""
+        poller = self.scheduler._poller
+        if self.events & ev.WRITE:
+            poller.modify(self, ev.READ)
+        if not self.retrying:
+            self.scheduler.call_later(RETRY, self._retry)
+            self.retrying = True
+        return 0
+
+    def _retry(self) -> None:
+        self.retrying = False
+        marks = self.marks()
+        if marks is not None and marks.size and not self._conn_lost:
+            self.look_again(ev.WRITE)
 
     def pause_if_full(self) -> int:
         """Pause the protocol if too much waits."""

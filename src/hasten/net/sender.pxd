@@ -60,6 +60,7 @@ cdef class Sender(FlowControl):
     cdef int want_no_write(self) except -1
     @cython.locals(outbox=Outbox)
     cdef int flush(self) except -1
+    @cython.locals(before=Py_ssize_t)
     cdef int write_ready(self) except -1
     cdef int flushed(self) except -1
     @cython.locals(channel=Channel)

@@ -274,12 +274,11 @@ class Sender(FlowControl):
         """Ask the poller to report room in the socket's buffer."""
         poller = self.scheduler._poller
         try:
-            if self.events and not self.events & ev.WRITE:
+            # a method of its own may have taken less than there is room for: that is told anew
+            if self.events and (self.channel.unseen or not self.events & ev.WRITE):
                 poller.modify(self, ev.READ | ev.WRITE)
             else:
                 poller.drained(self, ev.WRITE)
-            if self.channel.unseen and self.events:  # the send may have taken less than there is room for
-                self.again(ev.WRITE)
         except BaseException as exc:
             self.write_failed(exc)
         return 0
@@ -302,9 +301,12 @@ class Sender(FlowControl):
         return 0
 
     def write_ready(self) -> int:
+        before = self.waiting()
         if self._conn_lost or self.flush() < 0:
             return 0
-        if self.waiting():
+        if self.waiting() == before and before and self.channel.unseen:
+            self.retry_later()
+        elif self.waiting():
             self.want_write()
         elif not (self.internet or self.filing):
             # a unix socket tells of room after each message that the peer takes

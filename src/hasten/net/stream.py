@@ -151,6 +151,8 @@ class SocketTransport(Sender):
             return self.again(ev.READ | hangup)
         if n != 0:  # the socket would block, and the poller tells of it next
             poller = self.scheduler._poller
+            if channel.unseen and self.events:  # that is what its own method says: the kernel may see it otherwise
+                return poller.modify(self, self.events)
             return poller.drained(self, ev.READ)
         if keep_open:
             self.at_end = True  # reading is over, writing goes on
