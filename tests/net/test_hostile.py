@@ -615,10 +615,20 @@ def test_a_destructor_that_writes_first_of_all(loop: Any, pair: Pair, way: str) 
 
 @needs_python_buffers
 @pytest.mark.parametrize("state", ["open", "closed"])
-@pytest.mark.parametrize("method", ["write", "writelines", "write_eof"])
-def test_a_transport_that_the_collector_takes_apart(method: str, state: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [("stream", method) for method in ("write", "writelines", "write_eof", "__del__")]
+    + [
+        ("datagrams", method)
+        for method in (
+            *("sendto", "close", "abort", "_force_close", "__del__", "__repr__", "get_extra_info", "set_protocol"),
+            *("get_write_buffer_size", "set_write_buffer_limits", "_retry"),
+        )
+    ],
+)
+def test_a_transport_that_the_collector_takes_apart(kind: str, method: str, state: str) -> None:
     done = subprocess.run(
-        [sys.executable, str(COLLECTED), method, state],
+        [sys.executable, str(COLLECTED), method, state, kind],
         capture_output=True,
         text=True,
         timeout=60,

@@ -323,18 +323,18 @@ class DatagramTransport(FlowControl):
         return 0
 
     def send_until_error(self, where: int) -> bool:
-        """Send what waits. True: there was an error, which is told, and there are others, which go on in the next tick."""
+        """Send what waits. True: an error was told, and others wait, which go on in the next tick at the latest."""
         queue, channel = self.queue, cython.cast(DatagramChannel, self.channel)
         try:
             self.stir()
             queue.flush(channel)
         except OSError as exc:
-            others = self.waiting() and not self._conn_lost
+            others = self.waiting() > 0 and not self._conn_lost
             if others:
                 self.blocked = True  # what error_received() sends comes behind them
                 self.look_again(ev.WRITE)
             self.error_met(exc, where)
-            return others and self.blocked and self.waiting() and not self._conn_lost
+            return others and bool(self.blocked) and self.waiting() > 0 and not self._conn_lost
         except BaseException as exc:
             self.fatal(exc, "Fatal write error on datagram transport")
             return False

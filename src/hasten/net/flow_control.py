@@ -99,7 +99,7 @@ class FlowControl(Endpoint):
         self.pause_if_full()
 
     def retry_later(self) -> int:
-        """Try in a moment to send what waits: the poller told of room, but nothing was taken, and would tell it again."""
+        """Try in a moment to send what waits: it was told of room, which took nothing, and would tell it again."""
         poller = self.scheduler._poller
         if self.events & ev.WRITE:
             poller.modify(self, ev.READ)
