@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 import asyncio
-import importlib.util
 import os
 import shutil
 import socket
@@ -326,48 +325,3 @@ def test_descriptors_that_come_with_a_datagram_are_dropped(run: Run, tmp_path: P
         await protocol.lost
 
     run(main())
-
-
-NO_MEMORY = """
-import asyncio, socket, _testcapi
-import hasten
-
-class Some(asyncio.DatagramProtocol):
-    def __init__(self):
-        self.last = asyncio.get_running_loop().create_future()
-    def datagram_received(self, data, addr):
-        if data == b"39" and not self.last.done():
-            self.last.set_result(None)
-    def connection_lost(self, exc):
-        if not self.last.done():
-            self.last.set_result(exc)
-
-async def main():
-    loop = hasten.get_running_loop()
-    loop.set_exception_handler(lambda loop, context: None)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
-        for first in range(100):
-            transport, protocol = await loop.create_datagram_endpoint(Some, local_addr=("127.0.0.1", 0))
-            address = transport.get_extra_info("sockname")
-            for i in range(40):
-                peer.sendto(b"%d" % i, address)
-            _testcapi.set_nomemory(first, first + 1)
-            try:
-                await hasten.sleep(0)
-            except MemoryError:
-                pass
-            finally:
-                _testcapi.remove_mem_hooks()
-            await asyncio.wait_for(protocol.last, 10)
-            transport.abort()
-            await hasten.sleep(0)
-
-hasten.run(main())
-print("end")
-"""
-
-
-@pytest.mark.skipif(importlib.util.find_spec("_testcapi") is None, reason="this Python has no _testcapi")
-def test_those_behind_one_for_which_there_is_no_memory() -> None:
-    done = subprocess.run([sys.executable, "-c", NO_MEMORY], capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr
