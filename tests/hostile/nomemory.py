@@ -69,6 +69,8 @@ def forgotten_by_the_interpreter(exc: SystemError) -> bool:
     ):
         frames = traceback.extract_tb(exc.__traceback__)
         # entries that compiled code has made have paths relative to where it was built
+        if str(exc).startswith("<function socket."):  # a method of the socket module's, in Python, which we have called
+            return True
         return "coroutine" in str(exc) or (frames and not frames[-1].filename.startswith("src"))
     return False
 
