@@ -70,5 +70,9 @@ def publish(cls: type, parameters: str, *coroutines: str) -> None:
         setattr(cls, name, coroutine_function(vars(cls)[name]))
 
 
+def clear_dict_last(cls: type) -> None:
+    """Do nothing: Python's own classes are cleared well."""
+
+
 def own_methods(cls: type) -> None:
     """Do nothing: where a method stands makes no difference here."""

@@ -30,6 +30,32 @@ cdef extern from "functions.h":
     void hasten_patch_callable(object cls, Py_ssize_t offset) noexcept
 
 
+cdef extern from *:
+    """
+    static inquiry hasten_clear_rest;       /* what Cython has made, of the one class that is served */
+    static Py_ssize_t hasten_dict_at;
+
+    static int hasten_clear_dict_last(PyObject *o) {
+        PyObject **slot = (PyObject **)((char *)o + hasten_dict_at), *dict = *slot;
+        int res;
+        *slot = NULL;       /* no dict yet: what runs from here on finds an object whose attributes can be looked up */
+        res = hasten_clear_rest(o);
+        if (*slot == Py_None) Py_CLEAR(*slot);
+        Py_XDECREF(dict);
+        return res;
+    }
+    static int hasten_keep_dict_right(PyObject *cls) {
+        PyTypeObject *type = (PyTypeObject *)cls;
+        if (hasten_clear_rest != NULL || type->tp_clear == NULL || type->tp_dictoffset <= 0) return 0;
+        hasten_clear_rest = type->tp_clear;
+        hasten_dict_at = type->tp_dictoffset;
+        type->tp_clear = hasten_clear_dict_last;
+        return 1;
+    }
+    """
+    bint hasten_keep_dict_right(object cls) noexcept
+
+
 cdef PyObject *_call(PyObject *me, PyObject *const *args, size_t n, PyObject *names) noexcept:
     return (<Function>me).inner_entry(<PyObject *>(<Function>me).inner, args, n, names)
 
@@ -231,6 +257,16 @@ def own_methods(cls):
             if type(value) is MethodDescriptorType and not name.startswith("__") and name not in contents:
                 contents[name] = hasten_own_method(cls, value)
     hasten_class_changed(cls)
+
+
+def clear_dict_last(cls):
+    """Have the collector leave an object of this class, or of one derived from it, with attributes that can be looked up.
+
+    Cython puts None in the place of the object's dict before it drops what was in there, whose destructors may still use
+    the object; and what looks an attribute up takes it for a dict. For one class that Cython has made.
+    """
+    if not isinstance(cls, type) or not hasten_keep_dict_right(cls):
+        raise TypeError(f"one class with a dict of its own was expected, once, got {cls!r}")
 
 
 cdef int _prepare() except -1:

@@ -233,7 +233,7 @@ class DatagramTransport(FlowControl):
             if addr is not None and addr is not self.address and addr != self.address:
                 raise ValueError(f"Invalid address: must be None or {self.address}")
             addr = self.address
-        if self._conn_lost:
+        if self._conn_lost and (self.address or self._loop is None):
             if self._conn_lost >= TELL_AFTER:
                 logger.warning("socket.send() raised exception.")
             self._conn_lost += 1
@@ -254,6 +254,9 @@ class DatagramTransport(FlowControl):
         """Put a datagram of `n` bytes into the queue, and send it now if it is not to be sent later."""
         queue = self.queue
         queue.put(letter, n)
+        if self._conn_lost:  # it was closed, but its socket is there until connection_lost(): as in asyncio
+            self.send_waiting(BY_CALLER)
+            return self.discard()
         if self.blocked:
             return self.pause_if_full()
         return 0 if self.put_off() else self.send_waiting(BY_CALLER)

@@ -13,7 +13,7 @@ import cython
 
 from hasten.core import outcomes, report
 from hasten.core.scheduler import Scheduler
-from hasten.kernel import step
+from hasten.kernel import functions, step
 from hasten.kernel.channel import Channel
 from hasten.net.transport_socket import DepartingSocket
 from hasten.poll import events as ev
@@ -374,7 +374,7 @@ class Endpoint(Watch):
             self.depart()  # the caller may write to it itself
         value = None if self.extra is None else self.extra.get(name)
         channel = self.channel
-        if value is not None:
+        if value is not None or channel is None:  # None: the collector has taken it away
             return value
         value = channel.told(name)
         if value is not None and name == "socket":
@@ -401,3 +401,6 @@ class Endpoint(Watch):
         channel = self.channel
         self.depart()
         return None if channel.fd < 0 else channel.told("socket")
+
+
+functions.clear_dict_last(Endpoint)
