@@ -92,7 +92,8 @@ LIBRARIES = {
             requirements=(
                 *("aiohttp==3.14.5", "aiodns", "blockbuster", "brotli", "freezegun", "proxy.py", "trustme", "zlib_ng"),
                 *("isal; python_version < '3.14'", "gunicorn", "pkgconfig", "setuptools-git"),
-                *("pytest", "pytest-codspeed", "pytest-mock", "pytest-timeout", "pytest-xdist"),
+                # its settings name a warning of coverage's, and pytest imports what they name
+                *("coverage", "pytest", "pytest-codspeed", "pytest-mock", "pytest-timeout", "pytest-xdist"),
             ),
         ),
     )
