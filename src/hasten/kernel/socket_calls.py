@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket as socket_module
 from typing import Any
 
@@ -49,3 +50,8 @@ def send(sock: socket_module.socket, data: Any, offset: int) -> int:
             return sock.send(whole[offset:])
         except BlockingIOError:
             return -1
+
+
+def send_file(to: int, file: int, offset: int, count: int) -> int:
+    """Send at most `count` bytes of a file from `offset` on; return how many, 0 at its end. Raises OSError."""
+    return os.sendfile(to, file, offset, count)

@@ -4,6 +4,7 @@ They are for sockets that is_plain() knows: the methods of any other may do anyt
 descriptor is read for each call, since the owner may have closed it. A call that is interrupted is repeated, after
 signal handlers had their turn.
 """
+import os
 import socket as socket_module
 from _socket import socket as _Base
 
@@ -22,12 +23,16 @@ cdef extern from *:
     """
     #include <sys/socket.h>
     #include "syscalls.h"
+    static void hasten_found(int error) { errno = error; }
     """
+    void hasten_found(int error) noexcept
     int AF_INET
     int AF_INET6
     int SOCK_STREAM
     Py_ssize_t hasten_sys_recv_now(int fd, void *to, size_t n) nogil
     Py_ssize_t hasten_sys_send_now(int fd, const void *from_, size_t n) nogil
+    Py_ssize_t hasten_sys_sendfile(int to, int file, long long offset, size_t n) nogil
+    bint HASTEN_SENDFILE
 
 cdef object _socket = socket_module.socket      # the true one, whatever is put there later
 
@@ -120,6 +125,23 @@ cdef Py_ssize_t send_from(object sock, const char *start, Py_ssize_t size, Py_ss
         n = hasten_sys_send_now(hasten_socket_fd(sock), start + offset, size - offset)
         if n >= 0 or errno == EAGAIN:
             return n
+        again()
+
+
+cpdef object send_file(int to, int file, long long offset, Py_ssize_t count):
+    """Send at most `count` bytes of a file from `offset` on; return how many, 0 at its end. Raises OSError.
+
+    The interpreter's lock is given away meanwhile, since the file may have to be read from a disk.
+    """
+    cdef Py_ssize_t n
+    if not HASTEN_SENDFILE:
+        return os.sendfile(to, file, offset, count)
+    while True:
+        with nogil:
+            n = hasten_sys_sendfile(to, file, offset, count)
+        if n >= 0:
+            return n
+        hasten_found(<int>-n)       # taking the lock again may have changed errno
         again()
 
 

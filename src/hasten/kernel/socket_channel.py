@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import socket as socket_module
 from collections.abc import Sequence
 from typing import Any
 
-from hasten.kernel import addresses, buffers
+from hasten.kernel import addresses, buffers, socket_calls
 from hasten.kernel.channel import Channel
 from hasten.kernel.workshop import CHUNK
 
@@ -43,7 +42,7 @@ class SocketChannel(Channel):
         return int(self.made.sendmsg(pieces)) if hasattr(self.made, "sendmsg") else self._transmit(pieces[0])
 
     def send_file(self, fd: int, offset: int, count: int) -> int:
-        return os.sendfile(self.descriptor(), fd, offset, count)
+        return socket_calls.send_file(self.descriptor(), fd, offset, count)
 
     def descriptor(self) -> int:
         """Return the number for a system call; -1 once the socket is closed, by this channel or by others."""

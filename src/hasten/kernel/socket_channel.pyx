@@ -3,7 +3,6 @@
 An accepted connection is a file descriptor and the peer's address as the kernel gave it. An object of the socket module,
 and addresses as Python shows them, are made when they are asked for.
 """
-import os
 import socket as socket_module
 from _socket import socket as _Base
 
@@ -12,6 +11,7 @@ from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EAGAIN, EINTR, errno
 cimport hasten.kernel.addresses as addresses
 cimport hasten.kernel.buffers as buffers
+cimport hasten.kernel.socket_calls as socket_calls
 from hasten.kernel.addresses cimport hasten_address, socklen_t
 from hasten.kernel.channel cimport iovec
 from hasten.kernel.step cimport is_instance
@@ -119,7 +119,7 @@ cdef class SocketChannel(Channel):
         return hasten_sendv(self.descriptor(), pieces, n)
 
     cdef object send_file(self, object fd, object offset, object count):
-        return os.sendfile(self.descriptor(), fd, offset, count)
+        return socket_calls.send_file(self.descriptor(), fd, offset, count)
 
     cdef bint internet(self) noexcept:
         return addresses.internet(self.family)

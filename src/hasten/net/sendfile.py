@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from hasten.core import outcomes
+from hasten.kernel import socket_calls
 from hasten.net import sock_calls, sockets
 from hasten.net.stream import SocketTransport
 from hasten.primitives.sleeping import sleep
@@ -126,7 +127,7 @@ async def sock_native(loop: NetLoop, sock: socket.socket, file: Any, offset: int
 
     def send(fd: int, start: int, size: int) -> int:
         loop._stir()
-        return os.sendfile(sock.fileno(), fd, start, size)
+        return socket_calls.send_file(sock.fileno(), fd, start, size)
 
     fd = descriptor(file)
     return await _by_kernel(send, lambda: sock_calls.writable(loop, sock), file, fd, offset, count)
