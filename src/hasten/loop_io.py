@@ -339,7 +339,7 @@ class IoMethods:
 
         spawning.check(universal_newlines, shell, bufsize, encoding, errors, text, shell_wanted=False)
         return await spawning.subprocess_exec(
-            self, protocol_factory, (program, *args), stdin=stdin, stdout=stdout, stderr=stderr, **kwargs
+            self, protocol_factory, (program, *args), False, stdin=stdin, stdout=stdout, stderr=stderr, **kwargs
         )
 
     async def subprocess_shell(  # type: ignore[override]
@@ -362,6 +362,13 @@ class IoMethods:
         from hasten.process import spawning
 
         spawning.check(universal_newlines, shell, bufsize, encoding, errors, text, shell_wanted=True)
-        return await spawning.subprocess_shell(
-            self, protocol_factory, cmd, stdin=stdin, stdout=stdout, stderr=stderr, **kwargs
+        return await spawning.subprocess_exec(
+            self, protocol_factory, cmd, True, stdin=stdin, stdout=stdout, stderr=stderr, **kwargs
+        )
+
+    def _connects_pipes_plainly(self) -> bool:
+        """True unless a program has put methods of its own in the place of those that connect pipes."""
+        return (
+            getattr(self.connect_read_pipe, "__func__", None) is IoMethods.connect_read_pipe
+            and getattr(self.connect_write_pipe, "__func__", None) is IoMethods.connect_write_pipe
         )

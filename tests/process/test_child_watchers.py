@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import warnings
@@ -97,6 +98,63 @@ if sys.version_info < (3, 14):
         for thread in threading.enumerate():
             if thread.name.startswith("asyncio-waitpid"):
                 thread.join(10)
+
+    class Forgetful(Watcher):
+        """It never tells by itself."""
+
+        def add_child_handler(self, pid: int, callback: Any, *args: Any) -> None:
+            self.tell = lambda code: callback(pid, code, *args)
+
+    def test_who_closes_the_transport_takes_the_status(loop: Any, run_on: Callable[..., Any], recorder: Any) -> None:
+        """The watcher will never see it: FastChildWatcher, which waits for any child, would not tell of this one."""
+        hasten.set_child_watcher(Forgetful())
+
+        async def main() -> None:
+            transport, protocol = await loop.subprocess_exec(recorder, "sleep", "1000")
+            transport.kill()
+            os.waitid(os.P_PID, transport.get_pid(), os.WEXITED | os.WNOWAIT)
+            transport.close()
+            await protocol.over
+            assert transport.get_returncode() == -9
+
+        run_on(loop, main())
+
+    def test_what_a_watcher_has_reaped_is_told_by_it(
+        loop: Any, run_on: Callable[..., Any], recorder: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        watcher = Forgetful()
+        hasten.set_child_watcher(watcher)
+
+        async def main() -> None:
+            transport, protocol = await loop.subprocess_exec(recorder, "sleep", "1000")
+            popen = transport.get_extra_info("subprocess")
+            transport.kill()
+            os.waitpid(transport.get_pid(), 0)
+            monkeypatch.setattr(os, "kill", lambda pid, sig: pytest.fail("its number may be a stranger's"))
+            transport.close()
+            await hasten.sleep(0)
+            assert transport.get_returncode() is None
+            watcher.tell(-9)
+            await protocol.over
+            assert transport.get_returncode() == popen.returncode == -9
+
+        run_on(loop, main())
+
+    def test_no_signal_goes_to_a_number_that_is_free(
+        loop: Any, run_on: Callable[..., Any], recorder: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hasten.set_child_watcher(Forgetful())
+
+        async def main() -> None:
+            transport, protocol = await loop.subprocess_exec(recorder, "sleep", "1000")
+            transport.kill()
+            os.waitid(os.P_PID, transport.get_pid(), os.WEXITED | os.WNOWAIT)
+            transport.close()
+            monkeypatch.setattr(os, "kill", lambda pid, sig: pytest.fail("its number may be a stranger's"))
+            transport.kill()
+            await protocol.over
+
+        run_on(loop, main())
 
     def test_one_that_is_not_active(loop: Loop, run_on: Callable[..., Any]) -> None:
         watcher = Watcher()

@@ -6,15 +6,20 @@ import asyncio
 import errno
 import gc
 import os
+import subprocess
 import sys
 import warnings
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
 import hasten
+from hasten.process import spawning, transport
 
 from .conftest import children
 
@@ -124,11 +129,93 @@ def test_a_pipe_cannot_be_connected(
     run_on(loop, main())
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_transport_of_a_pipe_cannot_be_made(
+    loop: Any, run_on: Callable[..., Any], open_files: Any, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    calls: list[Any] = []
+
+    def fail(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == number:
+            raise MemoryError
+        return open_reading(*args)
+
+    open_reading = transport.pipes.open_reading
+
+    async def main() -> None:
+        before, known = open_files(), children()
+        with monkeypatch.context() as patch:
+            patch.setattr(transport, "pipes", SimpleNamespace(**{**vars(transport.pipes), "open_reading": fail}))
+            with pytest.raises(MemoryError):
+                await hasten.create_subprocess_exec(*COMMAND, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        while children() != known or open_files() != before:
+            await hasten.sleep(0.001)
+
+    run_on(loop, main())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere files can be polled")
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
+def test_a_pipe_that_cannot_be_polled(
+    loop: Any, run_on: Callable[..., Any], open_files: Any, monkeypatch: pytest.MonkeyPatch, name: str, tmp_path: Path
+) -> None:
+    if "selectors" in type(loop._poller).__name__.lower() and "epoll" not in repr(loop._poller).lower():
+        pytest.skip("select() and poll() take files")
+    plain = subprocess.Popen
+    protocol = mock.Mock(spec=asyncio.SubprocessProtocol)
+
+    def popen(*args: Any, **kwargs: Any) -> Any:
+        made = plain(*args, **kwargs)
+        getattr(made, name).close()
+        setattr(made, name, (tmp_path / "file").open("wb+", 0))
+        return made
+
+    async def main() -> None:
+        before, known = open_files(), children()
+        with monkeypatch.context() as patch:
+            patch.setattr(subprocess, "Popen", popen)
+            with pytest.raises(PermissionError):
+                await loop.subprocess_exec(lambda: protocol, *COMMAND)
+        while children() != known or open_files() != before:
+            await hasten.sleep(0.001)
+        assert protocol.mock_calls == []
+
+    run_on(loop, main())
+
+
+def test_a_signal_handler_that_raises_while_pipes_begin(
+    loop: Any, run_on: Callable[..., Any], open_files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the loop; who runs that again finds that the start has failed, and nothing is left."""
+
+    class Cut(KeyboardInterrupt):
+        pass
+
+    def cut(self: Any) -> None:
+        raise Cut
+
+    async def start() -> None:
+        await hasten.create_subprocess_exec(*COMMAND, stdin=PIPE, stdout=PIPE)
+
+    before, known = open_files(), children()
+    task = loop.create_task(start())
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        patch.setattr(transport.SubprocessTransport, "_introduce", cut)
+        loop.run_until_complete(task)
+    with pytest.raises(Cut):
+        loop.run_until_complete(task)
+
+    async def gone() -> None:
+        while children() != known or open_files() != before:
+            await hasten.sleep(0.001)
+
+    run_on(loop, gone())
+
+
 def test_the_transport_cannot_be_made(
     loop: Any, run_on: Callable[..., Any], open_files: Callable[[], set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hasten.process import spawning
-
     def fail(*args: Any) -> None:
         raise MemoryError
 
@@ -140,6 +227,32 @@ def test_the_transport_cannot_be_made(
                 await hasten.create_subprocess_exec(*COMMAND, stdin=PIPE, stdout=PIPE)
         assert children() == known
         assert open_files() == before
+
+    run_on(loop, main())
+
+
+def test_a_child_that_may_not_be_killed(loop: Any, run_on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that runs as another user and cannot be watched: the error comes, and nobody waits for its end."""
+    started: list[Any] = []
+
+    def fail(loop: Any, protocol: Any, popen: Any, extra: Any) -> None:
+        started.append(popen)
+        popen.kill = refuse
+        raise MemoryError
+
+    def refuse() -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    async def main() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(spawning, "SubprocessTransport", fail)
+            with pytest.raises(MemoryError):
+                await hasten.create_subprocess_exec(*COMMAND)
+        (popen,) = started
+        assert popen.poll() is None
+        del popen.kill
+        popen.kill()
+        popen.wait()
 
     run_on(loop, main())
 

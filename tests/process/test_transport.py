@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -317,3 +318,37 @@ def test_a_transport_is_freed_when_all_is_over(either_loop: Loop, run: Callable[
     gone = run(main())
     gc.collect()
     assert gone() is None
+
+
+class Boom(Exception):
+    pass
+
+
+@pytest.mark.parametrize("fails", ["pipe", "waitpid"])
+def test_close_kills_whatever_fails(
+    fails: str, loop: Any, run_on: Callable[..., Any], recorder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class BadPipe:
+        def close(self) -> None:
+            raise Boom
+
+    def waitpid(pid: int, options: int) -> Any:
+        raise OSError(errno.EIO, "unexpected")
+
+    async def main() -> None:
+        transport, protocol = await loop.subprocess_exec(recorder, "sleep", "1000", stdout=None, stderr=None)
+        pipe = transport._pipes[0]
+        stdin = pipe.pipe
+        with monkeypatch.context() as patch:
+            if fails == "pipe":
+                pipe.pipe = BadPipe()
+                with pytest.raises(Boom):
+                    transport.close()
+                stdin.close()
+            else:
+                patch.setattr(os, "waitpid", waitpid)
+                transport.close()
+        await protocol.over
+        assert transport.get_returncode() == -signal.SIGKILL
+
+    run_on(loop, main())

@@ -211,10 +211,12 @@ def add(
 ) -> Handle:
     """Call callback(*args) whenever fd is ready for `event` (READ or WRITE); replace an earlier callback.
 
-    `owner` is the object that fd was asked of: it can take the callback away even when it is closed by then.
+    `owner` is the object that fd was asked of: it can take the callback away even when it is closed by then. None: the
+    callback is of hasten's own, and one.
     """
     loop._check_closed()
-    describe.check_callback(callback, "add_reader" if event == ev.READ else "add_writer")
+    if owner is not None:
+        describe.check_callback(callback, "add_reader" if event == ev.READ else "add_writer")
     # all that may run anybody's code comes first, and what is replaced is dropped last
     new = Handle(callback, args, loop, None)
     watch = obtain(loop, fd)

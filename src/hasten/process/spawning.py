@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -41,32 +42,10 @@ def check(
 
 
 async def subprocess_exec(
-    loop: ProcessLoop, factory: Callable[[], _P], args: tuple[Any, ...], /, **options: Any
-) -> tuple[SubprocessTransport, _P]:
-    """Run a program; return (transport, protocol). `args` begin with it; `options` are Popen's."""
-    protocol = factory()
-    # without its arguments, which may be secret, or many
-    what = f"execute program {args[0]!r}" if loop.get_debug() else ""
-    return await _start(loop, protocol, args, False, what, **options), protocol
-
-
-async def subprocess_shell(
-    loop: ProcessLoop, factory: Callable[[], _P], command: str | bytes, /, **options: Any
-) -> tuple[SubprocessTransport, _P]:
-    """Run a command by the shell; return (transport, protocol). `options` are Popen's."""
-    if not isinstance(command, (str, bytes)):
-        raise ValueError(f"cmd must be a string, not {command!r}: subprocess_exec() takes a program and its arguments")
-    protocol = factory()
-    what = f"run shell command {command!r}" if loop.get_debug() else ""
-    return await _start(loop, protocol, command, True, what, **options), protocol
-
-
-async def _start(
     loop: ProcessLoop,
-    protocol: Any,
+    factory: Callable[[], _P],
     args: Any,
     shell: bool,
-    what: str,
     /,
     *,
     stdin: Any,
@@ -74,44 +53,69 @@ async def _start(
     stderr: Any,
     extra: dict[str, Any] | None = None,
     **options: Any,
-) -> SubprocessTransport:
+) -> tuple[SubprocessTransport, _P]:
+    """Run a program, or a command by the shell; return (transport, protocol).
+
+    Everything is in this one coroutine: each time that a loop goes on with a task, it passes through all that await
+    each other.
+
+    Arguments:
+        args: the program and its arguments; for the shell a command.
+        options: Popen's.
+    """
     if sys.platform == "win32":
         raise NotImplementedError(
             "hasten's event loop runs no subprocesses on Windows: asyncio.ProactorEventLoop() does"
         )
-    if what:
+    if shell and not isinstance(args, (str, bytes)):
+        raise ValueError(f"cmd must be a string, not {args!r}: subprocess_exec() takes a program and its arguments")
+    protocol = factory()
+    what = ""
+    if loop.get_debug():  # without a program's arguments, which may be secret, or many
+        what = f"run shell command {args!r}" if shell else f"execute program {args[0]!r}"
         logger.debug("%s", _described(what, stdin, stdout, stderr))
-    popen = partial(_popen, args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, **options)
+    options.update(shell=shell, stdin=stdin, stdout=stdout, stderr=stderr)
     watcher = child_watchers.chosen()
-    if watcher is None:
-        transport = await _run(loop, protocol, popen, extra, partial(_watch, loop))
-    else:
-        with watcher as entered:
-            watcher = child_watchers.to_ask(watcher, entered)
-            if not watcher.is_active():
-                raise RuntimeError(
-                    "the child watcher that was set by asyncio.set_child_watcher() is not active: attach it to a loop"
-                    " that runs, or set None"
-                )
-            transport = await _run(loop, protocol, popen, extra, partial(_watch_by, loop, watcher))
+    with contextlib.nullcontext() if watcher is None else watcher as entered:
+        watch = _watch
+        if watcher is not None:
+            watch = partial(_watch_by, _active(child_watchers.to_ask(watcher, entered)))
+        transport = _start(loop, protocol, args, options, extra, watch)
+        try:
+            await transport._connect_pipes()
+        except BaseException as exc:
+            transport.close()  # kills the child
+            if not isinstance(exc, (SystemExit, KeyboardInterrupt, GeneratorExit)):
+                await transport._wait()
+            raise
     if what:
         logger.info("%s: %r", what, transport)
-    return transport
+    return transport, protocol
 
 
-async def _run(
+def _active(watcher: Any) -> Any:
+    if not watcher.is_active():
+        raise RuntimeError(
+            "the child watcher that was set by asyncio.set_child_watcher() is not active: attach it to a loop"
+            " that runs, or set None"
+        )
+    return watcher
+
+
+def _start(
     loop: ProcessLoop,
     protocol: Any,
-    start: Callable[[], subprocess.Popen[bytes]],
+    args: Any,
+    options: dict[str, Any],
     extra: dict[str, Any] | None,
-    watch: Callable[[SubprocessTransport], None],
+    watch: Callable[[ProcessLoop, SubprocessTransport], None],
 ) -> SubprocessTransport:
-    """Start the child and connect its pipes. If that fails or is cancelled, the child is killed and reaped."""
-    popen = start()
+    """Start the child, and have its end told. If that fails, it is killed and reaped."""
+    popen = _popen(args, options)
     transport = None
     try:
         transport = SubprocessTransport(loop, protocol, popen, extra)
-        watch(transport)
+        watch(loop, transport)
     except BaseException:
         if transport is not None:
             transport._closed = True
@@ -122,17 +126,10 @@ async def _run(
         if not isinstance(program, (str, bytes)):
             program = program[0]
         logger.debug("process %r created: pid %s", program, popen.pid)
-    try:
-        await transport._connect_pipes()
-    except BaseException as exc:
-        transport.close()
-        if not isinstance(exc, (SystemExit, KeyboardInterrupt, GeneratorExit)):
-            await transport._wait()
-        raise
     return transport
 
 
-def _popen(args: Any, /, **options: Any) -> subprocess.Popen[bytes]:
+def _popen(args: Any, options: dict[str, Any]) -> subprocess.Popen[bytes]:
     """Start a child. Its stdin is a pipe, as other programs expect it, but on AIX.
 
     There the writing end of a pipe does not tell that the reader is gone, and it is a pair of sockets.
@@ -155,7 +152,7 @@ def _watch(loop: ProcessLoop, transport: SubprocessTransport) -> None:
     transport._child = children.watch(loop, transport._proc, transport._process_exited)
 
 
-def _watch_by(loop: ProcessLoop, watcher: Any, transport: SubprocessTransport) -> None:
+def _watch_by(watcher: Any, loop: ProcessLoop, transport: SubprocessTransport) -> None:
     """Have a child watcher of asyncio's wait for it. It may tell from another thread."""
     watcher.add_child_handler(transport.get_pid(), _told_by_watcher, loop, transport)
 
@@ -169,8 +166,9 @@ def _end(popen: subprocess.Popen[bytes]) -> None:
     for file in (popen.stdin, popen.stdout, popen.stderr):
         if file is not None:
             file.close()
-    popen.kill()
-    popen.wait()
+    with contextlib.suppress(PermissionError):  # it runs as another user: nobody can be made to wait for its end
+        popen.kill()
+        popen.wait()
 
 
 def _described(what: str, stdin: Any, stdout: Any, stderr: Any) -> str:

@@ -9,10 +9,13 @@ import os
 import signal
 import subprocess
 import warnings
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from hasten.core import outcomes
+from hasten.kernel import pipe_channel
+from hasten.net import pipes
 from hasten.primitives import sleeping
 from hasten.process import watching
 
@@ -20,7 +23,7 @@ logger = logging.getLogger("asyncio")
 
 
 class SubprocessTransport(asyncio.SubprocessTransport):
-    """asyncio.SubprocessTransport for a child that runs. Made by spawning.start().
+    """asyncio.SubprocessTransport for a child that runs. Made by spawning.subprocess_exec().
 
     The protocol hears nothing before connection_made(): what happens until all pipes are connected waits in
     `_pending`. Each callback is scheduled, so that it is called by the loop and its exception is the loop's to report.
@@ -108,17 +111,14 @@ class SubprocessTransport(asyncio.SubprocessTransport):
 
         Raises ProcessLookupError once connection_lost() was called; OSError for what is no signal, or not allowed.
         """
-        if self._proc is None:
+        popen = self._proc
+        if popen is None:
             raise ProcessLookupError(f"the process {self._pid} has ended, and its transport is done")
-        if self._returncode is not None:
-            return
         if self._child is not None:
             self._child.send_signal(signal)
-            return
-        try:
-            os.kill(self._pid, signal)
-        except ProcessLookupError:
-            pass
+        elif popen.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal)
 
     def terminate(self) -> None:
         """Send SIGTERM."""
@@ -138,11 +138,21 @@ class SubprocessTransport(asyncio.SubprocessTransport):
             return
         self._closed = True
         over = self._loop is None or self._loop.is_closed()
-        for pipe in self._pipes.values():
-            if pipe is not None and pipe.pipe is not None and not over:
-                pipe.pipe.close()
-        popen = self._proc
-        if popen is None or self._returncode is not None or self._reap(popen) is not None:
+        try:
+            for pipe in self._pipes.values():
+                if pipe is not None and pipe.pipe is not None and not over:
+                    pipe.pipe.close()
+        finally:
+            if self._proc is not None:
+                self._end(self._proc, over)
+
+    def _end(self, popen: subprocess.Popen[bytes], over: bool) -> None:
+        """Kill the child if it runs; `over`: no loop will reap it, nor close its pipes."""
+        if over:
+            for file in (popen.stdin, popen.stdout, popen.stderr):
+                if file is not None:
+                    file.close()
+        if self._returncode is not None or self._has_ended(popen):
             return
         if self._loop.get_debug():
             logger.warning("Close running child process: kill %r", self)
@@ -152,39 +162,103 @@ class SubprocessTransport(asyncio.SubprocessTransport):
             return  # it has ended by now, or runs as another user
         if self._child is not None:
             self._child.killed = True
-        if over:  # no loop will reap it
+        if over:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._returncode = popen.wait(watching.LAST)
 
-    def _reap(self, popen: subprocess.Popen[bytes]) -> int | None:
-        """Return the return code of a child that has ended, though the loop was not told yet."""
-        return popen.poll() if self._child is None else self._child.reap()
+    def _has_ended(self, popen: subprocess.Popen[bytes]) -> bool:
+        """Reap the child if it has ended, though the loop was not told yet; return True if it has."""
+        child = self._child or watching.Child(popen, self._process_exited)
+        try:
+            code = child.reap()
+        except ChildProcessError:
+            return True  # somebody else has reaped it; who watches it tells
+        except OSError:
+            return False
+        if code is not None and self._child is None and not self._loop.is_closed():
+            # the program's watcher may never hear of it now, FastChildWatcher for one
+            self._loop.call_soon(self._process_exited, code)
+        return code is not None
 
     # ---- connecting the pipes -------------------------------------------------------------
 
-    async def _connect_pipes(self) -> None:
-        """Make transports of the pipes to the child; then connection_made() is called."""
+    def _connect_pipes(self) -> Awaitable[None]:
+        """Make transports of the pipes to the child; connection_made() was called when what this gives is done.
+
+        If it fails, or is cancelled, the transport is to be closed.
+        """
         loop, popen = self._loop, self._proc
         assert popen is not None
-        files = (popen.stdin, popen.stdout, popen.stderr)
-        for fd, file in enumerate(files):
-            if file is not None:
-                self._pipes[fd] = None
+        files = [(fd, file) for fd, file in enumerate((popen.stdin, popen.stdout, popen.stderr)) if file is not None]
+        for fd, _ in files:
+            self._pipes[fd] = None
+        if loop.get_debug() or not loop._connects_pipes_plainly():
+            return self._connect_by_loop(files)
+        connected: Awaitable[None] = loop.create_future()
         try:
-            for fd, file in enumerate(files):
-                if file is not None:
-                    connect = loop.connect_read_pipe if fd else loop.connect_write_pipe
-                    _, self._pipes[fd] = await connect(partial(ReadingPipe if fd else Pipe, self, fd), file)
+            begun = [self._open(fd, file) for fd, file in files]
+            loop.call_soon(self._introduce_soon, connected, begun)  # they begin before
         except BaseException:
-            for fd, file in enumerate(files):
-                if file is not None and self._pipes[fd] is None:  # the others are closed by their transports
-                    file.close()
+            self._give_up(files)
             raise
+        return connected
+
+    def _open(self, fd: int, file: Any) -> Any:
+        """Begin a pipe's transport; return a future that is done when it has begun."""
+        begun = self._loop.create_future()
+        pipe = self._pipes[fd] = ReadingPipe(self, fd) if fd else Pipe(self, fd)
+        os.set_blocking(file.fileno(), False)  # it is ours alone, and nobody needs it blocking again
+        channel = pipe_channel.hold(file)
+        if fd:
+            pipe.pipe = pipes.open_reading(self._loop, channel, pipe, begun)
+        else:
+            pipe.pipe = pipes.open_writing(self._loop, channel, pipe, begun, True, False)
+        return begun
+
+    def _introduce_soon(self, connected: Any, begun: list[Any]) -> None:
+        """Have connection_made() called, and then wake who waits; unless a pipe could not begin."""
+        if connected.done():  # cancelled
+            return
+        try:
+            if not all(each.done() for each in begun):  # what ended the loop came between
+                self._loop.call_soon(self._introduce_soon, connected, begun)
+                return
+            for each in begun:
+                each.result()
+            self._introduce()
+            connected.set_result(None)
+        except BaseException as exc:
+            outcomes.fail_unless_done(connected, exc)
+            if not isinstance(exc, Exception):
+                raise
+
+    async def _connect_by_loop(self, files: list[tuple[int, Any]]) -> None:
+        """Have the loop connect the pipes, by methods that a program may have replaced."""
+        loop = self._loop
+        try:
+            for fd, file in files:
+                connect = loop.connect_read_pipe if fd else loop.connect_write_pipe
+                _, self._pipes[fd] = await connect(partial(ReadingPipe if fd else Pipe, self, fd), file)
+        except BaseException:
+            self._give_up(files)
+            raise
+        self._introduce()
+        await sleeping.sleep(0)  # who gets the transport finds it as connection_made() has left it
+
+    def _give_up(self, files: list[tuple[int, Any]]) -> None:
+        """Close the pipes that have no transport, which would."""
+        for fd, file in files:
+            pipe = self._pipes[fd]
+            if pipe is None or pipe.pipe is None:
+                file.close()
+
+    def _introduce(self) -> None:
+        """Have connection_made() called, and then what was to be called since."""
+        loop = self._loop
         loop.call_soon(self._protocol.connection_made, self)
         pending, self._pending = self._pending, None
         for callback, *args in pending or ():
             loop.call_soon(callback, *args)
-        await sleeping.sleep(0)  # who gets the transport finds it as connection_made() has left it
 
     # ---- what happens ---------------------------------------------------------------------
 
@@ -210,7 +284,7 @@ class SubprocessTransport(asyncio.SubprocessTransport):
             return
         if self._loop.get_debug():
             logger.info("%r exited with return code %r", self, returncode)
-        self._returncode = returncode
+        self._returncode = returncode  # from here on nothing is left out, nor done twice
         if self._proc is not None and self._proc.returncode is None:  # somebody else's watcher has reaped it
             self._proc.returncode = returncode
         try:

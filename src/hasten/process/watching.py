@@ -7,6 +7,7 @@ else's, and to send it a signal is safe.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -38,13 +39,14 @@ _threads = count(1)
 class Child:
     """A child under watch."""
 
-    __slots__ = ("killed", "pidfd", "popen", "statuses", "told")
+    __slots__ = ("killed", "locked", "pidfd", "popen", "statuses", "told")
 
     def __init__(self, popen: Popen[bytes], told: Told) -> None:
         self.popen = popen
-        self.told = told  # is called with the return code, in the loop
+        self.told = told  # is called with the return code, in the loop; again if that was cut short
         self.pidfd = -1  # -1: a thread waits
         self.killed = False  # it will end soon: a loop that closes may wait for that
+        self.locked: list[bool] = []  # what acquiring Popen's lock has returned, until it is released
         self.statuses: list[tuple[int, int]] = []  # what waitpid() has returned
 
     def send_signal(self, sig: int) -> None:
@@ -68,51 +70,60 @@ class Child:
             return True
         return False
 
-    def reap(self) -> int | None:
+    def reap(self, locked: list[bool] | None = None) -> int | None:
         """Return the return code of a child that has ended; None if it is not to be had now. Never blocks.
 
-        Popen's own lock is taken: a program may use the Popen object in other threads.
+        Popen's own lock is taken: a program may use the Popen object in other threads. Whatever cuts this short, a
+        signal handler that raises above all, it is safe to call again: so each call of C whose result must not be lost
+        keeps it by itself. Handlers run between two calls.
+
+        Arguments:
+            locked: a list of its own for another thread than the loop's.
+
+        Raises:
+            ChildProcessError: somebody else has reaped it.
+            OSError: waitpid() fails otherwise.
         """
         popen: Any = self.popen
         lock = popen._waitpid_lock
-        if not lock.acquire(False):
-            return None
+        locked = self.locked if locked is None else locked
+        if not locked:
+            locked.extend(map(lock.acquire, (False,)))
         try:
+            if not locked[0]:
+                return None
             if popen.returncode is None:
                 popen.returncode = self._status()
             code: int | None = popen.returncode
             return code
         finally:
-            lock.release()
+            ours = locked[0]
+            del locked[:]
+            if ours:
+                lock.release()
 
     def _status(self) -> int | None:
-        pid = self.popen.pid
-        if not self.statuses:
-            try:
-                # One call of C for the interpreter: no signal handler, which might raise, comes between reaping the
-                # child and keeping its status.
-                self.statuses.extend(map(os.waitpid, (pid,), (os.WNOHANG,)))
-            except ChildProcessError:
-                logger.warning(
-                    "child process pid %d exit status already read: will report returncode %d", pid, _STATUS_UNKNOWN
-                )
-                return _STATUS_UNKNOWN
-        found, status = self.statuses[0]
+        statuses = self.statuses
+        if not statuses:
+            statuses.extend(map(os.waitpid, (self.popen.pid,), (os.WNOHANG,)))
+        found, status = statuses[0]
         if found == 0:
-            self.statuses.clear()
+            statuses.clear()
             return None
         return os.waitstatus_to_exitcode(status)
 
     def close(self, loop: Any) -> None:
-        """Give the pidfd back."""
-        fd, self.pidfd = self.pidfd, -1
-        if fd >= 0:
-            try:
-                loop._remove_reader(fd)
-            except OSError as exc:  # closed, it is gone for the poller nevertheless
-                report.tell(loop, {"message": "The poller failed to let a child process go", "exception": exc})
-            finally:
-                os.close(fd)
+        """Give the pidfd back. What cuts this short may have it called again."""
+        fd = self.pidfd
+        if fd < 0:
+            return
+        try:
+            loop._remove_reader(fd)
+        # refused by the system: closed, it is gone for the poller nevertheless; or its number is still a transport's
+        except (OSError, RuntimeError) as exc:
+            report.tell(loop, {"message": "The poller failed to let a child process go", "exception": exc})
+        self.pidfd = -1
+        os.close(fd)
 
 
 class Children:
@@ -161,76 +172,100 @@ class Children:
 
     def _wait(self, loop: Any, child: Child) -> None:
         """Wait in a thread for the child's end; the loop reaps it."""
-        if hasattr(os, "waitid"):
-            try:
-                while True:
-                    found = os.waitid(os.P_PID, child.popen.pid, os.WEXITED | os.WNOWAIT)
-                    if found is None or found.si_code != os.CLD_STOPPED:
-                        break
-                    # macOS tells of stopped children too, again and again until that is taken
-                    os.waitid(os.P_PID, child.popen.pid, os.WSTOPPED | os.WNOHANG)
-            except ChildProcessError:
-                pass  # who was faster has the status: it is looked for in the loop
-        else:
-            child.popen.wait()
         try:
-            loop.call_soon_threadsafe(self._look, loop, child)
-        except RuntimeError:
-            if child.popen.returncode is None:
-                child.reap()
-                logger.warning("Loop %r that handles pid %r is closed", loop, child.popen.pid)
+            _until_it_has_ended(child.popen)
+        except (OSError, MemoryError):
+            pass  # who was faster has the status, or the loop looks again and again
+        while child in self._watched:
+            try:
+                loop.call_soon_threadsafe(self._look, loop, child)
+                return
+            except MemoryError:
+                time.sleep(AGAIN)
+            except RuntimeError:
+                break
+        if child.popen.returncode is None:
+            with contextlib.suppress(OSError):
+                child.reap([])
+            logger.warning("Loop %r that handles pid %r is closed", loop, child.popen.pid)
 
     def _look(self, loop: Any, child: Child) -> None:
-        """Reap a child that has ended, and tell."""
+        """Reap a child that has ended, tell, and let it go."""
         if child not in self._watched:
             return
         try:
-            code = child.reap()
-        except OSError as exc:
-            self._forget(loop, child)
-            message = (
-                f"The status of child process {child.popen.pid} cannot be read: return code {_STATUS_UNKNOWN} is told"
-            )
-            report.tell(loop, {"message": message, "exception": exc})
-            child.told(_STATUS_UNKNOWN)
-            return
-        except BaseException:  # no memory; or it ends the loop, and who runs it again hears of the child
+            code = self._code(loop, child)
+            if code is not None:
+                child.told(code)
+                self._forget(loop, child)
+                return
+            loop.call_later(AGAIN, self._look, loop, child)
+            if child.pidfd >= 0:
+                loop._remove_reader(child.pidfd)
+        except BaseException:
+            # No memory; a protocol without process_exited(); or it ends the loop, and who runs it again hears of the
+            # child. Each step may be done twice.
             loop.call_soon(self._look, loop, child)
             raise
-        if code is not None:
-            self._forget(loop, child)
-            child.told(code)
-            return
-        if child.pidfd >= 0:
-            loop._remove_reader(child.pidfd)
-        loop.call_later(AGAIN, self._look, loop, child)
+
+    def _code(self, loop: Any, child: Child) -> int | None:
+        """Return the child's return code, whatever waitpid() says; None if it is not to be had yet."""
+        pid = child.popen.pid
+        try:
+            return child.reap()
+        except ChildProcessError:
+            child.popen.returncode = _STATUS_UNKNOWN
+            logger.warning(
+                "child process pid %d exit status already read: will report returncode %d", pid, _STATUS_UNKNOWN
+            )
+        except OSError as exc:
+            child.popen.returncode = _STATUS_UNKNOWN
+            message = f"The status of child process {pid} cannot be read: return code {_STATUS_UNKNOWN} is told"
+            report.tell(loop, {"message": message, "exception": exc})
+        return _STATUS_UNKNOWN
 
     def _forget(self, loop: Any, child: Child) -> None:
-        self._watched.discard(child)
         child.close(loop)
+        self._watched.discard(child)
 
     def close(self, loop: Any) -> None:
         """Reap and tell of those that have ended, and give up watching the others: the loop closes.
 
-        What was killed is waited for, a quarter of a second at most. For what runs on, its Popen object is there.
+        What was killed is waited for, a quarter of a second at most. For what runs on, its Popen object is there. An
+        error is reported; what ends the program leaves the rest to the next close().
         """
-        watched, self._watched = self._watched, set()
         ours = self.owner == os.getpid()  # in a forked child, they are the parent's children
         deadline = time.monotonic() + LAST
-        for child in watched:
+        while self._watched:
+            child = next(iter(self._watched))
             try:
                 if ours and child.killed and child.pidfd >= 0:
                     _wait_for(child.pidfd, deadline)
-                code = child.reap() if ours else None
-            finally:
-                child.close(loop)
-                told, child.told = child.told, _tell_nobody  # a thread that waits on holds the child
-            if code is not None:
-                told(code)
+                code = self._code(loop, child) if ours else None
+                if code is not None:
+                    child.told(code)
+            except Exception as exc:
+                message = f"The end of child process {child.popen.pid} cannot be told"
+                report.tell(loop, {"message": message, "exception": exc})
+            child.told = _tell_nobody  # a thread that waits on holds the child
+            self._forget(loop, child)
 
 
 def _tell_nobody(code: int) -> None:
     """Take the place of what a closed loop would have called."""
+
+
+def _until_it_has_ended(popen: Popen[bytes]) -> None:
+    """Block until a child has ended, and leave its status alone where the system allows it."""
+    if not hasattr(os, "waitid"):
+        popen.wait()
+        return
+    while True:
+        found = os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOWAIT)
+        if found is None or found.si_code != os.CLD_STOPPED:
+            return
+        # macOS tells of stopped children too, again and again until that is taken
+        os.waitid(os.P_PID, popen.pid, os.WSTOPPED | os.WNOHANG)
 
 
 def _wait_for(pidfd: int, deadline: float) -> None:
