@@ -63,6 +63,12 @@ if sys.version_info < (3, 14):
                 self.pids.append(pid)
                 super().add_child_handler(pid, callback, *args)
 
+        class Forgetful(Watcher):
+            """It never tells by itself."""
+
+            def add_child_handler(self, pid: int, callback: Any, *args: Any) -> None:
+                self.tell = lambda code: callback(pid, code, *args)
+
     async def status(command: str) -> int:
         return await (await hasten.create_subprocess_shell(command)).wait()
 
@@ -98,12 +104,6 @@ if sys.version_info < (3, 14):
         for thread in threading.enumerate():
             if thread.name.startswith("asyncio-waitpid"):
                 thread.join(10)
-
-    class Forgetful(Watcher):
-        """It never tells by itself."""
-
-        def add_child_handler(self, pid: int, callback: Any, *args: Any) -> None:
-            self.tell = lambda code: callback(pid, code, *args)
 
     def test_who_closes_the_transport_takes_the_status(loop: Any, run_on: Callable[..., Any], recorder: Any) -> None:
         """The watcher will never see it: FastChildWatcher, which waits for any child, would not tell of this one."""

@@ -156,19 +156,18 @@ def test_the_transport_of_a_pipe_cannot_be_made(
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere files can be polled")
-@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
-def test_a_pipe_that_cannot_be_polled(
-    loop: Any, run_on: Callable[..., Any], open_files: Any, monkeypatch: pytest.MonkeyPatch, name: str, tmp_path: Path
+@pytest.mark.parametrize("names", [["stdin"], ["stdout"], ["stderr"], ["stdout", "stderr"]])
+def test_pipes_that_cannot_be_polled(
+    loop: Any, run_on: Callable[..., Any], open_files: Any, monkeypatch: Any, names: list[str], tmp_path: Path
 ) -> None:
-    if "selectors" in type(loop._poller).__name__.lower() and "epoll" not in repr(loop._poller).lower():
-        pytest.skip("select() and poll() take files")
     plain = subprocess.Popen
     protocol = mock.Mock(spec=asyncio.SubprocessProtocol)
 
     def popen(*args: Any, **kwargs: Any) -> Any:
         made = plain(*args, **kwargs)
-        getattr(made, name).close()
-        setattr(made, name, (tmp_path / "file").open("wb+", 0))
+        for name in names:
+            getattr(made, name).close()
+            setattr(made, name, (tmp_path / name).open("wb+", 0))
         return made
 
     async def main() -> None:

@@ -273,10 +273,11 @@ def test_a_poller_that_does_not_let_go(loop: Any, run_on: Callable[..., Any], re
 
     async def main() -> None:
         before = open_files()
-        process = await hasten.create_subprocess_shell("exit 3")
+        process = await sleeping()
         loop._remove_reader = refuse
+        process.kill()
         try:
-            assert await process.wait() == 3
+            assert await process.wait() == -9
         finally:
             del loop._remove_reader
         assert open_files() == before

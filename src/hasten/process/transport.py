@@ -217,14 +217,16 @@ class SubprocessTransport(asyncio.SubprocessTransport):
 
     def _introduce_soon(self, connected: Any, begun: list[Any]) -> None:
         """Have connection_made() called, and then wake who waits; unless a pipe could not begin."""
-        if connected.done():  # cancelled
-            return
         try:
-            if not all(each.done() for each in begun):  # what ended the loop came between
+            errors = [each.exception() for each in begun if each.done()]
+            if connected.done():  # cancelled
+                return
+            if len(errors) < len(begun):  # what ended the loop came between
                 self._loop.call_soon(self._introduce_soon, connected, begun)
                 return
-            for each in begun:
-                each.result()
+            for error in errors:
+                if error is not None:
+                    raise error
             self._introduce()
             connected.set_result(None)
         except BaseException as exc:
