@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import hasten
+
+PIDFD = hasattr(os, "pidfd_open")
 
 
 def children() -> set[int]:
@@ -91,3 +97,42 @@ def open_files() -> Callable[[], set[str]]:
 def run_on() -> Callable[[asyncio.AbstractEventLoop, Any], Any]:
     """`run_on(loop, coro)` runs a coroutine to its end, and ends what hangs."""
     return lambda loop, coro: loop.run_until_complete(asyncio.wait_for(coro, 60))
+
+
+# ---- ways to wait for a child ---------------------------------------------------------------------
+
+
+@pytest.fixture(params=["pidfd", "thread"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to wait for a child."""
+    kind: str = request.param
+    if kind == "pidfd" and not PIDFD:
+        pytest.skip("this system has no pidfd")
+    if kind == "thread" and PIDFD:
+        without_pidfd(monkeypatch, errno.ENOSYS)
+    return kind
+
+
+def without_pidfd(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Has the system refuse pidfds, by this error."""
+
+    def refused(pid: int, flags: int = 0) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+
+
+def waiting_threads() -> list[threading.Thread]:
+    """The threads that wait for children."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("hasten-waitpid")]
+
+
+async def sleeping() -> Any:
+    """A process that runs until it is killed."""
+    return await hasten.create_subprocess_exec("sleep", "1000")
+
+
+def end(process: Any) -> None:
+    """Kills the child, and returns when it has ended; the loop has not heard of it yet."""
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
