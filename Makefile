@@ -14,9 +14,10 @@
 #   make million              a million tasks, cancelled at random points: memory may not grow
 #   make conformance          CPython's own asyncio tests, as tables
 #   make suites               the own tests of tornado, websockets, psycopg and aiohttp, on both loops
+#   make users                programs that use databases, browsers, terminals, HTTP/3, workers…, on both loops
 #   make clean                removes builds; make distclean removes the environments too
 #
-# ARGS=... goes to the program that is run (demo, bench, hostile, conformance, suites) or to pytest.
+# ARGS=... goes to the program that is run (demo, bench, hostile, conformance, suites, users) or to pytest.
 
 PYTHON ?= python3
 T ?= tests
@@ -46,7 +47,7 @@ unexport PYTHONDONTWRITEBYTECODE
 pxd := $(shell find src -name '*.pxd')
 compiled := setup.py $(pxd) $(wildcard $(pxd:.pxd=.py)) $(shell find src -name '*.pyx' -o -name '*.h')
 
-.PHONY: dev demo test quick bench lint format sanitize anyio hostile soak million conformance suites clean distclean
+.PHONY: dev demo test quick bench lint format sanitize anyio hostile soak million conformance suites users clean distclean
 .DELETE_ON_ERROR:
 
 dev: $(VENV)/.built
@@ -94,6 +95,9 @@ conformance: $(VENV)/.built
 
 suites: $(VENV)/.built
 	$(PY) tests/real/run_suites.py $(ARGS)
+
+users: $(VENV)/.built
+	$(PY) tests/real/run_users.py $(ARGS)
 
 # Only the build requirements are needed to compile. The link (an editable install without extensions, so that pip does
 # not compile what the next rule compiles anyway) brings the `hasten` command.

@@ -34,12 +34,12 @@ def summary(label: str, comparison: Comparison) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """A row for each library, Python and way, and below it the reasons."""
-    lines = [_line(HEAD), _line(["---"] * 3 + ["---:"] * (len(HEAD) - 3))]
+    lines = [line(HEAD), line(["---"] * 3 + ["---:"] * (len(HEAD) - 3))]
     reasons: dict[str, list[str]] = {}
-    for row in sorted(rows, key=lambda each: (each["library"], _version(each["python"]), each["way"])):
+    for row in sorted(rows, key=lambda each: (each["library"], version(each["python"]), each["way"])):
         cells = [row["library"], row["python"], row["way"], row["tests"], row["stock"], row["ours"]]
         cells += [sum(row["reasons"].values()), row["among_others"], row["unexplained"], row["loops"]]
-        lines.append(_line(cells))
+        lines.append(line(cells))
         for why, count in row["reasons"].items():
             reasons.setdefault(why, []).append(f"{row['library']} {row['python']} {row['way']}: {count}")
     below = [f"- {why} ({'; '.join(where)})" for why, where in sorted(reasons.items())]
@@ -59,33 +59,46 @@ def details(comparison: Comparison, verbose: bool) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def record(folder: Path, rows: list[dict[str, Any]]) -> Path:
-    """Writes this interpreter's rows; those of libraries that were not run now stay."""
+def record(folder: Path, rows: list[dict[str, Any]], *keys: str) -> Path:
+    """Writes this interpreter's rows; those that were not run now stay. Rows are told apart by `keys`."""
     path = folder / f"{sys.version.split()[0]}.json"
     old = json.loads(path.read_text()) if path.exists() else []
-    now = {(row["library"].partition(" ")[0], row["way"]) for row in rows}
-    kept = [row for row in old if (row["library"].partition(" ")[0], row["way"]) not in now]
+
+    def key(row: dict[str, Any]) -> list[str]:
+        return [row[name].partition(" ")[0] for name in keys or ("library", "way")]
+
+    now = [key(row) for row in rows]
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(kept + rows, indent=1))
+    path.write_text(json.dumps([row for row in old if key(row) not in now] + rows, indent=1))
     return path
 
 
 def write_page(folder: Path, page: Path = PAGE) -> Path:
     """Puts the table of all records of a folder between the marks of the page."""
-    rows = [row for path in sorted(folder.glob("*.json")) for row in json.loads(path.read_text())]
-    if not rows:
-        sys.exit(f"run_suites.py: no records in {folder}")
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        sys.exit(f"run_suites.py: {page} has no {BEGIN} … {END}")
-    page.write_text(f"{before}{begin}\n{table(rows)}{end}{after}")
+    put(page, BEGIN, END, table(records(folder)))
     return page
 
 
-def _version(text: str) -> list[int]:
+def records(folder: Path) -> list[dict[str, Any]]:
+    """The rows that all interpreters have noted."""
+    rows = [row for path in sorted(folder.glob("*.json")) for row in json.loads(path.read_text())]
+    if not rows:
+        sys.exit(f"no records in {folder}")
+    return rows
+
+
+def put(page: Path, begin: str, end: str, text: str) -> None:
+    """Puts a text between two marks of a page."""
+    before, found_begin, rest = page.read_text().partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        sys.exit(f"{page} has no {begin} … {end}")
+    page.write_text(f"{before}{begin}\n{text}{end}{after}")
+
+
+def version(text: str) -> list[int]:
     return [int(part) for part in text.split(".")]
 
 
-def _line(cells: list[Any]) -> str:
+def line(cells: list[Any]) -> str:
     return f"| {' | '.join(str(cell) for cell in cells)} |"

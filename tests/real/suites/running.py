@@ -73,7 +73,7 @@ class Suite:
                 except subprocess.TimeoutExpired:
                     pass
                 finally:
-                    _end(process)
+                    end(process)
             told = output.read_text(errors="replace")[-4000:]
             why = f"exit status {process.returncode}:\n{told}"
             run = read(notes.read_text() if notes.exists() else "", why)
@@ -101,7 +101,7 @@ def read(notes: str, otherwise: str) -> Run:
     return run
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """Ends the process, and what it has started and left in its group."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
