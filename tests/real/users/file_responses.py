@@ -15,20 +15,26 @@ def content(name):
     return (hashlib.sha256(name.encode()).digest() * (SIZES[name] // 32 + 1))[: SIZES[name]]
 
 
+class File(web.FileResponse):
+    """Counts those that are being sent."""
+
+    under_way = 0
+
+    async def prepare(self, request):
+        File.under_way += 1
+        try:
+            return await super().prepare(request)
+        finally:
+            File.under_way -= 1
+
+
 class Site:
     def __init__(self, folder):
         self.folder = folder
-        self.under_way = 0
 
     async def file(self, request):
         right_loop()
-        self.under_way += 1
-        try:
-            response = web.FileResponse(self.folder / request.match_info["name"])
-            await response.prepare(request)
-            return response
-        finally:
-            self.under_way -= 1
+        return File(self.folder / request.match_info["name"])
 
 
 async def look(session, base):
@@ -60,13 +66,13 @@ async def look(session, base):
     print("sixty", sum(await asyncio.gather(*(one(number) for number in range(60)))))
 
 
-async def leave(session, base, site):
+async def leave(session, base):
     """A client that goes in the middle: the server is done with it, and answers others."""
     for _ in range(5):
         response = await session.get(f"{base}/file/huge")
         await response.content.readexactly(100_000)
         response.close()
-    await until(lambda: site.under_way == 0, "an end of what nobody reads")
+    await until(lambda: File.under_way == 0, "an end of what nobody reads")
     async with session.get(f"{base}/file/small") as response:
         print("left, and", response.status)
 
@@ -92,9 +98,8 @@ async def main():
         with (files / "huge").open("wb") as huge:
             huge.truncate(200_000_000)
         server_tls, client_tls = certificates(folder)
-        site = Site(files)
         app = web.Application()
-        app.router.add_get("/file/{name}", site.file)
+        app.router.add_get("/file/{name}", Site(files).file)
         app.router.add_static("/static", files)
         runner = web.AppRunner(app)
         await runner.setup()
@@ -111,7 +116,7 @@ async def main():
             async with aiohttp.ClientSession(connector=connector) as session:
                 await look(session, base)
                 await slow(session, base)
-                await leave(session, base, site)
+                await leave(session, base)
         await runner.cleanup()
 
 

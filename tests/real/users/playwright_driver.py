@@ -100,7 +100,7 @@ async def browser(base):
         chromium = await playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         page = await chromium.new_page()
         counted = []
-        await page.expose_function("count", counted.append)
+        await page.expose_function("count", lambda number: counted.append(number))
         await page.goto(f"{base}/page")
         print("page", await page.title(), await page.inner_text("h1"))
         for _ in range(10):

@@ -15,7 +15,7 @@ async def queries(connection):
     print("arguments", await connection.fetchrow("select $1::int as a, $2::text as b, $3::bytea as c", 1, "x", b"\0"))
     big = os.urandom(8_000_000)
     print("big", await connection.fetchval("select $1::bytea", big) == big)
-    rows = await connection.fetch("select n, n * n as square from generate_series(1, 100000) n")
+    rows = await connection.fetch("select n, n::bigint * n as square from generate_series(1, 100000) n")
     print("many rows", len(rows), rows[-1]["square"])
     await connection.execute("create temp table t (n int primary key, word text)")
     await connection.executemany("insert into t values ($1, $2)", [(n, f"word {n}") for n in range(2_000)])

@@ -92,9 +92,9 @@ async def main():
         # fmt: off
         command = [
             "redis-server", "--port", tcp, "--bind", "127.0.0.1", "--unixsocket", folder / "socket", "--dir", folder,
-            "--save", "", "--appendonly", "no", "--logfile", folder / "log", "--tls-port", tls, "--tls-auth-clients", "no",
+            "--save", "", "--appendonly", "no", "--logfile", folder / "log",
+            "--tls-port", tls, "--tls-auth-clients", "no", "--tls-ca-cert-file", folder / "authority.pem",
             "--tls-cert-file", folder / "chain.pem", "--tls-key-file", folder / "key.pem",
-            "--tls-ca-cert-file", folder / "authority.pem",
         ]
         # fmt: on
         with process(command) as server:
