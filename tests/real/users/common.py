@@ -38,15 +38,6 @@ def python(*arguments):
     return [sys.executable, *(["-m", "hasten", "run"] if WAY == "run" else []), *map(str, arguments)]
 
 
-def raised(kind, call, *arguments):
-    """True when `call` raises an exception of this kind."""
-    try:
-        call(*arguments)
-    except kind:
-        return True
-    return False
-
-
 async def until(condition, what):
     """Waits until `condition()`, or what it awaits, is true."""
     end = time.monotonic() + PATIENCE
@@ -58,8 +49,8 @@ async def until(condition, what):
         await asyncio.sleep(0.02)
 
 
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as probe:
+def free_port():
+    with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 

@@ -24,7 +24,7 @@ async def answer(reader, writer):
             headers = dict(line.lower().split(": ", 1) for line in lines if line)
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             if path == "/never":
-                await asyncio.Event().wait()
+                await asyncio.sleep(1_000)
             kind = "text/html" if path == "/page" else "application/octet-stream"
             body = {"/big": BIG, "/page": PAGE}.get(path, body or path.encode())
             status = "404 Not Found" if path == "/missing" else "200 OK"
