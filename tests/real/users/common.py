@@ -21,16 +21,17 @@ WAY = os.environ.get("USERS_WAY", "asyncio")
 PATIENCE = 60  # seconds to wait for a process that starts or ends; nothing takes so long
 
 
-def right_loop(*, spawned=False):
-    """Asserts that what runs here is the loop of this way. `spawned`: in a process that another Python has started."""
+def right_loop(loop=None, *, spawned=False):
+    """Asserts that `loop`, or the one that runs here, is of this way. `spawned`: in a process of another Python's."""
     wanted = "asyncio" if WAY == "asyncio" or (spawned and WAY == "run") else "hasten"
-    assert loop_name() == wanted, f"on {loop_name()}, not on {wanted}"
+    found = loop_name(loop)
+    assert found == wanted, f"on {found}, not on {wanted}"
     if wanted == "hasten" and WAY != "loop":
         assert asyncio.sleep.__module__.startswith("hasten."), "asyncio's functions are not hasten's"
 
 
-def loop_name():
-    return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+def loop_name(loop=None):
+    return type(loop or asyncio.get_running_loop()).__module__.partition(".")[0]
 
 
 def python(*arguments):

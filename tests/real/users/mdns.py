@@ -60,7 +60,8 @@ def in_thread():
     with Zeroconf(interfaces=["127.0.0.1"]) as zeroconf:
         zeroconf.register_service(service(20))
         info = zeroconf.get_service_info(KIND, f"service20.{KIND}", timeout=10_000)
-        print("in a thread", info.port, type(zeroconf.loop).__module__.partition(".")[0] != "")
+        right_loop(zeroconf.loop)
+        print("in a thread", info.port)
 
 
 if __name__ == "__main__":

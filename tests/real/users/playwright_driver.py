@@ -113,6 +113,7 @@ async def browser(base):
 
 def synchronous(base):
     with sync_playwright() as playwright:
+        right_loop()  # which stands still meanwhile
         context = playwright.request.new_context(base_url=base)
         found = [context.get(f"/{number}").text() for number in range(50)]
         print("sync", found == [f"/{number}" for number in range(50)])
