@@ -31,6 +31,7 @@ def outcome(name: str, way: str) -> Outcome:
 
 
 @pytest.mark.slow  # whole programs, some with servers, on both loops
+@pytest.mark.timeout(3 * users.LIMIT)
 @pytest.mark.parametrize("way", WAYS[1:])
 @pytest.mark.parametrize("name", NEEDED)
 def test_a_user(name: str, way: str) -> None:
