@@ -246,11 +246,22 @@ def test_getnameinfo(run) -> None:
         (("", 80, 0, STREAM, 0), None),
         ((None, 80, 0, STREAM, 0), None),
         ((5, 80, 0, STREAM, 0), None),
-        (("1.2.3.4\0", 80, 0, STREAM, 0), None),
     ],
 )
 def test_numeric_addrinfo(question, answer) -> None:
     assert dns.numeric_addrinfo(*question) == answer
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1\0", "127.0.0.1\0.a.example", "a.example\0", "\udc80"])
+def test_a_host_does_not_end_at_a_nul(either_loop, run, host) -> None:
+    async def main() -> None:
+        with pytest.raises(ValueError):
+            await either_loop.create_connection(asyncio.Protocol, host, 1)
+        with socket.socket() as sock, pytest.raises(ValueError):
+            sock.setblocking(False)
+            await either_loop.sock_connect(sock, (host, 1))
+
+    run(main())
 
 
 def test_interleave() -> None:

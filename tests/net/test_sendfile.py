@@ -15,6 +15,8 @@ import pytest
 import hasten
 from hasten import compat
 
+from ..worlds import until
+
 DATA = bytes(range(256)) * 8192  # 2 MiB: more than sockets buffer
 REFUSED = Path("/proc/self/environ")  # a file that the kernel reads and does not send
 
@@ -563,6 +565,125 @@ def test_a_file_that_is_closed_meanwhile(run, pair, path) -> None:
         finally:
             os.close(other)
         await protocol.lost
+
+    run(main())
+
+
+def test_a_file_that_is_closed_before_its_turn(run, pair, path, tmp_path) -> None:
+    (tmp_path / "other").write_bytes(b"secret" * 1000)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        transport, protocol = await connect(pair[0])
+        transport.write(DATA)
+        with path.open("rb") as file:
+            fd = file.fileno()
+            task = await begin(loop.sendfile(transport, file))
+        with (tmp_path / "other").open("rb") as other:
+            assert other.fileno() == fd
+            assert await read(pair[1], len(DATA)) == DATA
+            with pytest.raises(ValueError, match="closed file"):
+                await task
+            transport.write(b"end")
+            transport.close()
+            assert await read(pair[1], 100) == b"end"
+        await protocol.lost
+
+    run(main())
+
+
+@pytest.mark.ours("in asyncio the error of the closed file comes instead")
+def test_cancelled_while_the_closed_file_is_read(run, pair, path) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        transport, protocol = await connect(pair[0])
+        with path.open("rb") as file:
+            task = await begin(loop.sendfile(transport, Hidden(file)))
+            await until(lambda: transport.get_write_buffer_size() > 0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        transport.abort()
+        await protocol.lost
+
+    run(main())
+
+
+def test_cancelled_it_has_counted_what_was_written(run, pair, file) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        transport, protocol = await connect(pair[0])
+        task = await begin(loop.sendfile(transport, Hidden(file)))
+        await until(lambda: transport.get_write_buffer_size() > 0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        stands_at = file.tell()
+        transport.close()
+        assert await read(pair[1], len(DATA)) == DATA[:stands_at]
+        await protocol.lost
+
+    run(main())
+
+
+@pytest.mark.ours("asyncio sends nothing, or all and then raises")
+@pytest.mark.parametrize("buffering", [0, -1])
+@pytest.mark.parametrize("over", ["transport", "socket"])
+def test_a_pipe_is_read_to_its_end(run, pair, buffering, over) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        reading, writing = os.pipe()
+        os.write(writing, b"0123456789")
+        os.close(writing)
+        with os.fdopen(reading, "rb", buffering) as file:
+            if over == "socket":
+                assert await loop.sock_sendfile(pair[0], file, 0, 4) == 4
+                assert await loop.sock_sendfile(pair[0], file) == 6
+                with pytest.raises(OSError):
+                    await loop.sock_sendfile(pair[0], file, 1)
+            else:
+                transport, protocol = await connect(pair[0])
+                assert await loop.sendfile(transport, file, 0, 4) == 4
+                assert await loop.sendfile(transport, file) == 6
+                with pytest.raises(OSError):
+                    await loop.sendfile(transport, file, 1)
+                await close(transport, protocol)
+        assert await read(pair[1], 10) == b"0123456789"
+
+    run(main())
+
+
+def test_where_there_is_no_position_there_is_no_offset(run, pair) -> None:
+    async def main() -> None:
+        memory = io.BytesIO(b"0123456789")
+        with pytest.raises(AttributeError):
+            await asyncio.get_running_loop().sock_sendfile(pair[0], Lying(readinto=memory.readinto), 3)
+        assert await asyncio.get_running_loop().sock_sendfile(pair[0], Lying(readinto=memory.readinto)) == 10
+        assert await read(pair[1], 10) == b"0123456789"
+
+    run(main())
+
+
+@pytest.mark.ours("asyncio sets the first protocol again")
+def test_a_protocol_that_is_set_meanwhile_stays(run, pair, file) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        transport, first = await connect(pair[0])
+        task = await begin(loop.sendfile(transport, Hidden(file)))
+        await until(lambda: transport.get_write_buffer_size() > 0)
+        assert transport.get_protocol() is not first
+        second = Client()
+        transport.set_protocol(second)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert transport.get_protocol() is second
+        assert transport.is_reading()
+        pair[1].send(b"for the second")
+        await until(lambda: second.log)
+        transport.abort()
+        await second.lost
+        assert first.log == []
 
     run(main())
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import ctypes
 import gc
 import inspect
 import socket
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -134,6 +136,111 @@ def test_a_subclass_that_overrides_one_is_respected(name) -> None:
         assert called == [CALLS[name]]
     finally:
         loop.close()
+
+
+# ---- buffers ---------------------------------------------------------------------------------------
+
+
+BUFFERS: dict[str, Callable[[], Any]] = {
+    "bytes": lambda: b"hello",
+    "a subclass": lambda: type("Bytes", (bytes,), {})(b"hello"),
+    "bytearray": lambda: bytearray(b"hello"),
+    "items of one byte": lambda: array.array("b", b"hello"),
+    "of two dimensions": lambda: memoryview(b"hello, world").cast("B", (3, 4)),
+    "of no dimension": lambda: memoryview(b"four").cast("i", ()),
+    "of ctypes": lambda: (ctypes.c_char * 5)(*b"hello"),
+    "a structure": lambda: Structure(1, 2),
+    "nothing": lambda: array.array("i"),
+    "nothing of no item": lambda: (ctypes.c_int * 3 * 0)(),
+}
+
+
+class Structure(ctypes.Structure):
+    _fields_ = [("one", ctypes.c_int), ("two", ctypes.c_byte)]  # noqa: RUF012
+
+
+@pytest.mark.ours("asyncio counts the items of the buffer")
+@pytest.mark.parametrize("kind", BUFFERS)
+def test_what_can_be_sent(run, pair, kind) -> None:
+    async def main() -> None:
+        data = BUFFERS[kind]()
+        assert await asyncio.get_running_loop().sock_sendall(pair[0], data) is None
+        await asyncio.get_running_loop().sock_sendall(pair[0], b".")
+        assert await asyncio.get_running_loop().sock_recv(pair[1], 100) == bytes(memoryview(data)) + b"."
+
+    run(main())
+
+
+@pytest.mark.parametrize("data", [memoryview(b"abcdef")[::2], memoryview(array.array("i", range(6)))[::2]])
+def test_what_does_not_lie_in_one_piece_is_refused(run, pair, data) -> None:
+    async def main() -> None:
+        with pytest.raises(BufferError, match="not C-contiguous"):
+            await asyncio.get_running_loop().sock_sendall(pair[0], data)
+
+    run(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="__buffer__() is new in 3.12")
+@pytest.mark.parametrize("error", [ZeroDivisionError, BlockingIOError, InterruptedError])
+def test_a_buffer_that_raises(run, pair, error) -> None:
+    class Buffer:
+        def __buffer__(self, flags: int) -> memoryview:
+            raise error
+
+        def __len__(self) -> int:
+            return 5
+
+    async def main() -> None:
+        with pytest.raises(error):
+            await asyncio.get_running_loop().sock_sendall(pair[0], Buffer())
+
+    run(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="__buffer__() is new in 3.12")
+def test_a_buffer_that_closes_the_socket(run, pair) -> None:
+    class Buffer:
+        def __buffer__(self, flags: int) -> memoryview:
+            pair[0].close()
+            return memoryview(b"data")
+
+        def __len__(self) -> int:
+            return 4
+
+    async def main() -> None:
+        with pytest.raises(OSError):
+            await asyncio.get_running_loop().sock_sendall(pair[0], Buffer())
+
+    run(main())
+
+
+def test_no_room_is_not_waited_for(run, pair) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        for room in (bytearray(), memoryview(bytearray())):
+            assert await loop.sock_recv_into(pair[0], room) == 0
+        assert await loop.sock_recv(pair[0], 0) == b""
+
+    run(main())
+
+
+def test_room_that_is_taken_away_meanwhile(run, pair) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        view, room = memoryview(bytearray(10)), bytearray(10)
+        task = await begin(loop.sock_recv_into(pair[0], view))
+        view.release()
+        pair[1].send(b"abc")
+        with pytest.raises((TypeError, ValueError)):
+            await task
+        assert await loop.sock_recv(pair[0], 10) == b"abc"
+        task = await begin(loop.sock_recv_into(pair[0], room))
+        room.clear()
+        pair[1].send(b"abc")
+        assert await task == 0
+        assert await loop.sock_recv(pair[0], 10) == b"abc"
+
+    run(main())
 
 
 # ---- between two of them ------------------------------------------------------------------------
@@ -402,6 +509,114 @@ def test_a_socket_that_was_waited_for_is_not_kept(run) -> None:
         gc.collect()
         assert gone() is None
         other.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("other", ["callback", "task"])
+def test_cancelled_when_its_socket_was_closed(run, pair, other) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: None)  # asyncio reports that it cannot take it out
+        task = await begin(loop.sock_recv(pair[0], 100))
+        fd = pair[0].fileno()
+        if other == "callback":
+            loop.add_writer(pair[0], lambda: None)
+        else:
+            sending = await begin(loop.sock_sendall(pair[0], bytes(30_000_000)))
+        pair[0].close()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        if other == "callback":
+            loop.remove_writer(fd)
+        else:
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+
+    run(main())
+
+
+async def write_much(sock: Any, peer: socket.socket) -> None:
+    """Has to wait in between."""
+    loop = asyncio.get_running_loop()
+    task = await begin(loop.sock_sendall(sock, bytes(8_000_000)))
+    left = 8_000_000
+    while left:
+        left -= len(await loop.sock_recv(peer, 1 << 20))
+    await task
+
+
+class Wrapped:
+    """What has a socket's methods."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sock, name)
+
+
+class Raising(Wrapped):
+    def fileno(self) -> int:
+        if self.sock.fileno() < 0:
+            raise ZeroDivisionError
+        return self.sock.fileno()
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_another_object_that_goes_ends_nobodys_wait(run, pair, detached) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        reading = await begin(loop.sock_recv(pair[0], 100))
+        if detached:
+            alias = socket.socket(fileno=pair[0].fileno())
+            await write_much(alias, pair[1])
+            alias.detach()
+        else:
+            await write_much(Wrapped(pair[0]), pair[1])
+        gc.collect()
+        await write_much(pair[0], pair[1])
+        pair[1].send(b"abc")
+        assert await reading == b"abc"
+
+    run(main())
+
+
+@pytest.mark.ours("in asyncio who waits for the closed one waits for ever, and the second one with it")
+def test_a_closed_object_that_does_not_tell_its_number(run, pair) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        stale = await begin(loop.sock_recv(Raising(pair[0]), 100))
+        one, other = again(pair[0])
+        with one, other:
+            task = await begin(loop.sock_recv(one, 100))
+            with pytest.raises(OSError, match="was closed while a task waited on it"):
+                await stale
+            other.send(b"second")
+            assert await task == b"second"
+
+    run(main())
+
+
+def test_messages_of_a_stream_that_is_no_tcp(run) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        near, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sctp = 132  # its reads end at the end of a message, as those of the kind that it is made of here
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, sctp, near.detach()) as one, other:
+            nonblocking(one, other)
+            for message in (b"one", b"two", b"three"):
+                other.send(message)
+            assert await loop.sock_recv(one, 100) == b"one"
+            assert await loop.sock_recv(one, 100) == b"two"
+            assert await loop.sock_recv(one, 100) == b"three"
+            task = await begin(loop.sock_recv(one, 100))
+            for message in (b"four", b"five"):
+                other.send(message)
+            assert await task == b"four"
+            assert await loop.sock_recv(one, 100) == b"five"
 
     run(main())
 

@@ -36,6 +36,8 @@ class FdWatch(Watch):
     owner: object
     reading: Future[None] | None
     writing: Future[None] | None
+    read_from: Any
+    written_to: Any
     file: weakref.ref[Any] | None
     quiet: bool
     hung: bool
@@ -69,22 +71,24 @@ class FdWatch(Watch):
         if fired & ev.HANGUP:
             self.hung = True
         if self.reading is not None and fired & ev.READ:
-            reading, self.reading = self.reading, None
-            reading.finish(None)
+            self.end_wait(ev.READ).finish(None)
         if self.writing is not None and fired & ev.WRITE:
-            writing, self.writing = self.writing, None
-            writing.finish(None)
+            self.end_wait(ev.WRITE).finish(None)
         return 0
 
+    def end_wait(self, event: int) -> Future[None]:
+        """Forget who waits for READ or WRITE; return the future."""
+        if event == ev.READ:
+            fut, self.reading = self.reading, None
+            self.read_from = None
+        else:
+            fut, self.writing = self.writing, None
+            self.written_to = None
+        return fut  # type: ignore[return-value]
+
     def make_way(self) -> bool:
-        if self.level():
-            return False
-        if self.waited_for():
-            file = None if self.file is None else self.file()
-            if file is None or file.fileno() == self.fd:
-                return False
-            self.strand()
-        return True
+        self.strand_closed()
+        return not (self.level() or self.waited_for())
 
     def is_of(self, file: object) -> bool:
         """True if those who wait here wait for this object."""
@@ -95,16 +99,30 @@ class FdWatch(Watch):
         self.drained = self.quiet and 0 < n < room and not self.hung and (self.events & ev.READ) != 0
         return 0
 
-    def strand(self) -> int:
-        """End all waits: the fd was closed under them."""
-        text = f"Socket with file descriptor {self.fd} was closed while a task waited on it"
-        reading, writing = self.reading, self.writing
-        self.reading = self.writing = None
-        if reading is not None:
-            reading.fail(OSError(errno.EBADF, text))
-        if writing is not None:
-            writing.fail(OSError(errno.EBADF, text))
+    def strand_closed(self) -> int:
+        """End the waits for objects that were closed: nothing would ever wake who waits there."""
+        if self.reading is not None and not has_fd(self.read_from, self.fd):
+            self.strand(ev.READ)
+        if self.writing is not None and not has_fd(self.written_to, self.fd):
+            self.strand(ev.WRITE)
         return 0
+
+    def strand(self, event: int) -> int:
+        fut = self.end_wait(event)
+        if fut is not None:  # to ask its object may have run anything
+            text = f"Socket with file descriptor {self.fd} was closed while a task waited on it"
+            fut.fail(OSError(errno.EBADF, text))
+        return 0
+
+
+def has_fd(file: Any, fd: int) -> bool:
+    """True if the object still has the descriptor. One that is closed may raise anything."""
+    try:
+        return file.fileno() == fd  # type: ignore[no-any-return]
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:
+        return False
 
 
 def run_both(fired: int, reader: Handle | None, writer: Handle | None, st: Step) -> int:
@@ -300,9 +318,9 @@ def wait_once(loop: Scheduler, file: Any, fd: int, event: int, quiet: bool, anew
         )
     watch.quiet = quiet
     if event == ev.READ:
-        watch.reading = fut
+        watch.reading, watch.read_from = fut, file
     else:
-        watch.writing = fut
+        watch.writing, watch.written_to = fut, file
     poller = loop._poller
     try:
         if anew:
@@ -328,14 +346,11 @@ def claim(loop: Scheduler, file: Any, fd: int) -> FdWatch:
     watch = obtain(loop, fd)
     if watch is None:
         return made
-    earlier = None if watch.file is None else watch.file()
-    stale = watch.file is not None and (earlier is None or earlier.fileno() != fd)
-    if obtain(loop, fd) is not watch:  # fileno() may have run anything
+    watch.strand_closed()
+    if obtain(loop, fd) is not watch:  # that may have run anything
         return claim(loop, file, fd)
-    if stale:  # its number was given out anew: nothing would ever wake who waits
-        watch.strand()
-        if not watch.level():
-            return made  # takes its place
+    if not (watch.level() or watch.waited_for()):
+        return made  # takes its place
     watch.file = ref
     watch.drained = watch.hung = False
     if watch.events:
@@ -345,17 +360,15 @@ def claim(loop: Scheduler, file: Any, fd: int) -> FdWatch:
 
 def leave(watch: FdWatch, event: int, fut: Future[None]) -> int:
     """End a wait that was not fired."""
-    if event == ev.READ:
-        if watch.reading is not fut:
-            return 0
-        watch.reading = None
-    else:
-        if watch.writing is not fut:
-            return 0
-        watch.writing = None
-    poller = watch.loop._poller
-    if not watch.loop._closed and (watch.level() or not poller.lasting or watch.file is None):
-        settle(watch)
+    loop = watch.loop
+    if loop is None or (watch.reading if event == ev.READ else watch.writing) is not fut:
+        return 0  # None: the collector takes it apart
+    watch.end_wait(event)
+    if not loop._closed and (watch.level() or not loop._poller.lasting or watch.file is None):
+        try:
+            settle(watch)
+        except Exception:  # its fd was closed, or there is no memory: what it still reports is a false alarm
+            pass
     return 0
 
 

@@ -22,9 +22,10 @@ def number(sock: Any) -> int:
 
 
 def is_tcp(sock: Any) -> bool:
-    """True for a plain stream socket of an internet family."""
-    inet = (socket_module.AF_INET, socket_module.AF_INET6)
-    return is_plain(sock) and sock.type == socket_module.SOCK_STREAM and sock.family in inet
+    """True for a plain stream socket of an internet family, unless it says that its protocol is another (SCTP, say)."""
+    if not is_plain(sock) or sock.type != socket_module.SOCK_STREAM or sock.proto not in (0, socket_module.IPPROTO_TCP):
+        return False
+    return sock.family in (socket_module.AF_INET, socket_module.AF_INET6)
 
 
 def receive(sock: socket_module.socket, room: int, workshop: Workshop) -> bytes | None:

@@ -18,9 +18,11 @@ cdef extern from "socketfd.h":
     int hasten_socket_fd(object sock) noexcept
     int hasten_socket_family(object sock) noexcept
     int hasten_socket_type(object sock) noexcept
+    int hasten_socket_proto(object sock) noexcept
 
 cdef extern from *:
     """
+    #include <netinet/in.h>
     #include <sys/socket.h>
     #include "syscalls.h"
     static void hasten_found(int error) { errno = error; }
@@ -28,6 +30,7 @@ cdef extern from *:
     void hasten_found(int error) noexcept
     int AF_INET
     int AF_INET6
+    int IPPROTO_TCP
     int SOCK_STREAM
     Py_ssize_t hasten_sys_recv_now(int fd, void *to, size_t n) nogil
     Py_ssize_t hasten_sys_send_now(int fd, const void *from_, size_t n) nogil
@@ -48,6 +51,7 @@ cdef bint fields_are_found():
             hasten_socket_fd(one) == one.fileno()
             and hasten_socket_family(one) == int(_Base.family.__get__(one))
             and hasten_socket_type(one) == int(_Base.type.__get__(one))
+            and hasten_socket_proto(one) == _Base.proto.__get__(one)
         )
 
 
@@ -68,8 +72,10 @@ cdef int number(object sock) except -2:
 
 
 cdef bint is_tcp(object sock) noexcept:
-    """True for a plain stream socket of an internet family."""
+    """True for a plain stream socket of an internet family, unless it says that its protocol is another (SCTP, say)."""
     if not is_plain(sock) or hasten_socket_type(sock) != SOCK_STREAM:
+        return False
+    if hasten_socket_proto(sock) != 0 and hasten_socket_proto(sock) != IPPROTO_TCP:
         return False
     return hasten_socket_family(sock) == AF_INET or hasten_socket_family(sock) == AF_INET6
 

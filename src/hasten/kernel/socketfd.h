@@ -10,6 +10,7 @@ typedef struct {
     int fd;         /* the first fields of all versions; socket_channel.pyx and socket_calls.pyx check them at import */
     int family;
     int type;
+    int proto;
 } hasten_socket_object;
 
 static inline int hasten_socket_fd(PyObject *sock) {
@@ -17,4 +18,5 @@ static inline int hasten_socket_fd(PyObject *sock) {
 }
 static inline int hasten_socket_family(PyObject *sock) { return ((hasten_socket_object *)sock)->family; }
 static inline int hasten_socket_type(PyObject *sock) { return ((hasten_socket_object *)sock)->type; }
+static inline int hasten_socket_proto(PyObject *sock) { return ((hasten_socket_object *)sock)->proto; }
 #endif

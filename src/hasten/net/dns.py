@@ -129,7 +129,11 @@ async def ensure_resolved(
 def numeric_addrinfo(
     host: Any, port: Any, family: int, type: int, proto: int, flowinfo: int = 0, scopeid: int = 0
 ) -> AddrInfo | None:
-    """Return the one addrinfo of a numeric `host` for streams or datagrams, or None if it must be looked up."""
+    """Return the one addrinfo of a numeric `host` for streams or datagrams, or None if it must be looked up.
+
+    Raises:
+        ValueError: there is a NUL in `host` (to the C library it would end there), or what cannot be encoded.
+    """
     if host is None or proto not in (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP):
         return None
     if type not in _STREAM_OR_DATAGRAM or not hasattr(socket, "inet_pton"):
@@ -177,7 +181,7 @@ def _numeric_family(host: str, family: int = socket.AF_UNSPEC) -> int | None:
     for candidate in candidates:
         try:
             socket.inet_pton(candidate, host)
-        except (OSError, ValueError):
+        except OSError:
             continue
         return candidate
     return None
@@ -189,7 +193,10 @@ def _is_numeric(host: Any) -> bool:
             host = host.decode("ascii")
         except UnicodeDecodeError:
             return False
-    return host is None or (isinstance(host, str) and _numeric_family(host) is not None)
+    try:
+        return host is None or (isinstance(host, str) and _numeric_family(host) is not None)
+    except ValueError:
+        return False  # the lookup itself will say what is wrong with it
 
 
 def _is_numeric_port(port: Any) -> bool:

@@ -339,12 +339,12 @@ class Sender(FlowControl):
         """
         if self.channel.unseen:
             raise asyncio.SendfileNotAvailableError("the socket of this transport has methods of its own to send with")
+        self.depart()  # may call pause_writing(), which may do anything
         if self.eof:
             raise RuntimeError("Cannot call sendfile() after write_eof()")
         if self.filing:
             raise RuntimeError("sendfile is in progress on this transport already: await it first")
         self.filing = True
-        self.depart()
         return self.waiting() > 0
 
     def _send_file(self, fd: int, offset: int, count: int) -> int:

@@ -185,6 +185,8 @@ async def _by_kernel(
     sent = 0
     try:
         while count is None or sent < count:
+            if file.fileno() != fd:
+                raise ValueError("the file was opened anew while it was being sent")
             size = PART if count is None else min(PART, count - sent)
             try:
                 n = send(fd, offset + sent, size)
@@ -206,8 +208,6 @@ async def _by_kernel(
                     await sleep(0)
             else:
                 await room()
-            if file.fileno() != fd:
-                raise ValueError("the file was opened anew while it was being sent")
         return sent
     finally:
         _leave_at(file, fd, offset + sent)
@@ -234,9 +234,7 @@ async def _by_reading(
     loop: Any, file: Any, offset: int, count: int | None, block: int, write: Callable[[bytes], Awaitable[None]]
 ) -> int:
     """Read blocks in a thread and write each; leave the file behind what was written."""
-    seekable = hasattr(file, "seek")
-    if seekable:
-        file.seek(offset)
+    seekable = _begin_at(file, offset)
     room = memoryview(bytearray(block if count is None else min(count, block)))
     sent = 0
     try:
@@ -249,10 +247,23 @@ async def _by_reading(
                 raise ValueError(f"readinto() of {file!r} gave {n}: a number of bytes up to {len(part)} was expected")
             await write(bytes(part[:n]))  # a copy: it may be kept, and the room is read into again
             sent += n
-        return sent
-    finally:
+    except BaseException:
         if sent > 0 and seekable:
-            file.seek(offset + sent)
+            with contextlib.suppress(Exception):  # it was closed meanwhile, say: the first error counts
+                file.seek(offset + sent)
+        raise
+    if sent > 0 and seekable:
+        file.seek(offset + sent)
+    return sent
+
+
+def _begin_at(file: Any, offset: int) -> bool:
+    """Set the position of the file to `offset`. False: it has none (a pipe), and is read from where it stands."""
+    if offset == 0:
+        if not hasattr(file, "seek") or not getattr(file, "seekable", lambda: True)():
+            return False
+    file.seek(offset)
+    return True
 
 
 async def _by_writing(loop: Any, transport: Any, file: Any, offset: int, count: int | None) -> int:
@@ -282,13 +293,14 @@ class StandIn(asyncio.Protocol):
         self._cause: BaseException | None = None
         self._room: asyncio.Future[None] | None = None
         transport.pause_reading()
-        transport.set_protocol(self)
+        try:
+            transport.set_protocol(self)
+        except BaseException:
+            self._go_on_reading()
+            raise
 
     async def write(self, data: bytes) -> None:
-        """Write, and wait until there is room for more. Raises ConnectionError if the connection is lost."""
-        self._transport.write(data)
-        if self._transport.is_closing():
-            raise ConnectionError("Connection closed by peer")
+        """Write when there is room: what was written then counts. Raises ConnectionError if the connection is lost."""
         while self._paused and not self._lost:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
@@ -296,18 +308,28 @@ class StandIn(asyncio.Protocol):
             if isinstance(self._cause, ConnectionError):
                 raise self._cause
             raise ConnectionError("Connection is closed by peer") from self._cause
+        if self._transport.is_closing():
+            raise ConnectionError("Connection closed by peer")
+        self._transport.write(data)
 
     def leave(self) -> None:
-        """Give the transport back to its protocol."""
-        if self._lost or self._transport.get_protocol() is not self:
-            return  # somebody else has it
-        self._transport.set_protocol(self._protocol)
-        if self._was_reading:
-            self._transport.resume_reading()
+        """Give the transport back to its protocol, unless somebody has set another one meanwhile."""
+        if self._lost:
+            return
+        replaced = self._transport.get_protocol() is not self
+        if not replaced:
+            self._transport.set_protocol(self._protocol)
+        self._go_on_reading()
+        if replaced:
+            return
         if self._was_paused and not self._paused:
             self._protocol.resume_writing()
         elif self._paused and not self._was_paused:
             self._protocol.pause_writing()
+
+    def _go_on_reading(self) -> None:
+        if self._was_reading:
+            self._transport.resume_reading()
 
     def _tell(self) -> None:
         if self._room is not None:

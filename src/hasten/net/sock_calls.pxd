@@ -20,7 +20,7 @@ cdef class SockCall(NativeCoroutine):
     cdef int event                  # what it waits for: READ or WRITE
     cdef bint plain                 # the socket's methods are the socket module's own, so it blocks only in the kernel
 
-    cdef object begin(self)
+    cdef int prepare(self) except -1
     cdef object attempt(self)
     cdef int proceed(self, bint first) except -2
     cdef int park(self, bint anew) except -2

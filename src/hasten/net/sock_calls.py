@@ -37,9 +37,9 @@ class SockCall(NativeCoroutine):
     event: int
     plain: bool
 
-    def begin(self) -> Any:
-        """Do what comes before the first attempt, then that."""
-        return self.attempt()
+    def prepare(self) -> int:
+        """Do what comes before the first attempt."""
+        return 0
 
     def attempt(self) -> Any:
         return None
@@ -51,10 +51,7 @@ class SockCall(NativeCoroutine):
         return self.proceed(False)
 
     def failed(self, exc: BaseException) -> int:
-        try:
-            self.leave()
-        except BaseException as error:
-            exc = error
+        self.leave()
         return self.finished_by(exc)
 
     def proceed(self, first: bool) -> int:
@@ -63,8 +60,9 @@ class SockCall(NativeCoroutine):
             if first:
                 sockets.check_socket(self.loop, self.sock)  # type: ignore[arg-type]
                 self.plain = socket_calls.is_plain(self.sock)
+                self.prepare()
             try:
-                result = self.begin() if first else self.attempt()
+                result = self.attempt()
             except (BlockingIOError, InterruptedError):  # of a method of a socket's, which may hold back what has come
                 result = AGAIN
                 anew = True
@@ -136,7 +134,8 @@ class SockRecvInto(SockCall):
 
     def attempt(self) -> Any:
         sock = self.sock
-        if not self.plain or type(self.first) is not bytearray:  # else it may be no writable buffer: it will say so
+        # what may be no writable buffer is refused by the method, and what has no room is not waited for
+        if not self.plain or type(self.first) is not bytearray or not self.first:
             return sock.recv_into(self.first)
         n = socket_calls.receive_into(sock, self.first)
         return AGAIN if n < 0 else n
@@ -158,9 +157,9 @@ class SockRecvFromInto(SockCall):
 
     __name__ = __qualname__ = "sock_recvfrom_into"
 
-    def begin(self) -> Any:
+    def prepare(self) -> int:
         self.second = self.second or len(self.first)
-        return self.attempt()
+        return 0
 
     def attempt(self) -> Any:
         return self.sock.recvfrom_into(self.first, self.second)
@@ -174,14 +173,19 @@ class SockSendAll(SockCall):
     size: int
     __name__ = __qualname__ = "sock_sendall"
 
-    def begin(self) -> Any:
+    def prepare(self) -> int:
         if type(self.first) is bytes:
             self.size = len(self.first)
         else:  # looked at once: a second look may show other bytes
             view = memoryview(self.first)
-            self.first = view if view.format == "B" and view.ndim == 1 else view.cast("B")
+            if not view.c_contiguous:
+                raise BufferError("memoryview: underlying buffer is not C-contiguous")
+            if view.nbytes == 0:
+                self.first = b""
+            else:
+                self.first = view if view.format == "B" and view.ndim == 1 else view.cast("B")
             self.size = view.nbytes
-        return self.attempt()
+        return 0
 
     def attempt(self) -> Any:
         sock = self.sock
@@ -227,8 +231,11 @@ class SockReady(SockCall):
     waited: bool
     __name__ = __qualname__ = "writable"
 
-    def begin(self) -> Any:
+    def attempt(self) -> Any:
         self.plain = False  # it may be ready already
+        if self.waited:
+            return None
+        self.waited = True
         return AGAIN
 
 
