@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.net.datagrams import HOST, Recorder, echo, ended, endpoint
+
 Run = Callable[[Any], Any]
-HOST = ("127.0.0.1", 0)
 needs_unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs unix sockets")
 var: contextvars.ContextVar[int] = contextvars.ContextVar("var", default=0)
 
@@ -27,68 +28,6 @@ def _has_ipv6() -> bool:
     except OSError:
         return False
     return True
-
-
-class Recorder(asyncio.DatagramProtocol):
-    """Writes down what happens, and calls what `on` has for it."""
-
-    def __init__(self, **on: Callable[..., Any]) -> None:
-        self.on = on
-        self.log: list[Any] = []
-        self.got: list[tuple[bytes, Any]] = []
-        self.errors: list[Exception] = []
-        self.transport: Any = None
-        self.lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.news = asyncio.Event()
-
-    def note(self, what: str, *args: Any) -> None:
-        self.log.append(what)
-        self.news.set()
-        if what in self.on:
-            self.on[what](self, *args)
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.note("made")
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        self.got.append((data, addr))
-        self.note("received", data, addr)
-
-    def error_received(self, exc: Exception) -> None:
-        self.errors.append(exc)
-        self.note("error", exc)
-
-    def pause_writing(self) -> None:
-        self.note("pause")
-
-    def resume_writing(self) -> None:
-        self.note("resume")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.note("lost")
-        self.lost.set_result(exc)
-
-    async def until(self, condition: Callable[[], Any]) -> None:
-        while not condition():
-            self.news.clear()
-            await self.news.wait()
-
-
-def echo(protocol: Recorder, data: bytes, addr: Any) -> None:
-    protocol.transport.sendto(data, addr)
-
-
-async def endpoint(protocol_factory: Callable[[], Recorder] = Recorder, **options: Any) -> tuple[Any, Recorder]:
-    return await asyncio.get_running_loop().create_datagram_endpoint(protocol_factory, **options)
-
-
-async def ended(*transports: Any) -> None:
-    for transport in transports:
-        protocol = transport.get_protocol()
-        transport.close()
-        if protocol is not None:
-            await protocol.lost
 
 
 # ---- sending and receiving -----------------------------------------------------------------------

@@ -19,41 +19,11 @@ import pytest
 import hasten
 from hasten.kernel import guard
 from hasten.net.flow_control import RETRY
+from tests.net.datagrams import HOST, Recorder, endpoint
 
-HOST = ("127.0.0.1", 0)
 FORBIDDEN = ("255.255.255.255", 9)  # broadcasting was not asked for
 
 Run = Callable[[Any], Any]
-
-
-class Recorder(asyncio.DatagramProtocol):
-    """Writes down what happens, and calls `on_error` at each error."""
-
-    def __init__(self, on_error: Callable[[Recorder], Any] | None = None) -> None:
-        self.on_error = on_error
-        self.got: list[bytes] = []
-        self.errors: list[Exception] = []
-        self.lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.transport: Any = None
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        self.got.append(data)
-
-    def error_received(self, exc: Exception) -> None:
-        self.errors.append(exc)
-        if self.on_error is not None:
-            self.on_error(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost.set_result(exc)
-
-
-async def endpoint(**options: Any) -> tuple[Any, Recorder]:
-    on_error = options.pop("on_error", None)
-    return await asyncio.get_running_loop().create_datagram_endpoint(lambda: Recorder(on_error), **options)
 
 
 def test_a_host_with_a_nul_is_no_address(run: Run, reports: list[dict[str, Any]]) -> None:
@@ -84,12 +54,12 @@ def test_errors_of_one_batch_do_not_pile_up(run: Run) -> None:
 @pytest.mark.skipif(not guard.available(), reason="uncompiled, the one who sends to an address meets the error")
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
 def test_an_error_that_ends_the_loop_while_it_is_closed(interrupt: type[BaseException], batching: hasten.Loop) -> None:
-    def end(protocol: Recorder) -> None:
+    def end(protocol: Recorder, exc: Exception) -> None:
         protocol.transport.close()
         raise interrupt
 
     async def main() -> tuple[Any, Recorder]:
-        client, protocol = await endpoint(local_addr=HOST, on_error=end)
+        client, protocol = await endpoint(lambda: Recorder(error=end), local_addr=HOST)
         for _ in range(2):
             client.sendto(b"x", FORBIDDEN)
         return client, protocol
@@ -107,11 +77,11 @@ def test_an_error_that_ends_the_loop_while_it_is_closed(interrupt: type[BaseExce
 def test_an_error_that_the_guard_met_ends_the_loop(batching: hasten.Loop) -> None:
     """What was sent after it leaves nevertheless."""
 
-    def end(_: Recorder) -> None:
+    def end(protocol: Recorder, exc: Exception) -> None:
         raise KeyboardInterrupt
 
     async def main(peer: socket.socket) -> tuple[Any, Recorder]:
-        client, protocol = await endpoint(local_addr=HOST, on_error=end)
+        client, protocol = await endpoint(lambda: Recorder(error=end), local_addr=HOST)
         client.sendto(b"x", FORBIDDEN)
         client.sendto(b"a", peer.getsockname())
         assert peer.recv(10) == b"a"  # the guard sends it
@@ -319,7 +289,7 @@ def test_descriptors_that_come_with_a_datagram_are_dropped(run: Run, tmp_path: P
                 peer.sendmsg([b"%d" % i], [control], 0, path)
         while len(protocol.got) < 5:
             await asyncio.sleep(0)
-        assert protocol.got == [b"%d" % i for i in range(5)]
+        assert protocol.data == [b"%d" % i for i in range(5)]
         assert open_files() == before
         server.close()
         await protocol.lost
