@@ -393,6 +393,72 @@ def test_nothing_is_delivered_once_it_is_closed(run: Run) -> None:
     run(main())
 
 
+# ---- pausing -------------------------------------------------------------------------------------
+
+
+def test_one_that_is_paused_gets_nothing_until_it_goes_on(run: Run, settle: Any) -> None:
+    async def main() -> None:
+        server, protocol = await endpoint(local_addr=HOST)
+        assert server.is_reading()
+        server.pause_reading()
+        server.pause_reading()
+        assert not server.is_reading()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            for i in range(100):
+                peer.sendto(b"%d" % i, server.get_extra_info("sockname"))
+            await settle()
+            assert protocol.got == []
+            server.resume_reading()
+            server.resume_reading()
+            assert server.is_reading()
+            await protocol.until(lambda: len(protocol.got) == 100)
+            assert protocol.data == [b"%d" % i for i in range(100)]
+            server.pause_reading()
+            peer.sendto(b"x", server.get_extra_info("sockname"))
+            await settle()
+        await ended(server)
+        assert not server.is_reading()
+        server.resume_reading()
+        await settle()
+        assert len(protocol.got) == 100
+
+    run(main())
+
+
+def test_one_that_pauses_after_each(run: Run, settle: Any) -> None:
+    """What was received together with the one that it pauses at comes when it goes on."""
+
+    async def main() -> None:
+        pause = lambda self, *_: self.transport.pause_reading()  # noqa: E731
+        server, protocol = await endpoint(lambda: Recorder(received=pause), local_addr=HOST)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            for i in range(5):
+                peer.sendto(b"%d" % i, server.get_extra_info("sockname"))
+        for i in range(5):
+            await protocol.until(lambda: len(protocol.got) == i + 1)
+            await settle()
+            assert protocol.data == [b"%d" % j for j in range(i + 1)]
+            server.resume_reading()
+        await ended(server)
+
+    run(main())
+
+
+def test_one_that_is_paused_from_the_beginning(run: Run, settle: Any) -> None:
+    async def main() -> None:
+        pause = lambda self: self.transport.pause_reading()  # noqa: E731
+        server, protocol = await endpoint(lambda: Recorder(made=pause), local_addr=HOST)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.sendto(b"x", server.get_extra_info("sockname"))
+        await settle()
+        assert protocol.got == []
+        server.resume_reading()
+        await protocol.until(lambda: protocol.got)
+        await ended(server)
+
+    run(main())
+
+
 @pytest.mark.ours("asyncio has no socket any more, and reports the AttributeError")
 def test_to_send_after_the_end(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:

@@ -119,6 +119,27 @@ def test_a_socket_for_both_directions(loop: Any) -> None:
     run(loop, main())
 
 
+def test_the_callbacks_of_a_transport_are_its_own(loop: Any, pipe: Ends) -> None:
+    async def main() -> None:
+        _, got = await reading(pipe[0])
+        source, sent = await writing(pipe[1])
+        for call in (loop.add_reader, loop.add_writer):
+            for end in pipe:
+                with pytest.raises(RuntimeError, match="is used by transport"):
+                    call(end, print)
+        for call in (loop.remove_reader, loop.remove_writer):
+            for end in pipe:
+                with pytest.raises(RuntimeError, match="is used by transport"):
+                    call(end)
+        source.write(b"abc")
+        await got.has(3)
+        source.close()
+        await sent.lost.wait()
+        await got.lost.wait()
+
+    run(loop, main())
+
+
 def test_what_is_no_bytes_is_refused(loop: Any, pipe: Ends) -> None:
     async def main() -> None:
         source, sent = await writing(pipe[1])

@@ -44,7 +44,7 @@ cdef class DatagramTransport(FlowControl):
         return 0 if self.queue is None else self.queue.size
     cdef int attach(self, object loop, DatagramChannel channel, object protocol, object address, object waiter, dict extra, object context) except -1
     @cython.locals(poller=Poller)
-    cdef int start(self) except -1
+    cdef int enter(self) except -1
     @cython.locals(fired=int)
     cdef int react(self) except -1
     @cython.locals(channel=DatagramChannel, poller=Poller, n=Py_ssize_t)

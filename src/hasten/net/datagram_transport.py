@@ -141,25 +141,17 @@ class DatagramTransport(FlowControl):
         return _Kind
 
     def status(self) -> list[str]:
-        reading = "polling" if self.events and not self.closing else "idle"
+        reading = "polling" if self.events and self.is_reading() else "idle"
         state = "polling" if self.blocked else "idle"
         return [f"read={reading}", f"write=<{state}, bufsize={self.waiting()}>"]
 
     # ---- starting -------------------------------------------------------------------------
 
-    def start(self) -> int:
-        """Start reading, then wake who waits for the transport."""
+    def enter(self) -> int:
         poller = self.scheduler._poller
-        error = None
-        try:
-            if not self.events and not self._conn_lost and (not self.closing or self.waiting()):
-                poller.register(self, ev.READ)
-        except BaseException as exc:
-            self.let_pass(exc)
-            error = exc
-        if error is None and self.blocked:
-            self.want_write()
-        return self.begun(error)
+        if not self.events and not self._conn_lost and (not self.closing or self.waiting()):
+            poller.register(self, ev.READ)
+        return self.want_write() if self.blocked else 0
 
     # ---- what fired -----------------------------------------------------------------------
 
@@ -169,8 +161,10 @@ class DatagramTransport(FlowControl):
         self.fired = 0
         if fired & ev.READ:
             if deques.size(self.arrived):
-                self.deliver()  # what the loop's end has kept from the protocol
-            if not (self.closing or self._conn_lost):
+                self.deliver()  # what a pause or the loop's end has kept from the protocol
+            if self.paused:
+                self.readable |= fired & (ev.READ | ev.HANGUP)
+            elif not (self.closing or self._conn_lost):
                 self.read(fired & ev.HANGUP)
         if fired & ev.WRITE and self.blocked and not self._conn_lost:
             self.write_ready()
@@ -196,7 +190,7 @@ class DatagramTransport(FlowControl):
             self.deliver()
         if self.closing or self._conn_lost:
             return 0
-        if n >= 0 and (channel.full or hangup):
+        if n >= 0 and (channel.full or hangup or deques.size(self.arrived)):
             return self.look_again(ev.READ)
         if channel.unseen and self.events:  # that is what its own method says: the kernel may see it otherwise
             return poller.modify(self, self.events)
@@ -204,7 +198,7 @@ class DatagramTransport(FlowControl):
 
     def deliver(self) -> int:
         """Give the protocol what has arrived. Its exceptions are told to the loop's exception handler."""
-        while deques.size(self.arrived) and not (self.closing or self._conn_lost):
+        while deques.size(self.arrived) and not (self.paused or self.closing or self._conn_lost):
             data, addr = deques.shift(self.arrived)
             protocol = self._protocol
             try:

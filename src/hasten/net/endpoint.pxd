@@ -29,11 +29,13 @@ cdef class Endpoint(Watch):
     cdef int setup(self, object loop, Channel channel, dict extra, object context) except -1
     @cython.locals(fired=int)
     cdef int dispatch(self) except -1
+    cdef int interrupted(self, int fired) except -1
     cdef int turn_elsewhere(self) except -1
     cdef int turn(self) except -1
     cdef int begin(self) except -1
     cdef int introduce(self) except -1
     cdef int start(self) except -1
+    cdef int enter(self) except -1
     cdef int begun(self, object error) except -1
     cdef int begin_soon(self) except -1
     cdef int end_soon(self) except -1

@@ -31,9 +31,9 @@ _NOTHING.at_once = True  # what is written to it is not put off
 class Endpoint(Watch):
     """The base of the transports: a channel, its protocol, and the connection's beginning and end.
 
-    Beginning and end are callbacks: the transport itself stands in the ready queue for them. A subclass says in start()
-    what to do first, in react() what to do when the socket is ready, in status() how it shows itself, in discard() and
-    release() what it drops at the end.
+    Beginning and end are callbacks: the transport itself stands in the ready queue for them. A subclass says in enter()
+    what it asks the poller for, in react() what to do when the socket is ready, in status() how it shows itself, in
+    discard() and release() what it drops at the end.
     """
 
     _loop: Any
@@ -127,11 +127,15 @@ class Endpoint(Watch):
                     self.inside = False
                     step.context_exit(self.context)
         except (SystemExit, KeyboardInterrupt):
-            self.again(fired)  # what was not looked at, for who runs the loop again
+            self.interrupted(fired)
             raise
         except BaseException as exc:
             self.fatal(exc, "Fatal error on transport")
         return 0
+
+    def interrupted(self, fired: int) -> int:
+        """Keep what was not looked at for who runs the loop again."""
+        return self.again(fired)
 
     def turn_elsewhere(self) -> int:
         """Run a turn without entering the context here."""
@@ -179,7 +183,17 @@ class Endpoint(Watch):
         return 0
 
     def start(self) -> int:
-        """Do what follows connection_made(). For subclasses."""
+        """Have the poller report, then wake who waits for the connection."""
+        error = None
+        try:
+            self.enter()
+        except BaseException as exc:
+            self.let_pass(exc)
+            error = exc
+        return self.begun(error)
+
+    def enter(self) -> int:
+        """Register with the poller, unless it is over already. For subclasses."""
         return 0
 
     def begun(self, error: BaseException | None) -> int:

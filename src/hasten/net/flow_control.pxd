@@ -1,6 +1,6 @@
 cimport cython
 cimport hasten.poll.events as ev
-from hasten.net.endpoint cimport Endpoint
+from hasten.net.receiver cimport Receiver
 from hasten.poll.contract cimport Poller
 
 cdef class WaterMarks:
@@ -12,7 +12,7 @@ cdef class WaterMarks:
     cdef bint overflows(self) noexcept
     cdef bint is_low_again(self) noexcept
 
-cdef class FlowControl(Endpoint):
+cdef class FlowControl(Receiver):
     cdef unsigned char retrying             # a timer goes on, and _retry() comes
 
     cdef WaterMarks marks(self)

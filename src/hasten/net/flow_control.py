@@ -7,7 +7,7 @@ from typing import Any
 
 import cython
 
-from hasten.net.endpoint import Endpoint
+from hasten.net.receiver import Receiver
 from hasten.poll import events as ev
 
 HIGH_WATER = 65536  # bytes
@@ -59,7 +59,7 @@ class WaterMarks:
 
 
 @cython.cclass
-class FlowControl(Endpoint):
+class FlowControl(Receiver):
     """The base of transports that write: their protocols are paused and resumed by water marks."""
 
     retrying: bool

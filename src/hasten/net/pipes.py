@@ -17,30 +17,61 @@ from typing import Any
 import cython
 
 from hasten.kernel import functions, step
+from hasten.kernel.channel import Channel
 from hasten.kernel.pipe_channel import PipeChannel
 from hasten.net import sink as sinks
 from hasten.net.endpoint import Endpoint
+from hasten.net.receiver import Receiver
 from hasten.net.sender import TELL_AFTER, Sender
 from hasten.net.sink import Sink
 from hasten.poll import events as ev
 
 logger = logging.getLogger("asyncio")
 
+FATAL_READ = "Fatal read error on pipe transport"
+FATAL_WRITE = "Fatal write error on pipe transport"
 _ReadTransport = asyncio.ReadTransport
 _Transport = asyncio.Transport
 
 
-def listen(transport: Endpoint, events: int) -> int:
+def listen(transport: Endpoint, events: int) -> bool:
     """Register with the poller. Raises OSError.
 
     It may know the descriptor already: of a terminal that one transport reads and another one writes, for instance.
     Then it gets one more descriptor of the same file.
+
+    Returns False for a device that cannot be polled, since it never blocks: then the transport fires in the next tick.
     """
     poller = transport.scheduler._poller
+    channel = cython.cast(PipeChannel, transport.channel)
     if poller.watch_of(transport.fd) is not None:
-        channel = cython.cast(PipeChannel, transport.channel)
         transport.fd = channel.another()
-    return poller.register(transport, events)
+    try:
+        poller.register(transport, events)
+        return True
+    except PermissionError:
+        if not stat.S_ISCHR(channel.kind):
+            raise
+    transport.again(events & (ev.READ | ev.WRITE))
+    return False
+
+
+def part(transport: Endpoint) -> int:
+    """End the transport that the poller knows by the file that is about to be closed: it uses the same file object.
+
+    To close a file does not take it out of the poller where others have it open, and afterwards nobody can.
+    """
+    channel = cython.cast(PipeChannel, transport.channel)
+    if channel.fd < 0 or transport.scheduler is None:
+        return 0
+    poller = transport.scheduler._poller
+    item = poller.watch_of(channel.fd)
+    if item is None or item is transport or not isinstance(item, (ReadPipeTransport, WritePipeTransport)):
+        return 0
+    other = cython.cast(Endpoint, item)
+    if cython.cast(PipeChannel, other.channel).made is channel.made:
+        other._force_close(OSError(errno.EBADF, "another transport of the same file object has closed it"))
+    return 0
 
 
 def shown(transport: Endpoint) -> str:
@@ -52,15 +83,10 @@ def shown(transport: Endpoint) -> str:
 
 
 @cython.cclass
-class ReadPipeTransport(Endpoint):
+class ReadPipeTransport(Receiver):
     """asyncio.ReadTransport for a pipe, a FIFO, a terminal, a socket. Made by open_reading()."""
 
-    sink: Sink
-    paused: bool
     unpolled: bool
-
-    def __cinit__(self) -> None:
-        self.sink = sinks.NOWHERE
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -73,39 +99,13 @@ class ReadPipeTransport(Endpoint):
     def status(self) -> list[str]:
         return ["polling" if self.events else "idle"]
 
-    def release(self) -> int:
-        self.sink = sinks.NOWHERE
-        return 0
-
-    def bind_protocol(self, protocol: Any) -> int:
-        sink = sinks.sink_of(protocol)  # before anything is changed: what a protocol's attributes run may raise
-        former = (self._protocol, self.sink)  # dropped last: that may run anything
-        self._protocol = protocol
-        self.sink = sink
-        del former
-        return 0
-
-    def start(self) -> int:
-        """Start reading, then wake who waits for the connection."""
-        error = None
-        try:
-            if not (self.events or self.paused or self.closing):
-                self.watch_pipe()
-        except BaseException as exc:
-            self.let_pass(exc)
-            error = exc
-        return self.begun(error)
+    def enter(self) -> int:
+        return 0 if self.events or self.paused or self.closing else self.watch_pipe()
 
     def watch_pipe(self) -> int:
         """Have the poller report what there is to read."""
-        channel = cython.cast(PipeChannel, self.channel)
-        try:
-            return listen(self, ev.READ | ev.LEVEL)
-        except PermissionError:
-            if not stat.S_ISCHR(channel.kind):
-                raise
-        self.unpolled = True
-        return self.again(ev.READ)
+        self.unpolled = not listen(self, ev.READ | ev.LEVEL)
+        return 0
 
     # ---- reading --------------------------------------------------------------------------
 
@@ -116,6 +116,11 @@ class ReadPipeTransport(Endpoint):
         if self.closing or self._conn_lost:
             return 0
         return self.unwatch() if self.paused else self.read()
+
+    def interrupted(self, fired: int) -> int:
+        # The poller tells once more of what is there. To read on suspicion could block: what interrupts may come after
+        # a read.
+        return self.again(fired) if not self.events or self.to_begin or self.to_end else 0
 
     def read(self) -> int:
         """Read once."""
@@ -144,8 +149,7 @@ class ReadPipeTransport(Endpoint):
             return self.tell(
                 "Exception in callback of a read pipe's protocol, which was given data", exc, self._protocol
             )
-        message = "Fatal read error on pipe transport" if doing == sinks.READ else sink.blame(doing)
-        return self.fatal(exc, message)
+        return self.fatal(exc, FATAL_READ if doing == sinks.READ else sink.blame(doing))
 
     def is_usual(self, exc: BaseException) -> bool:
         # the end of a pty's other side
@@ -166,34 +170,21 @@ class ReadPipeTransport(Endpoint):
             self.tell("Exception in callback protocol.eof_received()", exc, self._protocol)
         return 0
 
-    def is_reading(self) -> bool:
-        """True while data is delivered to the protocol."""
-        return not self.closing and not self.paused
-
-    @property
-    def _paused(self) -> bool:
-        return bool(self.paused)
-
-    def pause_reading(self) -> None:
-        """Deliver no data until resume_reading()."""
-        if not self.closing:
-            self.paused = True
-
-    def resume_reading(self) -> None:
-        """Deliver data again."""
-        if self.closing or not self.paused:
-            return
-        self.paused = False
+    def go_on(self) -> int:
         if self.events or self._loop is None:
-            return
+            return 0
         try:
             self.watch_pipe()
         except BaseException as exc:
-            self.fatal(exc, "Fatal read error on pipe transport")
+            self.fatal(exc, FATAL_READ)
+        return 0
 
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Give what is read to another protocol."""
-        self.bind_protocol(protocol)
+    def let_go(self, channel: Channel) -> int:
+        try:
+            part(self)
+        finally:
+            Endpoint.let_go(self, channel)
+        return 0
 
     def close(self) -> None:
         """Stop reading, and close the pipe."""
@@ -229,18 +220,25 @@ class WritePipeTransport(Sender):
         """Tell another protocol when to pause and when the pipe is lost."""
         self._protocol = protocol
 
-    def start(self) -> int:
-        """Start to look whether somebody reads, then wake who waits for the connection."""
-        error = None
-        try:
-            if self.sees_reader and not self.events and not self._conn_lost and (not self.closing or self.waiting()):
-                listen(self, ev.READ)
-        except BaseException as exc:
-            self.let_pass(exc)
-            error = exc
-        if error is None and self.waiting():
-            self.want_write()
-        return self.begun(error)
+    def is_reading(self) -> bool:
+        """Raise NotImplementedError: there is nothing to read."""
+        raise NotImplementedError
+
+    def pause_reading(self) -> None:
+        """Raise NotImplementedError, by which a StreamReader knows that it cannot pause."""
+        raise NotImplementedError
+
+    def resume_reading(self) -> None:
+        """Raise NotImplementedError."""
+        raise NotImplementedError
+
+    def enter(self) -> int:
+        poller = self.scheduler._poller
+        if self.events:  # since connection_made(). What the poller has told before the beginning was over is forgotten
+            poller.modify(self, self.events)
+        elif self.sees_reader and not self._conn_lost and (not self.closing or self.waiting()):
+            listen(self, ev.READ)
+        return self.want_write() if self.waiting() else 0
 
     def react(self) -> int:
         channel = cython.cast(PipeChannel, self.channel)
@@ -275,7 +273,7 @@ class WritePipeTransport(Sender):
 
     def write_failed(self, exc: BaseException) -> int:
         self.ignored += 1
-        return self.fatal(exc, "Fatal write error on pipe transport")
+        return self.fatal(exc, FATAL_WRITE)
 
     def want_write(self) -> int:
         poller = self.scheduler._poller
@@ -293,6 +291,13 @@ class WritePipeTransport(Sender):
     def want_no_write(self) -> int:
         poller = self.scheduler._poller
         return poller.modify(self, ev.READ) if self.sees_reader else poller.unregister(self)
+
+    def let_go(self, channel: Channel) -> int:
+        try:
+            part(self)
+        finally:
+            Endpoint.let_go(self, channel)
+        return 0
 
     def write_eof(self) -> None:
         """Close the pipe once what is buffered is written."""

@@ -311,11 +311,13 @@ class Sender(FlowControl):
         elif not (self.internet or self.filing):
             # a unix socket tells of room after each message that the peer takes
             self.want_no_write()
-        self.resume_if_drained()
-        if self.closing:
-            self.depart()  # resume_writing() may write
-        if not self.waiting() and not self._conn_lost:
-            self.flushed()
+        try:
+            self.resume_if_drained()
+        finally:  # also where resume_writing() ends the loop: nobody would come back to it
+            if self.closing:
+                self.depart()  # resume_writing() may write
+            if not self.waiting() and not self._conn_lost:
+                self.flushed()
         return 0
 
     def flushed(self) -> int:

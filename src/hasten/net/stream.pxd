@@ -9,9 +9,6 @@ from hasten.net.sink cimport Sink
 from hasten.poll.contract cimport Poller
 
 cdef class SocketTransport(Sender):
-    cdef Sink sink                          # what takes the bytes that are read
-    cdef unsigned char paused               # pause_reading()
-    cdef unsigned char readable             # it fired while it could not be read: events to look at on resume
     cdef unsigned char at_end               # the peer ended its side and the protocol keeps the transport open
 
     cdef int attach(self, object loop, Channel channel, object protocol, dict extra, object server, object context) except -1
@@ -19,9 +16,8 @@ cdef class SocketTransport(Sender):
     cdef int react(self) except -1
     @cython.locals(channel=Channel, sink=Sink, workshop=Workshop, poller=Poller, n=Py_ssize_t, more=bint, keep_open=bint, doing=int)
     cdef int read(self, int hangup) except -1
-    cdef int bind_protocol(self, object protocol) except -1
     @cython.locals(poller=Poller)
-    cdef int start(self) except -1
+    cdef int enter(self) except -1
 
 @cython.locals(transport=SocketTransport)
 cpdef SocketTransport open_channel(object loop, Channel channel, object protocol, object waiter, dict extra, object server,

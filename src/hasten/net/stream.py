@@ -19,7 +19,6 @@ from hasten.kernel import functions, socket_channel
 from hasten.kernel.channel import Channel
 from hasten.net import sink as sinks
 from hasten.net.sender import Sender
-from hasten.net.sink import Sink
 from hasten.poll import events as ev
 
 _Transport = asyncio.Transport
@@ -29,13 +28,7 @@ _Transport = asyncio.Transport
 class SocketTransport(Sender):
     """asyncio.Transport for a connected nonblocking stream socket. Made by open_stream()."""
 
-    sink: Sink
-    paused: bool
-    readable: int
     at_end: bool
-
-    def __cinit__(self) -> None:
-        self.sink = sinks.NOWHERE
 
     # aiohttp and others ask whether start_tls() takes this transport
     _start_tls_compatible = True
@@ -80,32 +73,12 @@ class SocketTransport(Sender):
         reading = "polling" if self.is_reading() else "idle"
         return [f"read={reading}", f"write=<{state}, bufsize={self.waiting() + self.late_size}>"]
 
-    def release(self) -> int:
-        self.sink = sinks.NOWHERE
-        return 0
-
-    # ---- starting -------------------------------------------------------------------------
-
-    def start(self) -> int:
-        """Start reading, then wake who waits for the connection."""
+    def enter(self) -> int:
         poller = self.scheduler._poller
-        error = None
-        try:
-            if not self.events and not self._conn_lost and (not self.closing or self.waiting()):
-                poller.register(self, ev.READ)
-        except BaseException as exc:
-            self.let_pass(exc)
-            error = exc
-        if error is None and (self.waiting() or self.courier is not None):
+        if not self.events and not self._conn_lost and (not self.closing or self.waiting()):
+            poller.register(self, ev.READ)
+        if self.waiting() or self.courier is not None:
             self.want_write()
-        return self.begun(error)
-
-    def bind_protocol(self, protocol: Any) -> int:
-        sink = sinks.sink_of(protocol)  # before anything is changed: what a protocol's attributes run may raise
-        former = (self._protocol, self.sink)  # dropped last: that may run anything
-        self._protocol = protocol
-        self.sink = sink
-        del former
         return 0
 
     # ---- what fired -----------------------------------------------------------------------
@@ -117,7 +90,7 @@ class SocketTransport(Sender):
         self.fired = 0
         if fired & ev.READ and not (self.closing or self.at_end or self._conn_lost):
             if self.paused:
-                self.readable = fired & (ev.READ | ev.HANGUP)
+                self.readable |= fired & (ev.READ | ev.HANGUP)
             else:
                 self.read(fired & ev.HANGUP)
         if fired & ev.WRITE and (self.waiting() or self.courier is not None):
@@ -159,32 +132,6 @@ class SocketTransport(Sender):
         else:
             self.close()
         return 0
-
-    def is_reading(self) -> bool:
-        """True while data is delivered to the protocol."""
-        return not self.closing and not self.paused
-
-    @property
-    def _paused(self) -> bool:
-        return bool(self.paused)
-
-    def pause_reading(self) -> None:
-        """Deliver no data until resume_reading()."""
-        if not self.closing:
-            self.paused = True
-
-    def resume_reading(self) -> None:
-        """Deliver data again."""
-        if self.closing or not self.paused:
-            return
-        self.paused = False
-        if self.readable:
-            events, self.readable = self.readable, 0
-            self.look_again(events)
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Hand the connection over to another protocol."""
-        self.bind_protocol(protocol)
 
 
 functions.own_methods(SocketTransport)
