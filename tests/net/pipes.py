@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -110,3 +113,9 @@ def drained(fd: int) -> bytes:
     finally:
         os.set_blocking(fd, blocking)
     return found
+
+
+def run_child(source: str, *arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[bytes]:
+    """Runs a program in an interpreter of its own, where each warning is an error."""
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(source), *arguments]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False, **kwargs)

@@ -18,6 +18,7 @@ from tests.net.pipes import Reader, Writer, drained, opened, reading, writing
 from tests.worlds import until
 
 Ends = tuple[Any, Any]
+Run = Callable[[Any], Any]
 
 
 def a_pipe(folder: Path) -> Ends:
@@ -153,6 +154,10 @@ def test_in_debug_mode(run: Any, either_loop: Any, pipe: Ends, caplog: Any) -> N
     async def main() -> None:
         target, got = await reading(pipe[0])
         _, sent = await writing(pipe[1])
+        for _ in range(2):
+            target.pause_reading()
+        for _ in range(2):
+            target.resume_reading()
         target.close()
         await sent.lost.wait()
         await got.lost.wait()
@@ -162,6 +167,8 @@ def test_in_debug_mode(run: Any, either_loop: Any, pipe: Ends, caplog: Any) -> N
     assert any(line.startswith("Read pipe ") for line in told)
     assert any(line.startswith("Write pipe ") for line in told)
     assert any(line.endswith("was closed by peer") for line in told)
+    assert len([line for line in told if line.endswith("pauses reading")]) == 1
+    assert len([line for line in told if line.endswith("resumes reading")]) == 1
 
 
 # ---- reading -------------------------------------------------------------------------------------
@@ -422,6 +429,55 @@ def test_the_protocol_of_a_writer_is_replaced(run: Any, pipe: Ends) -> None:
     run(main())
 
 
+def test_a_writer_has_nothing_to_read(run: Run, pipe: Ends) -> None:
+    """A StreamReader knows by this that it cannot pause: its protocol may be that of both ends."""
+
+    async def main() -> None:
+        reader = asyncio.StreamReader(limit=10)
+        loop = asyncio.get_running_loop()
+        source, _ = await loop.connect_write_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe[1])
+        for name in ("pause_reading", "resume_reading", "is_reading"):
+            with pytest.raises(NotImplementedError):
+                getattr(source, name)()
+        reader.feed_data(b"x" * 100)
+        assert await reader.read(100) == b"x" * 100
+        source.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    run(main())
+
+
+def packets() -> Ends:
+    read, write = os.pipe2(os.O_DIRECT)
+    return os.fdopen(read, "rb", 0), os.fdopen(write, "wb", 0)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM),
+        lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET),
+        pytest.param(packets, marks=pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="no such pipes here")),
+    ],
+    ids=["datagrams", "packets", "a pipe of packets"],
+)
+def test_what_is_written_apart_is_read_apart(run: Run, kind: Callable[[], Ends]) -> None:
+    read, write = kind()
+
+    async def main() -> None:
+        source, sent = await writing(write)
+        source.write(b"one")
+        source.write(b"two")
+        source.writelines([b"thr", b"ee"])
+        assert [os.read(read.fileno(), 100) for _ in range(3)] == [b"one", b"two", b"three"]
+        source.close()
+        await sent.lost.wait()
+        read.close()
+
+    run(main())
+
+
 # ---- what is no pipe -----------------------------------------------------------------------------
 
 
@@ -442,7 +498,7 @@ def test_regular_files_are_refused(run: Any, tmp_path: Path, connect: Callable[.
 def test_what_is_no_file_is_refused(run: Any, pipe: Ends, connect: Callable[..., Any]) -> None:
     async def main() -> None:
         for bad in (pipe[0].fileno(), None, "path"):
-            with pytest.raises(AttributeError, match="fileno|close"):
+            with pytest.raises(AttributeError, match="has no attribute 'fileno'"):
                 await connect(bad)
         pipe[0].close()
         with pytest.raises(ValueError, match="closed"):

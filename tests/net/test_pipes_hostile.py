@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import os
+import socket
 import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.net.pipes import Reader, Writer, drained, reading, writing
+from tests.net.pipes import Reader, Writer, drained, reading, run_child, writing
+from tests.worlds import until
 
 Ends = tuple[Any, Any]
 
@@ -138,6 +141,90 @@ def test_a_writer_interrupted(either_loop: Any, pipe: Ends, when: str) -> None:
     assert protocol.log == ["made", "pause", "resume", "lost"]
 
 
+def test_interrupted_in_the_beginning_it_writes_nevertheless(either_loop: Any, pipe: Ends) -> None:
+    """That the pipe has room again is told once, and this may be before the beginning is over."""
+
+    def fill(protocol: Any) -> None:
+        protocol.transport.write(b"x" * 200_000)
+        raise KeyboardInterrupt
+
+    task = either_loop.create_task(writing(pipe[1], made=fill))
+    with pytest.raises(KeyboardInterrupt):
+        either_loop.run_until_complete(task)
+    size = len(drained(pipe[0].fileno()))
+
+    async def rest() -> None:
+        source, sent = await task
+        _, got = await reading(pipe[0])
+        await got.has(200_000 - size)
+        source.close()
+        await sent.lost.wait()
+        await got.lost.wait()
+
+    either_loop.run_until_complete(asyncio.wait_for(rest(), 30))
+
+
+@pytest.mark.ours("stays open for ever")
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_interrupted_when_all_is_written_it_closes_nevertheless(either_loop: Any, kind: str) -> None:
+    async def start() -> tuple[Any, Any, Any]:
+        loop = asyncio.get_running_loop()
+        protocol = Writer(resume=interrupt)
+        if kind == "pipe":
+            near, far = (os.fdopen(fd, mode, 0) for fd, mode in zip(os.pipe()[::-1], ("wb", "rb"), strict=True))
+            source, _ = await loop.connect_write_pipe(lambda: protocol, near)
+        else:
+            near, far = socket.socketpair()
+            source, _ = await loop.create_connection(lambda: protocol, sock=near)  # type: ignore[arg-type,type-var]
+        source.set_write_buffer_limits(high=0)
+        source.write(b"x" * 1_000_000)
+        source.close()
+        await reading(far)
+        return protocol, near, far
+
+    protocol, near, far = either_loop.run_until_complete(start())
+    with pytest.raises(KeyboardInterrupt):
+        either_loop.run_until_complete(asyncio.wait_for(protocol.lost.wait(), 30))
+    either_loop.run_until_complete(asyncio.wait_for(protocol.lost.wait(), 30))
+    assert protocol.log == ["made", "pause", "resume", "lost"]
+    either_loop.run_until_complete(until(lambda: far.fileno() == -1 if kind == "socket" else far.closed))
+    assert near.fileno() == -1 if kind == "socket" else near.closed
+
+
+AFTER_AN_INTERRUPTION = """
+    import asyncio, os, sys, hasten
+
+    class Reader(asyncio.Protocol):
+        def data_received(self, data):
+            raise KeyboardInterrupt
+
+    async def start():
+        loop = asyncio.get_running_loop()
+        return await loop.connect_read_pipe(Reader, os.fdopen(read, "rb", 0))
+
+    read, write = os.pipe()
+    loop = hasten.new_event_loop()
+    transport, protocol = loop.run_until_complete(start())
+    os.set_blocking(read, True)  # as another process does that has the same file
+    os.write(write, b"x")
+    try:
+        loop.run_forever()
+    except KeyboardInterrupt:
+        print("interrupted")
+    loop.run_until_complete(asyncio.sleep(0.01))
+    transport.close()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    print("end")
+"""
+
+
+def test_interrupted_it_does_not_read_what_may_block() -> None:
+    done = run_child(AFTER_AN_INTERRUPTION)
+    assert (done.stdout, done.stderr) == (b"interrupted\nend\n", b"")
+
+
 class Unreadable(Reader):
     """A protocol whose methods cannot be looked up."""
 
@@ -226,6 +313,48 @@ def test_a_file_closed_by_its_owner(run: Any, pipe: Ends, connect: Any) -> None:
         transport.close()
         await protocol.lost.wait()
         assert protocol.log[-1] == "lost"
+
+    run(main())
+
+
+class OwnFile(io.FileIO):
+    """A file object of a class of its own."""
+
+
+@pytest.mark.ours("writes to the stranger, and gives the protocol what the stranger has")
+@pytest.mark.parametrize("kind", ["socket", "file", "buffered"])
+def test_a_number_that_is_a_strangers_by_now(run: Any, kind: str) -> None:
+    """The owner has closed the file, and the number has been given to another one."""
+
+    def file() -> tuple[Any, Any]:
+        near, far = socket.socketpair()
+        if kind == "socket":
+            return near, far
+        return OwnFile(near.detach(), "r+"), far
+
+    async def main() -> None:
+        for connect in (writing, reading):
+            near, far = file()
+            if kind == "buffered":
+                near = (io.BufferedReader if connect is reading else io.BufferedWriter)(near)
+            transport, protocol = await connect(near)
+            number = near.fileno()
+            near.close()
+            stranger, other = socket.socketpair()
+            with stranger, other, far:
+                assert stranger.fileno() == number
+                other.setblocking(False)
+                if connect is writing:
+                    transport.write(b"x" * 100_000)
+                    await protocol.lost.wait()
+                    assert isinstance(protocol.error, OSError)
+                    with pytest.raises(BlockingIOError):
+                        other.recv(10)
+                else:
+                    transport.close()
+                    await protocol.lost.wait()
+                assert stranger.fileno() == number
+                stranger.send(b"still open")
 
     run(main())
 

@@ -7,23 +7,17 @@ import contextlib
 import errno
 import os
 import pty
-import subprocess
+import select
 import sys
-import textwrap
 import tty
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.net.pipes import drained, opened, reading, writing
+from tests.net.pipes import drained, opened, reading, run_child, writing
 
 Pty = tuple[int, int]
-
-
-def run_child(source: str, *arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(source), *arguments]
-    return subprocess.run(command, capture_output=True, timeout=60, check=False, **kwargs)
 
 
 @pytest.fixture
@@ -174,6 +168,62 @@ def test_the_null_device_is_written(run: Any) -> None:
     run(main())
 
 
+def test_more_than_one_write_takes_of_a_device_that_cannot_be_polled(run: Any) -> None:
+    """The null device takes all, but no system call takes more than a GiB or two. No page of these bytes is touched."""
+
+    async def main() -> None:
+        source, sent = await writing(opened(os.devnull, "wb"))
+        source.write(bytes((1 << 30) + 1))
+        source.close()
+        await sent.lost.wait()
+        assert sent.error is None
+
+    run(main())
+
+
+# ---- one file object for both --------------------------------------------------------------------
+
+
+def polled() -> list[str]:
+    """What the epolls of this process are asked for, apart from the wake-ups of the loops."""
+    found: list[str] = []
+    if not os.path.isdir("/proc/self/fdinfo"):
+        return found
+    for name in os.listdir("/proc/self/fdinfo"):
+        with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{name}") as info:
+            found += [line for line in info if line.startswith("tfd:")]
+    return found
+
+
+@pytest.mark.ours("the other one hears nothing any more, and the file stays nonblocking")
+@pytest.mark.parametrize("order", [(reading, writing), (writing, reading)])
+def test_who_closes_a_file_object_ends_who_else_uses_it(run: Any, terminal: Pty, order: Any, reports: Any) -> None:
+    """The poller may not keep a descriptor that is closed, where its file stays open: it would report it for ever."""
+
+    async def main() -> None:
+        before = polled()
+        both = os.fdopen(os.dup(terminal[1]), "rb+", 0)
+        (first, one), (second, other) = [await connect(both) for connect in order]
+        second.write(b"x") if order[1] is writing else first.write(b"x")
+        second.close()
+        await other.lost.wait()
+        if order[0] is reading:
+            await one.lost.wait()
+            assert isinstance(one.error, OSError)
+            assert one.error.errno == errno.EBADF
+        first.close()
+        await one.lost.wait()
+        await asyncio.sleep(0)
+        assert os.get_blocking(terminal[1])
+        assert both.closed
+        assert len(polled()) == len(before)
+        os.write(terminal[0], b"for whoever comes next")
+        assert select.select([terminal[1]], [], [], 20)[0]
+
+    run(main())
+    assert reports == []
+
+
 # ---- blocking mode -------------------------------------------------------------------------------
 
 
@@ -273,6 +323,49 @@ def test_a_file_that_others_made_blocking_again_does_not_stop_the_loop(run: Any,
     run(main())
 
 
+BLOCKING = """
+    import asyncio, os, pty, sys, tty, hasten
+
+    class Reader(asyncio.Protocol):
+        def data_received(self, data):
+            print(data)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        master, slave = pty.openpty()
+        tty.setraw(slave)
+        os.set_blocking(master, False)
+        source, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(os.dup(slave), "wb", 0))
+        target, _ = await loop.connect_read_pipe(Reader, os.fdopen(os.dup(slave), "rb", 0))
+        os.set_blocking(slave, True)
+        os.write(master, b"taken")  # by somebody else, after the poller has told of it
+        loop.call_soon(os.read, slave, 100)
+        await asyncio.sleep(0)
+        size = 300_000
+        for call in (lambda: source.write(bytes(100_000)), lambda: source.writelines([bytes(100_000)] * 2)):
+            os.set_blocking(slave, True)
+            call()
+        while size:
+            try:
+                size -= len(os.read(master, 100_000))
+            except BlockingIOError:
+                await asyncio.sleep(0)
+        source.close()
+        target.close()
+        await asyncio.sleep(0.01)
+        os.close(master)
+        os.close(slave)
+        print("end")
+
+    hasten.run(main())
+"""
+
+
+def test_a_terminal_that_others_made_blocking_does_not_stop_the_loop_when_it_is_full() -> None:
+    done = run_child(BLOCKING)
+    assert (done.stdout, done.stderr) == (b"end\n", b"")
+
+
 @pytest.mark.ours("a file stays nonblocking")
 def test_a_file_that_was_closed_by_its_owner_is_left_alone(run: Any) -> None:
     read, write = os.pipe()
@@ -330,6 +423,28 @@ def test_streams_over_standard_input_and_output(factory: str, module: str) -> No
     assert done.stderr == b"%d\n" % len(lines)
     assert done.returncode == 0
     assert done.stdout == lines.upper()
+
+
+def test_what_is_printed_keeps_its_place_whatever_the_number() -> None:
+    """A copy of standard output's descriptor is the same file."""
+    done = run_child(
+        """
+        import asyncio, os, sys, hasten
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(os.dup(1), "wb", 0))
+            for i in range(3):
+                transport.write(b"written\\n")
+                print("printed", flush=True)
+            transport.close()
+            await asyncio.sleep(0.01)
+
+        hasten.run(main())
+        """
+    )
+    assert done.stderr == b""
+    assert done.stdout == b"written\nprinted\n" * 3
 
 
 def test_standard_output_blocks_again_for_who_comes_next() -> None:

@@ -12,11 +12,12 @@ import os
 class Mode:
     """That a descriptor is nonblocking for as long as a transport uses it."""
 
-    __slots__ = ("fd", "file", "owed", "pid")
+    __slots__ = ("fd", "file", "made", "owed", "pid")
 
-    def __init__(self, fd: int, file: tuple[int, int]) -> None:
+    def __init__(self, fd: int, file: tuple[int, int], made: int) -> None:
         self.fd = fd
         self.file = file  # device and inode
+        self.made = made  # the id() of the file object, which is closed together with this
         self.owed = False  # it was blocking before
         self.pid = os.getpid()
 
@@ -32,9 +33,14 @@ class Mode:
 _in_use: dict[tuple[int, int], list[Mode]] = {}
 
 
-def leave(fd: int, file: tuple[int, int]) -> Mode:
-    """Make a descriptor nonblocking; `file` is its device and inode. Raises OSError."""
-    mode = Mode(fd, file)
+def leave(fd: int, file: tuple[int, int], made: int) -> Mode:
+    """Make a descriptor nonblocking. Raises OSError.
+
+    Arguments:
+        file: its device and inode.
+        made: the id() of the file object that it is of, which stays until give_back().
+    """
+    mode = Mode(fd, file, made)
     users = _in_use.get(file)
     if users is None:  # not by setdefault(), which breaks the dict in CPython 3.13.0 where there is no memory
         users = _in_use[file] = []
@@ -45,19 +51,26 @@ def leave(fd: int, file: tuple[int, int]) -> Mode:
             os.set_blocking(fd, False)
     except BaseException:
         mode.owed = False
-        give_back(mode, True)
+        give_back(mode)
         raise
     return mode
 
 
-def give_back(mode: Mode, ours: bool) -> None:
+def give_back(mode: Mode, *, ours: bool = True, closing: bool = False) -> None:
     """End what leave() began: the descriptor blocks again if it did before, unless others here still need it.
 
-    `ours`: False if its owner has closed it, and the number may stand for another file.
+    Arguments:
+        ours: False if its owner has closed it, and the number may stand for another file.
+        closing: the file object is about to be closed, so others who use it need nothing any more, and cannot give back
+            what they owe.
     """
     others = _in_use.get(mode.file, [])
     if mode in others:
         others.remove(mode)
+    if closing:
+        for other in [other for other in others if other.made == mode.made]:
+            others.remove(other)
+            mode.owed, other.owed = mode.owed or other.owed, False
     if not others:
         _in_use.pop(mode.file, None)
         if others:  # a transport of another thread has come to it meanwhile

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import socket
+import stat
 from typing import Any
 
 from hasten.kernel import blocking
 from hasten.kernel.channel import Channel
 
 _MOST = 1 << 30  # bytes: some systems refuse more, and none takes more at once
+_SURE = 256  # bytes that a terminal takes if it has room
+
+
+def _at_most(fd: int, events: int, n: int) -> int:
+    """Return how many bytes of `n` a file of others, too, is given, who may have made it blocking.
+
+    Raises BlockingIOError if it would block.
+    """
+    if not os.get_blocking(fd):
+        return n
+    found = select.poll()
+    found.register(fd, events)
+    if not found.poll(0):
+        raise BlockingIOError
+    return min(n, _SURE)
 
 
 class PipeChannel(Channel):
@@ -21,6 +39,7 @@ class PipeChannel(Channel):
         self.file: Any = None
         self.kind = 0
         self.links = 0
+        self.shared = False  # others have the same open file, and may have made it blocking since
         self.identity = (0, 0)
         self.mode: blocking.Mode | None = None
         self.second = -1
@@ -34,18 +53,24 @@ class PipeChannel(Channel):
         return self.fd if self.fd < 0 or is_ours(self.made, self.file, self.fd) else -1
 
     def _receive(self, buf: Any) -> tuple[int, bool]:
-        return os.readv(self.descriptor(), [buf]), False
+        fd = self.descriptor()
+        if self.shared:
+            _at_most(fd, select.POLLIN, _MOST)
+        return os.readv(fd, [buf]), False
 
     def _transmit(self, data: Any) -> int:
-        with memoryview(data) as view, view.cast("B") as whole, whole[:_MOST] as part:
-            return os.write(self.descriptor(), part)
+        fd = self.descriptor()
+        most = _at_most(fd, select.POLLOUT, _MOST) if self.shared else _MOST
+        with memoryview(data) as view, view.cast("B") as whole, whole[:most] as part:
+            return os.write(fd, part)
 
     def _transmit_many(self, pieces: list[Any]) -> int:
-        return os.writev(self.descriptor(), pieces)
+        fd = self.descriptor()
+        return self._transmit(pieces[0]) if self.shared and os.get_blocking(fd) else os.writev(fd, pieces)
 
     def leave_blocking(self) -> int:
         """Make it nonblocking, until close(). Raises OSError."""
-        self.mode = blocking.leave(self.fd, self.identity)
+        self.mode = blocking.leave(self.fd, self.identity, id(self.made))
         return 0
 
     def leave_alone(self) -> int:
@@ -53,7 +78,7 @@ class PipeChannel(Channel):
         mode, self.mode = self.mode, None
         self.fd = -1
         if mode is not None:
-            blocking.give_back(mode, True)
+            blocking.give_back(mode)
         return 0
 
     def another(self) -> int:
@@ -70,6 +95,24 @@ class PipeChannel(Channel):
         found.register(self.descriptor(), select.POLLRDHUP)
         return bool(found.poll(0))
 
+    def stands_for_standard(self) -> bool:
+        """True if standard input, output or error is the same file."""
+        for fd in range(3):
+            try:
+                found = os.fstat(fd)
+            except OSError:
+                continue
+            if (found.st_dev, found.st_ino) == self.identity:
+                return True
+        return False
+
+    def keeps_apart(self) -> bool:
+        """True if what one write gives is read by itself: of datagrams, and of packets in a pipe."""
+        if stat.S_ISSOCK(self.kind):
+            with socket.socket(fileno=os.dup(self.fd)) as same:
+                return same.type != socket.SOCK_STREAM
+        return bool(fcntl.fcntl(self.fd, fcntl.F_GETFL) & getattr(os, "O_DIRECT", 0))
+
     def close(self) -> int:
         fd, second, mode = self.fd, self.second, self.mode
         self.fd = self.second = -1
@@ -80,9 +123,8 @@ class PipeChannel(Channel):
             return 0
         try:
             if mode is not None:
-                blocking.give_back(
-                    mode, is_ours(self.made, self.file, fd)
-                )  # now, as close() may write what `made` has still buffered
+                # now, as close() may write what `made` has still buffered
+                blocking.give_back(mode, ours=is_ours(self.made, self.file, fd), closing=True)
         finally:
             self.made.close()
         return 0
@@ -102,8 +144,8 @@ def is_ours(made: Any, file: Any, fd: int) -> bool:
 def hold(pipe: Any) -> PipeChannel:
     """Take over an open file object. close() closes it. Raises what its fileno() raises, and OSError."""
     channel = PipeChannel()
-    pipe.close  # noqa: B018 - what is no file object fails here, and not when it is to be closed
     fd = pipe.fileno()
+    pipe.close  # noqa: B018 - what is no file object fails here, and not when it is to be closed
     found = os.fstat(fd)
     channel.kind = found.st_mode
     channel.links = found.st_nlink

@@ -60,8 +60,7 @@ async def connect_write_pipe(
     protocol = protocol_factory()
     waiter = loop.create_future()
     channel = _held(pipe, "Pipe transport is only for pipes, sockets and character devices.")
-    # Who writes to a terminal, or to standard output, is rarely alone.
-    at_once = stat.S_ISCHR(channel.kind) or channel.fd <= 2
+    at_once = channel.shared or channel.keeps_apart()  # what is put off may be put together
     transport = pipes.open_writing(loop, channel, protocol, waiter, _sees_reader(channel), at_once)
     try:
         await waiter
@@ -83,6 +82,8 @@ def _held(pipe: Any, refusal: str) -> PipeChannel:
         raise ValueError(
             f"{refusal} This is {_kind(mode)}, which is never waited for: read and write it in a thread, by to_thread()"
         )
+    # who reads or writes a terminal, or standard input and output, is rarely alone
+    channel.shared = stat.S_ISCHR(mode) or channel.stands_for_standard()
     return channel
 
 
