@@ -183,7 +183,7 @@ def test_waitpid_fails(
 ) -> None:
     async def main() -> None:
         before = open_files()
-        process = await hasten.create_subprocess_exec("true")
+        process = await sleeping()
         failed: list[int] = []
 
         def waitpid(pid: int, options: int) -> Any:
@@ -192,6 +192,7 @@ def test_waitpid_fails(
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "waitpid", waitpid)
+            process.kill()
             while not failed:
                 await hasten.sleep(0)
         assert open_files() == before
