@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import array
 import asyncio
-import concurrent.futures
 import contextlib
 import os
 import socket
@@ -47,13 +46,16 @@ class Wrapped:
         self.recv, self.send, self.fileno, self.gettimeout = sock.recv, sock.send, sock.fileno, sock.gettimeout
 
 
-class AtOnce(concurrent.futures.ThreadPoolExecutor):
-    """A pool without threads, which are not to ask for memory."""
+class AtOnce:
+    """A loop's run_in_executor() without threads, which are not to ask for memory."""
 
-    def submit(self, f: Any, /, *args: Any, **kwargs: Any) -> Any:
-        theirs: Any = concurrent.futures.Future()
-        theirs.set_result(f(*args))
-        return theirs
+    def __init__(self, loop: Any) -> None:
+        self.loop = loop
+
+    def __call__(self, executor: Any, func: Any, *args: Any) -> Any:
+        done = self.loop.create_future()
+        done.set_result(func(*args))
+        return done
 
 
 class Hidden:
@@ -80,8 +82,7 @@ class Scene:
         self.near, self.far = pair()
         self.near.setblocking(False)
         self.far.setblocking(False)
-        self.closed = False
-        self.file = open(FILE, "rb")
+        self.file = open(FILE, "rb")  # noqa: SIM115 - a field  # noqa: SIM115 - for as long as the scene lasts
         self.open: list[socket.socket] = []
         self.transport: Any = None
         AFTER.append(self.end)
@@ -93,13 +94,14 @@ class Scene:
         if self.transport is not None:
             self.transport.abort()
             tick(self.loop)
-        elif not self.closed:
+        else:
             self.loop.remove_reader(self.near)
             self.loop.remove_writer(self.near)
             self.loop.run_until_complete(_sent(self.loop, self.near, self.far))
             self.loop.run_until_complete(_sent(self.loop, self.far, self.near))
         for each in (self.near, self.far, self.file, *self.open):
             each.close()
+        vars(self.loop).pop("run_in_executor", None)
         tick(self.loop)
 
 
@@ -305,7 +307,7 @@ async def sock_connect_to_a_full_queue(it: Scene) -> None:
 
 
 def _pool(it: Scene) -> None:
-    it.loop.set_default_executor(AtOnce(1))
+    it.loop.run_in_executor = AtOnce(it.loop)
 
 
 def _transport(it: Scene) -> None:

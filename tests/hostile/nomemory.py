@@ -25,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from hostile import calls, calls_more, calls_net, calls_pipes, ticks, ticks_more
+from hostile import calls, calls_more, calls_net, calls_pipes, calls_sockets, ticks, ticks_more
 
 import hasten
 
@@ -219,7 +219,7 @@ def main(namespace: str, names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    assert all((ticks, calls_more, calls_net, calls_pipes, ticks_more))
+    assert all((ticks, calls_more, calls_net, calls_pipes, calls_sockets, ticks_more))
     if sys.argv[2:] == ["names"]:
         print(*calls.INSIDE, *calls.OUTSIDE)
     else:

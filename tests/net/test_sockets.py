@@ -6,17 +6,10 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-Pair = tuple[socket.socket, socket.socket]
-
-
-def nonblocking(*sockets: socket.socket) -> tuple[socket.socket, ...]:
-    for sock in sockets:
-        sock.setblocking(False)
-    return sockets
+from .plain_sockets import CALLS, Pair, begin, nonblocking
 
 
 @pytest.fixture
@@ -40,15 +33,6 @@ def udp_pair() -> Iterator[Pair]:
         for sock in nonblocking(one, other):
             sock.bind(("127.0.0.1", 0))
         yield one, other
-
-
-async def begin(coro: Any) -> asyncio.Task[Any]:
-    """A task that has got as far as it can without any event."""
-    task = asyncio.get_running_loop().create_task(coro)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert not task.done()
-    return task
 
 
 def test_recv_takes_what_is_there_and_waits_for_what_is_not(run, pair) -> None:
@@ -356,18 +340,6 @@ def test_a_wait_on_a_closed_socket_ends_when_its_number_is_used_again(run) -> No
             sock.close()
 
     run(main())
-
-
-CALLS = {
-    "sock_recv": (10,),
-    "sock_recv_into": (bytearray(1),),
-    "sock_recvfrom": (10,),
-    "sock_recvfrom_into": (bytearray(1),),
-    "sock_sendall": (b"x",),
-    "sock_sendto": (b"x", ("127.0.0.1", 9)),
-    "sock_connect": (("127.0.0.1", 9),),
-    "sock_accept": (),
-}
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -480,3 +480,21 @@ def test_one_busy_connection_does_not_starve_the_others(run: Any) -> None:
                 await protocol.lost
 
     run(main())
+
+
+def test_messages_of_a_stream_that_is_no_tcp(run: Any) -> None:
+    async def main() -> None:
+        near, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sctp = 132  # its reads end at the end of a message, as those of the kind that it is made of here
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, sctp, near.detach()) as one, other:
+            one.setblocking(False)
+            other.setblocking(False)
+            for message in (b"one", b"two", b"three"):
+                other.send(message)
+            transport, protocol = await start(one)
+            await protocol.received(11)
+            assert protocol.data == b"onetwothree"
+            transport.abort()
+            await protocol.lost
+
+    run(main())

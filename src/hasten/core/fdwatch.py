@@ -351,10 +351,10 @@ def claim(loop: Scheduler, file: Any, fd: int) -> FdWatch:
         return claim(loop, file, fd)
     if not (watch.level() or watch.waited_for()):
         return made  # takes its place
-    watch.file = ref
-    watch.drained = watch.hung = False
     if watch.events:
         watch.loop._poller.modify(watch, watch.events)
+    watch.file = ref  # only now: what is known is not registered once more
+    watch.drained = watch.hung = False
     return watch
 
 

@@ -2,7 +2,8 @@
 
 They are for sockets that is_plain() knows: the methods of any other may do anything, and are to be called instead. The
 descriptor is read for each call, since the owner may have closed it. A call that is interrupted is repeated, after
-signal handlers had their turn.
+signal handlers had their turn; one that is interrupted again and again raises InterruptedError, and must not be taken for
+one that would block.
 """
 import os
 import socket as socket_module
@@ -36,6 +37,9 @@ cdef extern from *:
     Py_ssize_t hasten_sys_send_now(int fd, const void *from_, size_t n) nogil
     Py_ssize_t hasten_sys_sendfile(int to, int file, long long offset, size_t n) nogil
     bint HASTEN_SENDFILE
+
+cdef enum:
+    TRIES = 16          # of a call that is interrupted each time
 
 cdef object _socket = socket_module.socket      # the true one, whatever is put there later
 
@@ -84,6 +88,7 @@ cdef bytes receive(object sock, Py_ssize_t room, Workshop workshop):
     """Receive at most `room` bytes; return None if it would block. Raises OSError."""
     cdef char *start = workshop.scratch
     cdef bytes large = None
+    cdef int tries = TRIES
     cdef Py_ssize_t n
     if room > CHUNK:
         large = PyBytes_FromStringAndSize(NULL, room)
@@ -94,12 +99,13 @@ cdef bytes receive(object sock, Py_ssize_t room, Workshop workshop):
             return large if n == room and large is not None else PyBytes_FromStringAndSize(start, n)
         if errno == EAGAIN:
             return None
-        again()
+        again(&tries)
 
 
 cdef Py_ssize_t receive_into(object sock, object buf) except -2:
     """Receive into a writable buffer; return the number of bytes, -1 if it would block. Raises OSError."""
     cdef Py_buffer view
+    cdef int tries = TRIES
     cdef Py_ssize_t n
     PyObject_GetBuffer(buf, &view, PyBUF_WRITABLE)
     try:
@@ -107,7 +113,7 @@ cdef Py_ssize_t receive_into(object sock, object buf) except -2:
             n = hasten_sys_recv_now(hasten_socket_fd(sock), view.buf, view.len)
             if n >= 0 or errno == EAGAIN:
                 return n
-            again()
+            again(&tries)
     finally:
         PyBuffer_Release(&view)
 
@@ -125,13 +131,14 @@ cdef Py_ssize_t send(object sock, object data, Py_ssize_t offset) except -2:
 
 
 cdef Py_ssize_t send_from(object sock, const char *start, Py_ssize_t size, Py_ssize_t offset) except -2:
+    cdef int tries = TRIES
     cdef Py_ssize_t n
     offset = min(offset, size)
     while True:
         n = hasten_sys_send_now(hasten_socket_fd(sock), start + offset, size - offset)
         if n >= 0 or errno == EAGAIN:
             return n
-        again()
+        again(&tries)
 
 
 cpdef object send_file(int to, int file, long long offset, Py_ssize_t count):
@@ -140,6 +147,7 @@ cpdef object send_file(int to, int file, long long offset, Py_ssize_t count):
     The interpreter's lock is given away meanwhile, since the file may have to be read from a disk.
     """
     cdef Py_ssize_t n
+    cdef int tries = TRIES
     if not HASTEN_SENDFILE:
         return os.sendfile(to, file, offset, count)
     while True:
@@ -148,13 +156,15 @@ cpdef object send_file(int to, int file, long long offset, Py_ssize_t count):
         if n >= 0:
             return n
         hasten_found(<int>-n)       # taking the lock again may have changed errno
-        again()
+        again(&tries)
 
 
-cdef int again() except -1:
+cdef int again(int *tries) except -1:
     """Return if the call that failed is to be repeated; raise its error otherwise."""
-    if errno != EINTR:
-        PyErr_SetFromErrno(OSError)
-        return -1
-    PyErr_CheckSignals()
-    return 0
+    if errno == EINTR:
+        tries[0] -= 1
+        if tries[0] > 0:
+            PyErr_CheckSignals()
+            return 0
+    PyErr_SetFromErrno(OSError)
+    return -1

@@ -23,6 +23,7 @@ class SocketChannel(Channel):
 
     def __init__(self) -> None:
         super().__init__()
+        self.messages = False  # a stream that is no TCP (SCTP): a read that is not full may not be the last
         self.family = 0
         self.made: Any = None
         self.peer: Any = None
@@ -30,7 +31,8 @@ class SocketChannel(Channel):
 
     def _receive(self, buf: Any) -> tuple[int, bool]:
         if self.internet() or not hasattr(self.made, "recvmsg_into"):
-            return self.made.recv_into(buf), False
+            n = self.made.recv_into(buf)
+            return n, self.messages and n > 0
         # what follows descriptors that came with the data is left for the next call
         n, _, flags, _ = self.made.recvmsg_into([buf])
         return n, bool(flags & socket_module.MSG_CTRUNC)
@@ -153,10 +155,16 @@ def hold(sock: Any) -> SocketChannel:
     return channel
 
 
+def has_messages(sock: Any) -> bool:
+    """True if a socket object says that it has another protocol than TCP."""
+    return sock.proto not in (0, socket_module.IPPROTO_TCP)
+
+
 def take_over(channel: SocketChannel, sock: Any) -> int:
     """Make a new channel one for the descriptor of a socket object."""
     channel.made = sock
     channel.family = int(sock.family)
+    channel.messages = is_true_socket(sock) and has_messages(sock)
     channel.fd = sock.fileno()
     try:
         channel.peer = sock.getpeername()

@@ -19,10 +19,12 @@ from hasten.kernel.workshop cimport CHUNK
 
 cdef extern from "socketfd.h":
     int hasten_socket_fd(object sock) noexcept
+    int hasten_socket_proto(object sock) noexcept
 
 cdef extern from *:
     """
     #include <fcntl.h>
+    #include <netinet/in.h>
     #include <sys/socket.h>
     #include <sys/uio.h>
     #include "syscalls.h"
@@ -55,6 +57,7 @@ cdef extern from *:
     #endif
     }
     """
+    int IPPROTO_TCP
     int SHUT_WR
     Py_ssize_t hasten_sys_recv(int fd, void *to, size_t n) nogil
     Py_ssize_t hasten_sys_send(int fd, const void *from_, size_t n) nogil
@@ -108,8 +111,11 @@ cdef class SocketChannel(Channel):
         return hasten_socket_fd(self.made) if self.true_socket else self.fd
 
     cdef Py_ssize_t receive(self, void *buf, Py_ssize_t room, int *cut) noexcept:
+        cdef Py_ssize_t n
         if addresses.internet(self.family):
-            return hasten_sys_recv(self.descriptor(), buf, room)
+            n = hasten_sys_recv(self.descriptor(), buf, room)
+            cut[0] = self.messages and n > 0
+            return n
         return hasten_recv_local(self.descriptor(), buf, room, cut)
 
     cdef Py_ssize_t transmit(self, const char *start, Py_ssize_t n) noexcept:
@@ -273,12 +279,18 @@ cpdef SocketChannel hold(object sock):
     return channel
 
 
+cdef bint has_messages(object sock) noexcept:
+    """True if a socket object says that it has another protocol than TCP."""
+    return hasten_socket_proto(sock) != 0 and hasten_socket_proto(sock) != IPPROTO_TCP
+
+
 cdef int take_over(SocketChannel channel, object sock) except -1:
     """Make a new channel one for the descriptor of a socket object."""
     cdef bint true_socket = is_true_socket(sock)
     channel.made = sock
     channel.family = _family_of(sock) if true_socket else int(sock.family)
     channel.true_socket = true_socket and _fd_is_found
+    channel.messages = channel.true_socket and has_messages(sock)
     channel.fd = sock.fileno()
     return 0
 
@@ -305,6 +317,7 @@ cdef SocketChannel accept(object sock, int fd, int family):
     channel = SocketChannel()       # before there is a descriptor that could be lost
     if _fd_is_found and is_true_socket(sock):
         fd = hasten_socket_fd(sock)     # it may have been closed
+        channel.messages = has_messages(sock)
     got = hasten_accept(fd, &a, &n)
     if got < 0:
         if errno == EAGAIN or errno == EINTR:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import contextvars
 import logging
 import operator
 import os
 import socket
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hasten.core import outcomes
 from hasten.kernel.socket_channel import hold
-from hasten.net import dns, sockets, stream, tls
+from hasten.net import dns, opening, sockets, stream, tls
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -75,7 +76,9 @@ async def create_connection(
     if host is not None or port is not None:
         if sock is not None:
             raise ValueError("host/port and sock can not be specified at the same time")
-        infos = await _resolve(loop, (host, port), family, proto, flags)
+        infos = dns.numeric_addrinfos((host, port), family, socket.SOCK_STREAM, proto)
+        if infos is None:
+            infos = await _resolve(loop, (host, port), family, proto, flags)
         local_infos = None if local_addr is None else await _resolve(loop, local_addr, family, proto, flags)
         if interleave is None and happy_eyeballs_delay is not None:
             interleave = 1
@@ -163,7 +166,7 @@ async def connect_accepted_socket(
     return transport, protocol
 
 
-async def _open(
+def _open(
     loop: NetLoop,
     sock: socket.socket,
     protocol_factory: Callable[[], _P],
@@ -171,42 +174,29 @@ async def _open(
     *,
     server_side: bool = False,
     ours: bool = False,
-) -> tuple[asyncio.Transport, _P]:
-    """Put a transport and a protocol on the connected `sock`; close it if that fails.
+) -> Coroutine[Any, Any, tuple[asyncio.Transport, _P]]:
+    """Put a transport and a protocol on the connected `sock`: see opening.put_on()."""
 
-    One that a transport has already is left alone, unless it is `ours`: then it has the number of one that was closed
-    behind that transport's back.
-    """
-    transport: Any  # an asyncio.Transport to isinstance, though not by its layout
-    if not ours and sock.fileno() >= 0:  # a closed one is refused below
-        loop._ensure_fd_no_transport(sock)
-    try:
-        if ours:
-            loop._ensure_fd_no_transport(sock)
-        sock.setblocking(False)
-        sockets.set_nodelay(sock)
-        # One context for all of the connection's callbacks, as asyncio has it since 3.15: what connection_made()
-        # sets, data_received() sees.
-        context = contextvars.copy_context()
-        protocol = protocol_factory()
-        waiter = loop.create_future()
-        if encryption is None:
-            transport = stream.open_stream(loop, sock, protocol, waiter=waiter, context=context)
-        else:
-            channel = hold(sock)
-            transport = tls.open_tls(
-                loop, channel, protocol, encryption, waiter=waiter, server_side=server_side, context=context
-            )
-    except BaseException:
-        sock.close()
-        raise
-    try:
-        await waiter
-    except BaseException:
-        transport.close()
-        waiter = None  # it holds the exception, whose traceback holds this frame
-        raise
-    return transport, protocol
+    make = partial(
+        _transport, loop, sock, encryption, server_side
+    )  # to make a function crashes without memory (3.13.0)
+    return opening.put_on(loop, sock, protocol_factory, make, ours=ours)
+
+
+def _transport(
+    loop: NetLoop,
+    sock: socket.socket,
+    encryption: tls.TlsOptions | None,
+    server_side: bool,
+    protocol: asyncio.BaseProtocol,
+    waiter: Any,
+    context: Context,
+) -> Any:
+    """Make the transport, an asyncio.Transport to isinstance(), though not by its layout."""
+    sockets.set_nodelay(sock)
+    if encryption is None:
+        return stream.open_stream(loop, sock, protocol, waiter=waiter, context=context)
+    return tls.open_tls(loop, hold(sock), protocol, encryption, waiter=waiter, server_side=server_side, context=context)
 
 
 def _require_stream(sock: socket.socket) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import socket
 from collections.abc import Callable
+from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from hasten.net import dns, server_sockets
+from hasten.net import dns, opening, server_sockets
 from hasten.net.datagram_transport import DatagramTransport, open_datagrams
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ async def create_datagram_endpoint(
         sock, remote = await _make_socket(loop, await _candidates(loop, local_addr, remote_addr, wanted), wanted)
     else:
         _check_own_socket(sock, local_addr, remote_addr, wanted)
-        sock.setblocking(False)
-    transport, protocol = await _open(loop, sock, protocol_factory, remote, ours)
+    make = partial(_transport, loop, sock, remote)
+    transport, protocol = await opening.put_on(loop, sock, protocol_factory, make, ours=ours)
     if loop.get_debug():
         logger.debug(
             "Datagram endpoint local_addr=%r remote_addr=%r created: (%r, %r)",
@@ -84,7 +85,18 @@ async def create_datagram_endpoint(
             transport,
             protocol,
         )
-    return transport, protocol  # type: ignore[return-value] # an asyncio.DatagramTransport to isinstance
+    return transport, protocol  # an asyncio.DatagramTransport to isinstance()
+
+
+def _transport(
+    loop: NetLoop,
+    sock: socket.socket,
+    remote: Any,
+    protocol: asyncio.BaseProtocol,
+    waiter: Any,
+    context: Context,
+) -> DatagramTransport:
+    return open_datagrams(loop, sock, protocol, remote, waiter, None, context)
 
 
 def _check_own_socket(sock: socket.socket, local_addr: Any, remote_addr: Any, wanted: _Wanted) -> None:
@@ -174,30 +186,3 @@ async def _try_socket(loop: NetLoop, candidate: _Candidate, wanted: _Wanted) -> 
         sock.close()
         raise
     return sock
-
-
-async def _open(
-    loop: NetLoop, sock: socket.socket, protocol_factory: Callable[[], _P], remote: Any, ours: bool
-) -> tuple[DatagramTransport, _P]:
-    """Put a transport and a protocol on `sock`; close it if that fails, but one that another transport has already."""
-    try:
-        loop._ensure_fd_no_transport(sock)
-    except BaseException:
-        if ours:
-            sock.close()
-        raise
-    try:
-        context = contextvars.copy_context()
-        protocol = protocol_factory()
-        waiter = loop.create_future()
-        transport = open_datagrams(loop, sock, protocol, remote, waiter, None, context)
-    except BaseException:
-        sock.close()
-        raise
-    try:
-        await waiter
-    except BaseException:
-        transport.close()
-        waiter = None  # it holds the exception, whose traceback holds this frame
-        raise
-    return transport, protocol

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("asyncio")
 
 _T = TypeVar("_T")
-_STREAM_OR_DATAGRAM = {socket.SOCK_STREAM: socket.IPPROTO_TCP, socket.SOCK_DGRAM: socket.IPPROTO_UDP}
+_STREAM_OR_DATAGRAM: dict[int, int] = {socket.SOCK_STREAM: socket.IPPROTO_TCP, socket.SOCK_DGRAM: socket.IPPROTO_UDP}
 _NUMERIC_NAMES = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 
 
@@ -119,11 +119,18 @@ async def ensure_resolved(
 
     Anything else goes through ``loop.getaddrinfo``, so that a program can put its own resolver there.
     """
+    infos = numeric_addrinfos(address, family, type, proto)
+    if infos is not None:
+        return infos
+    host, port = address[:2]
+    return await loop.getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
+
+
+def numeric_addrinfos(address: Any, family: int, type: int, proto: int) -> Sequence[AddrInfo] | None:
+    """Return what ensure_resolved() returns at once, or None. To ask first saves a coroutine."""
     host, port = address[:2]
     info = numeric_addrinfo(host, port, family, type, proto, *address[2:])
-    if info is not None:
-        return [info]
-    return await loop.getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
+    return None if info is None else [info]
 
 
 def numeric_addrinfo(
@@ -153,7 +160,7 @@ def numeric_addrinfo(
     if numeric is None:
         return None
     sockaddr = (host, port, flowinfo, scopeid) if numeric == socket.AF_INET6 else (host, port)
-    return numeric, type, _STREAM_OR_DATAGRAM[socket.SocketKind(type)], "", sockaddr
+    return numeric, type, _STREAM_OR_DATAGRAM[type], "", sockaddr
 
 
 def interleave(infos: Sequence[AddrInfo], first_family_count: int = 1) -> list[AddrInfo]:

@@ -2,7 +2,8 @@
 
 The kernel is asked for a part at a time, and where there is no room, it is waited for: transports tell of it (see
 net/sender), plain sockets are waited for as in `net/sock_calls`. Before each part the file is asked for its descriptor
-anew: it may have been closed, and the number may be another file's by then.
+anew: it may have been closed, and the number may be another file's by then. No function is made here while it runs:
+CPython 3.13.0 crashes if there is no memory for one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import socket
 from asyncio import constants
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hasten.core import outcomes
@@ -83,7 +85,7 @@ async def native(loop: Any, transport: Any, file: Any, offset: int, count: int |
         transport.pause_reading()
         if buffered:
             await _room_of(transport)
-        return await _by_kernel(transport._send_file, lambda: _room_of(transport), file, fd, offset, count)
+        return await _by_kernel(transport._send_file, partial(_room_of, transport), file, fd, offset, count)
     finally:
         if not loop.is_closed():
             transport._end_file()
@@ -104,7 +106,13 @@ async def _room_of(transport: Any) -> None:
 
 
 async def sock_sendfile(
-    loop: Any, sock: socket.socket, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool = True
+    loop: Any,
+    sock: socket.socket,
+    file: Any,
+    offset: int = 0,
+    count: int | None = None,
+    *,
+    fallback: bool | None = True,
 ) -> int:
     """Send a file, opened in binary mode, over the connected stream socket `sock`; return the number of bytes.
 
@@ -119,22 +127,21 @@ async def sock_sendfile(
     except _Unavailable:
         if not fallback:
             raise
-    return await _by_reading(loop, file, offset, count, constants.SENDFILE_FALLBACK_READBUFFER_SIZE, _to(loop, sock))
+    block = constants.SENDFILE_FALLBACK_READBUFFER_SIZE
+    return await _by_reading(loop, file, offset, count, block, partial(loop.sock_sendall, sock))
 
 
 async def sock_native(loop: NetLoop, sock: socket.socket, file: Any, offset: int, count: int | None) -> int:
     """Do as sock_sendfile(), by the kernel. Raises SendfileNotAvailableError where it cannot."""
 
-    def send(fd: int, start: int, size: int) -> int:
-        loop._stir()
-        return socket_calls.send_file(sock.fileno(), fd, start, size)
-
     fd = descriptor(file)
-    return await _by_kernel(send, lambda: sock_calls.writable(loop, sock), file, fd, offset, count)
+    send = partial(_send_to, loop, sock)
+    return await _by_kernel(send, partial(sock_calls.writable, loop, sock), file, fd, offset, count)
 
 
-def _to(loop: Any, sock: socket.socket) -> Callable[[bytes], Awaitable[None]]:
-    return lambda data: loop.sock_sendall(sock, data)  # type: ignore[no-any-return]
+def _send_to(loop: NetLoop, sock: socket.socket, fd: int, start: int, size: int) -> int:
+    loop._stir()
+    return socket_calls.send_file(sock.fileno(), fd, start, size)  # type: ignore[no-any-return]
 
 
 # ---- what the arguments are -----------------------------------------------------------------------
@@ -260,7 +267,8 @@ async def _by_reading(
 def _begin_at(file: Any, offset: int) -> bool:
     """Set the position of the file to `offset`. False: it has none (a pipe), and is read from where it stands."""
     if offset == 0:
-        if not hasattr(file, "seek") or not getattr(file, "seekable", lambda: True)():
+        seekable = getattr(file, "seekable", None)
+        if not hasattr(file, "seek") or not (seekable is None or seekable()):
             return False
     file.seek(offset)
     return True

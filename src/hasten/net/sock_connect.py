@@ -22,15 +22,19 @@ _QUEUE_PAUSE_MAX = 0.05
 async def sock_connect(loop: NetLoop, sock: socket.socket, address: Any) -> None:
     """Connect to `address`; the host of an internet address may be a name, which is looked up first."""
     sockets.check_socket(loop, sock)
-    if sock.family in _INET:
-        infos = await dns.ensure_resolved(loop, address, family=sock.family, type=sock.type, proto=sock.proto)
+    family = sock.family
+    if family in _INET:
+        kind, proto = sock.type, sock.proto
+        infos = dns.numeric_addrinfos(address, family, kind, proto)
+        if infos is None:
+            infos = await dns.ensure_resolved(loop, address, family=family, type=kind, proto=proto)
         address = infos[0][4]
     pause = _QUEUE_PAUSE
     while True:
         try:
             sock.connect(address)
         except (BlockingIOError, InterruptedError) as exc:
-            queue_full = exc.errno == errno.EAGAIN and sock.family not in _INET
+            queue_full = exc.errno == errno.EAGAIN and family not in _INET
         else:
             loop._stir()
             return

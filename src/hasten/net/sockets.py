@@ -36,6 +36,7 @@ def set_nodelay(sock: socket.socket) -> None:
     A protocol number of 0 counts as TCP: it is what ``socket.socket(AF_INET, SOCK_STREAM)`` says, and what servers
     that bind for themselves pass in. Without this option their small responses wait for delayed acknowledgements.
     """
-    if sock.family in _INET and sock.type == socket.SOCK_STREAM and sock.proto in (0, socket.IPPROTO_TCP):
+    proto = sock.proto  # first: `family` and `type` have to be made
+    if proto == socket.IPPROTO_TCP or (proto == 0 and sock.family in _INET and sock.type == socket.SOCK_STREAM):
         with contextlib.suppress(OSError):  # some systems refuse it once the peer has reset the connection
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

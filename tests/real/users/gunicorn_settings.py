@@ -1,4 +1,6 @@
-"""gunicorn's settings: uvicorn's worker makes its loop as asyncio.run() does."""
+"""gunicorn's settings: its own worker and uvicorn's make their loop as asyncio.run() does, and take no uvloop."""
+
+asgi_loop = "asyncio"
 
 
 def post_fork(server, worker):
