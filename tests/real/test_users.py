@@ -20,7 +20,6 @@ from suites.users import USERS, WAYS, Outcome, User  # noqa: E402
 NEEDED = {
     "anyio_processes": ("anyio",),
     "file_responses": ("aiohttp", "trustme"),
-    "gunicorn_workers": ("gunicorn", "uvicorn", "aiohttp", "websockets"),
     "nginx_peers": ("aiohttp", "trustme"),
 }
 
