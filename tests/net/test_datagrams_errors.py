@@ -5,10 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import os
-import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +17,7 @@ import hasten
 from hasten.kernel import guard
 from hasten.net.flow_control import RETRY
 from tests.net.datagrams import HOST, Recorder, endpoint
+from tests.net.injecting import needs_strace, run_failing
 
 FORBIDDEN = ("255.255.255.255", 9)  # broadcasting was not asked for
 
@@ -243,13 +241,7 @@ print("end")
 """
 
 
-def strace_works() -> bool:
-    if shutil.which("strace") is None:
-        return False
-    return subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode == 0
-
-
-@pytest.mark.skipif(not strace_works(), reason="needs strace, which has system calls fail")
+@needs_strace
 @pytest.mark.parametrize(
     "failure",
     [
@@ -259,16 +251,8 @@ def strace_works() -> bool:
     ],
     ids=["interrupted", "interrupted at first", "no such call"],
 )
-def test_what_the_kernel_answers(failure: str, tmp_path: Path) -> None:
-    script = tmp_path / "talk.py"
-    script.write_text(TALK)
-    done = subprocess.run(
-        ["strace", "-f", "-o", os.devnull, "-e", f"inject={failure}", sys.executable, str(script)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def test_what_the_kernel_answers(failure: str) -> None:
+    done = run_failing(TALK, failure)
     assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr
 
 

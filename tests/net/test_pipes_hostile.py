@@ -9,10 +9,12 @@ import os
 import socket
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.net.injecting import needs_strace, run_failing
 from tests.net.pipes import Reader, Writer, drained, reading, run_child, writing
 from tests.worlds import until
 
@@ -436,6 +438,50 @@ def test_buffered_and_text_files(run: Any, pipe: Ends) -> None:
         assert got.data == b"abckept by the file object until it is closed"
 
     run(main())
+
+
+# ---- what the kernel answers ---------------------------------------------------------------------
+
+TALK = """
+import asyncio, os, sys, hasten
+
+class Protocol(asyncio.Protocol):
+    def __init__(self):
+        self.size = 0
+        self.lost = asyncio.get_running_loop().create_future()
+    def data_received(self, data):
+        self.size += len(data)
+    def connection_lost(self, exc):
+        self.lost.set_result(exc)
+
+async def main(path):
+    loop = asyncio.get_running_loop()
+    read, write = os.open(path, os.O_RDONLY | os.O_NONBLOCK), os.open(path, os.O_WRONLY)
+    _, got = await loop.connect_read_pipe(Protocol, os.fdopen(read, "rb", 0))
+    source, sent = await loop.connect_write_pipe(Protocol, os.fdopen(write, "wb", 0))
+    for _ in range(3):
+        source.write(b"one")
+        await asyncio.sleep(0)
+        source.writelines([b"two", b"three"])
+        await asyncio.sleep(0)
+    source.write(bytes(300_000))
+    source.close()
+    print(await got.lost, await sent.lost, got.size)
+
+hasten.run(asyncio.wait_for(main(sys.argv[1]), 30))
+"""
+
+
+@needs_strace
+@pytest.mark.parametrize("error", ["EINTR", "EAGAIN"])
+@pytest.mark.parametrize("when", ["1+2", "1..2", "2", "3..20"])
+@pytest.mark.parametrize("calls", ["read", "write,writev"])
+def test_what_the_kernel_answers(tmp_path: Path, calls: str, error: str, when: str) -> None:
+    """A call that is interrupted, or that would block though there is room, is made again."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    done = run_failing(TALK, f"{calls}:error={error}:when={when}", str(path), path=str(path))
+    assert (done.returncode, done.stdout) == (0, "None None 300033\n"), done.stderr
 
 
 # ---- the loop and the collector ------------------------------------------------------------------

@@ -8,6 +8,7 @@ import errno
 import os
 import pty
 import select
+import socket
 import sys
 import tty
 from collections.abc import Callable, Iterator
@@ -222,6 +223,25 @@ def test_who_closes_a_file_object_ends_who_else_uses_it(run: Any, terminal: Pty,
 
     run(main())
     assert reports == []
+
+
+@pytest.mark.ours("the other one hears nothing any more")
+@pytest.mark.parametrize("order", [(reading, writing), (writing, reading)])
+@pytest.mark.parametrize("which", [0, 1])
+def test_who_closes_a_socket_ends_who_else_uses_it(run: Any, order: Any, which: int) -> None:
+    near, far = socket.socketpair()
+    far.settimeout(20)
+
+    async def main() -> None:
+        ends = [await connect(near) for connect in order]
+        ends[which][0].close()
+        for _, protocol in ends:
+            await protocol.lost.wait()
+        assert [type(protocol.error) for _, protocol in ends] == [OSError, type(None)][:: -1 if which == 0 else 1]
+
+    run(main())
+    assert far.recv(10) == b""
+    far.close()
 
 
 # ---- blocking mode -------------------------------------------------------------------------------

@@ -56,6 +56,11 @@ def leave(fd: int, file: tuple[int, int], made: int) -> Mode:
     return mode
 
 
+def is_alone(mode: Mode) -> bool:
+    """True unless another transport uses the same file object."""
+    return not any(other is not mode and other.made == mode.made for other in _in_use.get(mode.file, ()))
+
+
 def give_back(mode: Mode, *, ours: bool = True, closing: bool = False) -> None:
     """End what leave() began: the descriptor blocks again if it did before, unless others here still need it.
 

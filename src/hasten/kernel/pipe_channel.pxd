@@ -13,6 +13,7 @@ cdef class PipeChannel(Channel):
     cdef int descriptor(self) noexcept
     cdef int leave_blocking(self) except -1
     cdef int leave_alone(self) except -1
+    cdef bint is_alone(self) except -1
     cdef int another(self) except -1
     cdef bint peer_gone(self) noexcept
     cpdef bint stands_for_standard(self)

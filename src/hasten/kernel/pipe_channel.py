@@ -81,6 +81,10 @@ class PipeChannel(Channel):
             blocking.give_back(mode)
         return 0
 
+    def is_alone(self) -> bool:
+        """True unless another transport uses the same file object."""
+        return self.mode is None or blocking.is_alone(self.mode)
+
     def another(self) -> int:
         """Return one more descriptor of the same open file. Raises OSError."""
         if self.second < 0:

@@ -171,6 +171,10 @@ cdef class PipeChannel(Channel):
             blocking.give_back(mode)
         return 0
 
+    cdef bint is_alone(self) except -1:
+        """True unless another transport uses the same file object."""
+        return self.mode is None or blocking.is_alone(self.mode)
+
     cdef int another(self) except -1:
         """Return one more descriptor of the same open file. Raises OSError."""
         if self.second < 0:

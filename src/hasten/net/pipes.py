@@ -57,20 +57,20 @@ def listen(transport: Endpoint, events: int) -> bool:
 
 
 def part(transport: Endpoint) -> int:
-    """End the transport that the poller knows by the file that is about to be closed: it uses the same file object.
+    """End other transports of the file object that is about to be closed.
 
     To close a file does not take it out of the poller where others have it open, and afterwards nobody can.
     """
     channel = cython.cast(PipeChannel, transport.channel)
-    if channel.fd < 0 or transport.scheduler is None:
+    if channel.fd < 0 or transport.scheduler is None or channel.is_alone():
         return 0
     poller = transport.scheduler._poller
-    item = poller.watch_of(channel.fd)
-    if item is None or item is transport or not isinstance(item, (ReadPipeTransport, WritePipeTransport)):
-        return 0
-    other = cython.cast(Endpoint, item)
-    if cython.cast(PipeChannel, other.channel).made is channel.made:
-        other._force_close(OSError(errno.EBADF, "another transport of the same file object has closed it"))
+    for item in poller.all_watches():
+        if item is transport or not isinstance(item, (ReadPipeTransport, WritePipeTransport)):
+            continue
+        other = cython.cast(Endpoint, item)
+        if cython.cast(PipeChannel, other.channel).made is channel.made:
+            other._force_close(OSError(errno.EBADF, "another transport of the same file object has closed it"))
     return 0
 
 
@@ -234,11 +234,13 @@ class WritePipeTransport(Sender):
 
     def enter(self) -> int:
         poller = self.scheduler._poller
+        if self.waiting():
+            return self.want_write()
         if self.events:  # since connection_made(). What the poller has told before the beginning was over is forgotten
-            poller.modify(self, self.events)
-        elif self.sees_reader and not self._conn_lost and (not self.closing or self.waiting()):
+            return poller.modify(self, self.events)
+        if self.sees_reader and not self.closing:
             listen(self, ev.READ)
-        return self.want_write() if self.waiting() else 0
+        return 0
 
     def react(self) -> int:
         channel = cython.cast(PipeChannel, self.channel)
@@ -280,10 +282,8 @@ class WritePipeTransport(Sender):
         try:
             if not self.events:
                 listen(self, (ev.READ | ev.WRITE) if self.sees_reader else ev.WRITE)
-            elif not self.events & ev.WRITE:
-                poller.modify(self, ev.READ | ev.WRITE)
-            else:
-                poller.drained(self, ev.WRITE)
+            else:  # also where it is asked already: what would have blocked may have room, and that was told
+                poller.modify(self, self.events | ev.WRITE)
         except BaseException as exc:
             self.write_failed(exc)
         return 0
