@@ -58,7 +58,10 @@ def leave(fd: int, file: tuple[int, int], made: int) -> Mode:
 
 def is_alone(mode: Mode) -> bool:
     """True unless another transport uses the same file object."""
-    return not any(other is not mode and other.made == mode.made for other in _in_use.get(mode.file, ()))
+    users = 0
+    for each in _in_use.get(mode.file, ()):  # no generator: CPython 3.13.0 crashes where there is no memory for one
+        users += each.made == mode.made
+    return users <= 1
 
 
 def give_back(mode: Mode, *, ours: bool = True, closing: bool = False) -> None:
@@ -72,20 +75,22 @@ def give_back(mode: Mode, *, ours: bool = True, closing: bool = False) -> None:
     others = _in_use.get(mode.file, [])
     if mode in others:
         others.remove(mode)
-    if closing:
-        for other in [other for other in others if other.made == mode.made]:
-            others.remove(other)
-            mode.owed, other.owed = mode.owed or other.owed, False
     if not others:
         _in_use.pop(mode.file, None)
         if others:  # a transport of another thread has come to it meanwhile
             _in_use[mode.file] = others
+    if closing:
+        for other in others:
+            if other.made == mode.made and other.owed:
+                mode.owed, other.owed = True, False
     # A forked child shares the open file with its parent, whose transport goes on.
     if not (mode.owed and ours) or mode.pid != os.getpid() or not mode.stands():
         return
     mode.owed = False
     os.set_blocking(mode.fd, True)
     for other in tuple(others):
+        if closing and other.made == mode.made:
+            continue
         # What has the same inode may be the same open file under another number, or opened once more: this tells.
         if other.stands() and os.get_blocking(other.fd):
             os.set_blocking(other.fd, False)

@@ -246,7 +246,7 @@ cdef object file_in(object pipe):
 cpdef PipeChannel hold(object pipe):
     """Take over an open file object. close() closes it. Raises what its fileno() raises, and OSError."""
     cdef PipeChannel channel = PipeChannel()
-    cdef unsigned long long device, inode
+    cdef unsigned long long device = 0, inode = 0
     cdef int fd
     fd = pipe.fileno()
     pipe.close      # what is no file object fails here, and not when it is to be closed
