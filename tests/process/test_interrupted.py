@@ -77,12 +77,14 @@ class Cut(KeyboardInterrupt):
     """What a signal handler raises."""
 
 
-def acquired_and_cut_short(lock: Any) -> Callable[[bool], bool]:
-    """A lock's acquire() during which a signal comes: its handler runs right behind it. All in C, as the method is."""
-    held = map(lock.acquire, itertools.repeat(False))
+def cut_short(results: Iterator[Any]) -> Callable[[Any], Any]:
+    """What returns these results, call by call; a signal comes in the first, and its handler runs right behind it.
+
+    All in C, as the functions are whose place it takes: no handler runs inside.
+    """
     signals = itertools.chain(map(_thread.interrupt_main, [signal.SIGUSR1]), itertools.repeat(None))
-    both = map(operator.itemgetter(0), zip(held, signals, strict=False))
-    return functools.partial(next, both)  # acquire(False): what is given is next()'s default
+    both = map(operator.itemgetter(0), zip(results, signals, strict=False))
+    return functools.partial(next, both)  # the argument is next()'s default
 
 
 class CutShortLock:
@@ -90,7 +92,7 @@ class CutShortLock:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.acquire = acquired_and_cut_short(self.lock)
+        self.acquire = cut_short(map(self.lock.acquire, itertools.repeat(False)))
         self.release = self.lock.release
 
     def __enter__(self) -> None:
@@ -124,6 +126,24 @@ def test_a_signal_handler_that_raises_once_the_lock_is_held(way: str, loop: Loop
     assert popen._waitpid_lock.lock.locked()
     assert run_on(loop, waiting) == -9
     assert not popen._waitpid_lock.lock.locked()
+
+
+@pytest.mark.usefixtures("cutting")
+@pytest.mark.skipif(not PIDFD, reason="this system has no pidfd")
+def test_a_signal_handler_that_raises_once_there_is_a_pidfd(
+    loop: Loop, run_on: Callable[..., Any], open_files: Callable[[], set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given back, and the child is killed and reaped."""
+
+    async def main() -> None:
+        before = open_files()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pidfd_open", cut_short(map(os.pidfd_open, [os.getpid()])))
+            with pytest.raises(Cut):
+                await sleeping()
+        assert open_files() == before
+
+    run_on(loop, main())
 
 
 @pytest.mark.skipif(not PIDFD, reason="this system has no pidfd")

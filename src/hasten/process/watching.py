@@ -39,15 +39,24 @@ _threads = count(1)
 class Child:
     """A child under watch."""
 
-    __slots__ = ("killed", "locked", "pidfd", "popen", "statuses", "told")
+    __slots__ = ("killed", "locked", "pidfds", "popen", "statuses", "told")
 
     def __init__(self, popen: Popen[bytes], told: Told) -> None:
         self.popen = popen
         self.told = told  # is called with the return code, in the loop; again if that was cut short
-        self.pidfd = -1  # -1: a thread waits
+        self.pidfds: list[int] = []  # one, or none: a thread waits
         self.killed = False  # it will end soon: a loop that closes may wait for that
         self.locked: list[bool] = []  # what acquiring Popen's lock has returned, until it is released
         self.statuses: list[tuple[int, int]] = []  # what waitpid() has returned
+
+    @property
+    def pidfd(self) -> int:
+        """The pidfd; -1: a thread waits."""
+        return self.pidfds[0] if self.pidfds else -1
+
+    def open(self) -> None:
+        """Get a pidfd, and keep it whatever a signal handler does: see reap(). Raises AttributeError, OSError."""
+        self.pidfds.extend(map(os.pidfd_open, (self.popen.pid,)))
 
     def send_signal(self, sig: int) -> None:
         """Send a signal. Nothing happens if the child has ended. Raises OSError, PermissionError above all."""
@@ -122,7 +131,7 @@ class Child:
         # refused by the system: closed, it is gone for the poller nevertheless; or its number is still a transport's
         except (OSError, RuntimeError) as exc:
             report.tell(loop, {"message": "The poller failed to let a child process go", "exception": exc})
-        self.pidfd = -1
+        del self.pidfds[:]
         os.close(fd)
 
 
@@ -157,7 +166,7 @@ class Children:
     def _watch_pidfd(self, loop: Any, child: Child) -> bool:
         """Return False where that is not possible."""
         try:
-            child.pidfd = os.pidfd_open(child.popen.pid)
+            child.open()
         except ProcessLookupError:  # a signal handler has reaped it by now, or SIGCHLD is ignored
             loop.call_soon(self._look, loop, child)
             return True
@@ -187,7 +196,8 @@ class Children:
         if child.popen.returncode is None:
             with contextlib.suppress(OSError):
                 child.reap([])
-            logger.warning("Loop %r that handles pid %r is closed", loop, child.popen.pid)
+            if loop.is_closed():
+                logger.warning("Loop %r that handles pid %r is closed", loop, child.popen.pid)
 
     def _look(self, loop: Any, child: Child) -> None:
         """Reap a child that has ended, tell, and let it go."""
