@@ -19,6 +19,7 @@ from unittest import mock
 import pytest
 
 import hasten
+from hasten.aio import subprocess as aio
 from hasten.process import spawning, transport
 
 from .conftest import children
@@ -226,6 +227,25 @@ def test_the_transport_cannot_be_made(
                 await hasten.create_subprocess_exec(*COMMAND, stdin=PIPE, stdout=PIPE)
         assert children() == known
         assert open_files() == before
+
+    run_on(loop, main())
+
+
+@pytest.mark.parametrize("start", [hasten.create_subprocess_exec, hasten.create_subprocess_shell])
+def test_no_memory_for_the_process_object(
+    loop: Any, run_on: Callable[..., Any], open_files: Any, monkeypatch: pytest.MonkeyPatch, start: Any
+) -> None:
+    def fail(*args: Any) -> None:
+        raise MemoryError
+
+    async def main() -> None:
+        before, known = open_files(), children()
+        with monkeypatch.context() as patch:
+            patch.setattr(aio, "Process", fail)
+            with pytest.raises(MemoryError):
+                await start("cat", stdin=PIPE)
+        while children() != known or open_files() != before:
+            await hasten.sleep(0.001)
 
     run_on(loop, main())
 

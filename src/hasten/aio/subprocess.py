@@ -85,8 +85,8 @@ async def create_subprocess_shell(
     """
     loop = asyncio.get_running_loop()
     factory = partial(SubprocessStreamProtocol, limit=limit, loop=loop)
-    started = loop.subprocess_shell(factory, cmd, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
-    return Process(*await started, loop)
+    started = await loop.subprocess_shell(factory, cmd, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
+    return _process(*started, loop)
 
 
 async def create_subprocess_exec(
@@ -101,5 +101,13 @@ async def create_subprocess_exec(
     """Run a program with arguments; return its Process. For the keywords see create_subprocess_shell()."""
     loop = asyncio.get_running_loop()
     factory = partial(SubprocessStreamProtocol, limit=limit, loop=loop)
-    started = loop.subprocess_exec(factory, program, *args, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
-    return Process(*await started, loop)
+    started = await loop.subprocess_exec(factory, program, *args, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
+    return _process(*started, loop)
+
+
+def _process(transport: asyncio.SubprocessTransport, protocol: Any, loop: asyncio.AbstractEventLoop) -> Process:
+    try:
+        return Process(transport, protocol, loop)
+    except BaseException:  # no memory, or a signal handler raises: nobody has the child to end it
+        transport.close()
+        raise
