@@ -86,7 +86,11 @@ async def create_subprocess_shell(
     loop = asyncio.get_running_loop()
     factory = partial(SubprocessStreamProtocol, limit=limit, loop=loop)
     started = await loop.subprocess_shell(factory, cmd, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
-    return _process(*started, loop)
+    try:
+        return Process(*started, loop)
+    except BaseException:  # no memory, or a signal handler raises: nobody else has the child to end it
+        started[0].close()
+        raise
 
 
 async def create_subprocess_exec(
@@ -102,12 +106,8 @@ async def create_subprocess_exec(
     loop = asyncio.get_running_loop()
     factory = partial(SubprocessStreamProtocol, limit=limit, loop=loop)
     started = await loop.subprocess_exec(factory, program, *args, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
-    return _process(*started, loop)
-
-
-def _process(transport: asyncio.SubprocessTransport, protocol: Any, loop: asyncio.AbstractEventLoop) -> Process:
     try:
-        return Process(transport, protocol, loop)
-    except BaseException:  # no memory, or a signal handler raises: nobody has the child to end it
-        transport.close()
+        return Process(*started, loop)
+    except BaseException:  # no memory, or a signal handler raises: nobody else has the child to end it
+        started[0].close()
         raise
