@@ -10,6 +10,7 @@
 #   make sanitize             the compiled core's tests with AddressSanitizer and UndefinedBehaviorSanitizer
 #   make anyio                anyio's own tests, once on asyncio's loop and twice on hasten's
 #   make hostile              random programs whose destructors, callbacks and signal handlers do harm; ARGS="1 100": seeds
+#   make faults               system calls fail on purpose, each with each error it can have; needs strace
 #   make soak                 five million requests, datagrams, children: nothing may grow
 #   make million              a million tasks, cancelled at random points: memory may not grow
 #   make conformance          CPython's own asyncio tests, as tables
@@ -17,7 +18,7 @@
 #   make users                programs that use databases, browsers, terminals, HTTP/3, workers…, on both loops
 #   make clean                removes builds; make distclean removes the environments too
 #
-# ARGS=... goes to the program that is run (demo, bench, hostile, conformance, suites, users) or to pytest.
+# ARGS=... goes to the program that is run (demo, bench, hostile, faults, conformance, suites, users) or to pytest.
 
 PYTHON ?= python3
 T ?= tests
@@ -37,7 +38,7 @@ CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 JOBS ?= $(if $(filter %.py,$(firstword $(subst ::, ,$(T)))),0,$(shell expr $(CORES) + 1))
 
 # What `make quick` runs. It leaves out the tests that are marked slow, and the folders that run whole programs or other
-# projects' tests: cli, cpython, hostile, programs, properties, real, sanitize, typing.
+# projects' tests: cli, cpython, faults, hostile, programs, properties, real, sanitize, typing.
 QUICK := $(addprefix tests/,architecture core poll primitives net loop aio)
 
 # Bytecode is kept, whatever the environment says: the tests start hundreds of interpreters.
@@ -47,7 +48,7 @@ unexport PYTHONDONTWRITEBYTECODE
 pxd := $(shell find src -name '*.pxd')
 compiled := setup.py $(pxd) $(wildcard $(pxd:.pxd=.py)) $(shell find src -name '*.pyx' -o -name '*.h')
 
-.PHONY: dev demo test quick bench lint format sanitize anyio hostile soak million conformance suites users clean distclean
+.PHONY: dev demo test quick bench lint format sanitize anyio hostile faults soak million conformance suites users clean distclean
 .DELETE_ON_ERROR:
 
 dev: $(VENV)/.built
@@ -83,6 +84,9 @@ anyio: $(VENV)/.built $(VENV)/.has-test
 
 hostile: $(VENV)/.built $(VENV)/.has-test
 	$(PY) tests/hostile/program.py $(or $(ARGS),1 40)
+
+faults: $(VENV)/.built
+	$(PY) -W ignore tests/faults/run.py $(ARGS)
 
 soak: $(VENV)/.built
 	$(PY) -m bench.soak $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from typing import Any
 
 import pytest
@@ -38,6 +39,40 @@ def test_closing_can_be_interrupted_and_goes_on() -> None:
         loop.run_until_complete(finish(server))
         assert listening.fileno() == -1
         assert server.sockets == ()
+    finally:
+        loop.close()
+
+
+class Failing(hasten.EventLoop):
+    """The system fails to let go of a descriptor, when it is told to: the first of them."""
+
+    failing = False
+
+    def _remove_reader(self, fd: int) -> bool:
+        found = super()._remove_reader(fd)
+        if self.failing:
+            self.failing = False
+            raise OSError(errno.ENOMEM, "injected")
+        return found
+
+
+@pytest.mark.parametrize("what", ["poller", "socket"])
+def test_closing_goes_on_behind_an_error_of_the_system(what: str) -> None:
+    """It is raised, and the other sockets are closed, and who waits for the end hears of it."""
+    loop = Failing()
+    try:
+        server = loop.run_until_complete(loop.create_server(Echo, [LOCAL, "127.0.0.2"], 0))
+        first, second = server._sockets
+        if what == "poller":
+            loop.failing = True
+        else:
+            os.close(first.fileno())
+        with pytest.raises(OSError) as info:
+            server.close()
+        assert info.value.errno == (errno.ENOMEM if what == "poller" else errno.EBADF)
+        assert first.fileno() == second.fileno() == -1
+        loop.run_until_complete(asyncio.wait_for(server.wait_closed(), 10))
+        server.close()  # nothing is left to do
     finally:
         loop.close()
 

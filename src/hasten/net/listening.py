@@ -71,11 +71,11 @@ class Listener:
         self.handle = self.loop._add_reader(self.fd, self._accept)
 
     def stop(self) -> None:
-        """Stop accepting."""
-        self.unwatch()
+        """Stop accepting. Raises OSError if the poller fails; it is stopped nevertheless."""
         retry, self.retry = self.retry, None
         if retry is not None:
             retry.cancel()
+        self.unwatch()
 
     def unwatch(self) -> int:
         handle, self.handle = self.handle, None

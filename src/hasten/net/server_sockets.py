@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("asyncio")
 
+# Out of descriptors or memory: nothing is wrong with the address, and to listen on the others only would hide it.
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
 
 class SocketOptions(NamedTuple):
     """What create_server was told to set on its sockets."""
@@ -76,7 +79,9 @@ def _bind_one(loop: NetLoop, info: AddrInfo, wanted: SocketOptions, bound: list[
     family, kind, proto, _, address = info
     try:
         sock = socket.socket(family, kind, proto)
-    except OSError:
+    except OSError as exc:
+        if exc.errno in _EXHAUSTED:
+            raise
         if loop.get_debug():
             logger.warning(
                 "create_server() failed to create socket.socket(%r, %r, %r)", family, kind, proto, exc_info=True

@@ -80,13 +80,17 @@ class Server(asyncio.AbstractServer):
         return self._serving
 
     def close(self) -> None:
-        """Stop accepting and close the listening sockets; connections that were accepted live on."""
+        """Stop accepting and close the listening sockets; connections that were accepted live on.
+
+        Raises:
+            OSError: the system told of an error. The server is closed nevertheless.
+        """
         listening, self._sockets = self._sockets, None
         if listening is None:
             return
         self._serving = False
         try:
-            self._stop_listening(listening)
+            failures = self._stop_listening(listening)
         except BaseException:  # no memory, or Ctrl-C
             self._sockets = listening  # close() may be called again, and goes on
             raise
@@ -94,15 +98,26 @@ class Server(asyncio.AbstractServer):
         if forever is not None and not forever.done():
             forever.cancel()
         self._wake_waiters_if_done()
+        if failures:
+            raise failures.pop(0)
 
-    def _stop_listening(self, listening: list[socket.socket]) -> None:
+    def _stop_listening(self, listening: list[socket.socket]) -> list[OSError]:
+        """Return what the system told of: it ends neither the others' turn nor the server's."""
+        failures: list[OSError] = []
         while self._listeners:
-            self._listeners[0].stop()
+            try:
+                self._listeners[0].stop()
+            except OSError as exc:
+                failures.append(exc)
             del self._listeners[0]
         for sock in listening:
-            sock.close()
+            try:
+                sock.close()
+            except OSError as exc:
+                failures.append(exc)
         if self._unlink is not None:
             server_sockets.unlink_if_ours(*self._unlink)
+        return failures
 
     def close_clients(self) -> None:
         """Close every connection; what is buffered is still sent."""
