@@ -40,12 +40,10 @@ MORE_CALLS = 400
 
 
 # What is not for hasten to mend: the call, the beginning of what is wrong, and why that is so.
+_POPEN = "the interpreter's Popen forgets a child when it cannot close its own side of a pipe"
 EXPLAINED = [
-    (
-        "close",
-        "left open: subprocess",
-        "the interpreter's Popen forgets a child when it cannot close its own side of a pipe",
-    ),
+    ("close", "left open: subprocess", _POPEN),
+    ("close", "children are left: ['one that still runs']", _POPEN),
 ]
 
 
