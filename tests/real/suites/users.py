@@ -91,8 +91,8 @@ class Outcome:
         if self.status is None:
             return f"no end after {LIMIT} seconds"
         if self.status:
-            last = (self.errors.strip().splitlines() or ["nothing said"])[-1]
-            return f"exit status {self.status}: {last}"
+            told = [line for line in self.errors.splitlines() if line[:1].strip() and "ResourceWarning" not in line]
+            return f"exit status {self.status}: {told[-1] if told else 'nothing said'}"
         if stock is None or stock.status != 0:
             return ""
         if self.output != stock.output:

@@ -34,6 +34,7 @@ async def main():
     for word in ("one", "two", "three"):
         await child.expect(rf"{word}\s", async_=True)
     print("piece by piece", child.after.strip())
+    await child.expect_exact(">>> ", async_=True)
     child.sendeof()
     await child.expect(pexpect.EOF, async_=True)
     child.close()
