@@ -416,10 +416,10 @@ def test_cancelled_when_its_socket_was_closed(run, pair, other) -> None:
 
 
 async def write_much(sock: Any, peer: socket.socket) -> None:
-    """Has to wait in between."""
+    """Has to wait in between: the kernel lets the buffers of both ends grow to some 10 MB (tcp(7): tcp_rmem, tcp_wmem)."""
     loop = asyncio.get_running_loop()
-    task = await begin(loop.sock_sendall(sock, bytes(8_000_000)))
-    left = 8_000_000
+    left = 32_000_000
+    task = await begin(loop.sock_sendall(sock, bytes(left)))
     while left:
         left -= len(await loop.sock_recv(peer, 1 << 20))
     await task
