@@ -8,6 +8,7 @@ import contextlib
 import os
 import pty
 import select
+import signal
 import socket
 import ssl
 import subprocess
@@ -117,13 +118,13 @@ class Terminal:
         """Reads until `text` has come, and forgets what came up to its end."""
         end = time.monotonic() + PATIENCE
         while text not in self.text:
-            ready, _, _ = select.select([self.descriptor], [], [], max(0, end - time.monotonic()))
-            assert ready, f"in vain waited for {text!r}, got {self.text!r}"
-            assert self._read(), f"the process ended before {text!r}, got {self.text!r}"
+            assert self._read(end), f"the process ended before {text!r}, got {self.text!r}"
         before, _, self.text = self.text.partition(text)
         return before
 
-    def _read(self):
+    def _read(self, end):
+        ready, _, _ = select.select([self.descriptor], [], [], max(0, end - time.monotonic()))
+        assert ready, f"nothing more comes, got {self.text!r}"
         try:
             got = os.read(self.descriptor, 65_536)
         except OSError:  # so a terminal tells its end
@@ -133,7 +134,8 @@ class Terminal:
 
     def rest(self):
         """What comes until the process ends."""
-        while self._read():
+        end = time.monotonic() + PATIENCE
+        while self._read(end):
             pass
         return self.text
 
@@ -148,8 +150,9 @@ class Terminal:
 
 
 def take_terminal():
-    """Makes standard input the terminal that controls this process: ^C in it sends a signal."""
+    """Makes standard input the terminal that controls this process: ^C in it sends a signal, which counts."""
     import fcntl
     import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell that starts something in the background has it ignored
