@@ -416,7 +416,7 @@ def test_cancelled_when_its_socket_was_closed(run, pair, other) -> None:
 
 
 async def write_much(sock: Any, peer: socket.socket) -> None:
-    """Has to wait in between: the kernel lets the buffers of both ends grow to some 10 MB (tcp(7): tcp_rmem, tcp_wmem)."""
+    """Has to wait in between: the buffers of both ends may grow to some 10 MB (tcp(7): tcp_rmem, tcp_wmem)."""
     loop = asyncio.get_running_loop()
     left = 32_000_000
     task = await begin(loop.sock_sendall(sock, bytes(left)))
