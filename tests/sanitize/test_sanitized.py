@@ -26,6 +26,10 @@ GROUPS = [
     *("net.stream", "net.listening", "functions", "classes", "loop"),
     *(f"primitives.{name}" for name in (*PRIMITIVES, "taskgroups", "locks", "queues")),
 ]
+NETWORK = [
+    *("stream_transport", "stream_flow", "stream_endings", "accepted", "servers", "sendfile", "sock_calls"),
+    *("datagrams", "datagrams_errors", "pipes", "pipes_hostile"),
+]
 pytestmark = [pytest.mark.sanitize, pytest.mark.timeout(1500)]
 
 
@@ -112,7 +116,7 @@ def test_the_tests_pass(sanitized: Path, folder: str, pools: bool) -> None:
     run(sanitized, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not abuse", folder, pools=pools)
 
 
-@pytest.mark.parametrize("name", ["stream_transport", "stream_flow", "stream_endings", "accepted", "servers"])
+@pytest.mark.parametrize("name", NETWORK)
 def test_the_network_s_tests_pass(sanitized: Path, name: str) -> None:
     run(sanitized, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/net/test_{name}.py", pools=True)
 
