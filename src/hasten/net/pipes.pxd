@@ -14,8 +14,8 @@ from hasten.poll.contract cimport Poller
 @cython.locals(poller=Poller, channel=PipeChannel)
 cdef bint listen(Endpoint transport, int events) except -1
 
-@cython.locals(poller=Poller, channel=PipeChannel, other=Endpoint)
-cdef int part(Endpoint transport) except -1
+@cython.locals(poller=Poller, other=Endpoint)
+cdef int part(Endpoint transport, PipeChannel channel) except -1
 
 cdef str shown(Endpoint transport)
 

@@ -56,12 +56,11 @@ def listen(transport: Endpoint, events: int) -> bool:
     return False
 
 
-def part(transport: Endpoint) -> int:
+def part(transport: Endpoint, channel: PipeChannel) -> int:
     """End other transports of the file object that is about to be closed.
 
     To close a file does not take it out of the poller where others have it open, and afterwards nobody can.
     """
-    channel = cython.cast(PipeChannel, transport.channel)
     if channel.fd < 0 or transport.scheduler is None or channel.is_alone():
         return 0
     poller = transport.scheduler._poller
@@ -69,6 +68,8 @@ def part(transport: Endpoint) -> int:
         if item is transport or not isinstance(item, (ReadPipeTransport, WritePipeTransport)):
             continue
         other = cython.cast(Endpoint, item)
+        if other.channel is None:  # the collector takes it apart
+            continue
         if cython.cast(PipeChannel, other.channel).made is channel.made:
             other._force_close(OSError(errno.EBADF, "another transport of the same file object has closed it"))
     return 0
@@ -181,7 +182,7 @@ class ReadPipeTransport(Receiver):
 
     def let_go(self, channel: Channel) -> int:
         try:
-            part(self)
+            part(self, cython.cast(PipeChannel, channel))
         finally:
             Endpoint.let_go(self, channel)
         return 0
@@ -294,7 +295,7 @@ class WritePipeTransport(Sender):
 
     def let_go(self, channel: Channel) -> int:
         try:
-            part(self)
+            part(self, cython.cast(PipeChannel, channel))
         finally:
             Endpoint.let_go(self, channel)
         return 0
