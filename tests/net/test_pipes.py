@@ -464,6 +464,7 @@ def packets() -> Ends:
 )
 def test_what_is_written_apart_is_read_apart(run: Run, kind: Callable[[], Ends]) -> None:
     read, write = kind()
+    os.set_blocking(read.fileno(), False)
 
     async def main() -> None:
         source, sent = await writing(write)
