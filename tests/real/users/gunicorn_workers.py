@@ -62,12 +62,19 @@ async def use(kind, folder):
         connector = aiohttp.UnixConnector(str(path), limit=20, force_close=True)
         async with aiohttp.ClientSession(connector=connector) as session:
 
-            async def answers(wanted):
-                return wanted(await workers(session))
-
             async def three(without=frozenset()):
-                await until(lambda: answers(lambda now: len(now) == 3 and not now & without), "three workers")
-                return await workers(session)
+                """The three that answer; which one takes a connection, chance decides."""
+                now = set()
+
+                async def all_there():
+                    found = await workers(session)
+                    now.update(found)
+                    if found & without:
+                        now.clear()
+                    return len(now) == 3
+
+                await until(all_there, "three workers")
+                return now
 
             first = await three()
             print(kind, "workers", len(first), server.pid not in first)
