@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
+import socket
 from typing import Any
 
 import pytest
@@ -117,5 +119,26 @@ def test_a_pause_ends_even_without_memory(monkeypatch) -> None:
     try:
         loop.run_until_complete(asyncio.wait_for(main(), 30))
         assert told == [OSError, MemoryError, OSError, MemoryError]
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_no_address_is_left_out_for_lack_of_descriptors(monkeypatch, error) -> None:
+    real = socket.socket
+    made: list[socket.socket] = []
+
+    def make(*args: Any) -> socket.socket:
+        if made:
+            raise OSError(error, os.strerror(error))
+        made.append(real(*args))
+        return made[0]
+
+    loop = hasten.new_event_loop()
+    try:
+        monkeypatch.setattr(socket, "socket", make)
+        with pytest.raises(OSError, match=re.escape(os.strerror(error))):
+            loop.run_until_complete(loop.create_server(Echo, [LOCAL, "127.0.0.2"], 0))
+        assert made[0].fileno() == -1
     finally:
         loop.close()

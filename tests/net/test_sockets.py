@@ -125,6 +125,38 @@ def test_datagrams(run, udp_pair) -> None:
     run(main())
 
 
+class Refusing(socket.socket):
+    def setblocking(self, flag: bool) -> None:
+        raise PermissionError
+
+
+class Giving(socket.socket):
+    """A listening socket whose connections can be used for nothing."""
+
+    given: Refusing
+
+    def accept(self) -> Any:
+        conn, address = super().accept()
+        self.given = Refusing(fileno=conn.detach())
+        return self.given, address
+
+
+@pytest.mark.ours("asyncio leaves it to the collector")
+def test_an_accepted_connection_that_cannot_be_used_is_closed(run) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with Giving() as listener, socket.socket() as client:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            listener.setblocking(False)
+            client.connect(listener.getsockname())
+            with pytest.raises(PermissionError):
+                await loop.sock_accept(listener)
+            assert listener.given.fileno() == -1
+
+    run(main())
+
+
 def test_accept_and_connect(run, listener) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -220,7 +220,11 @@ class SockAccept(SockCall):
 
     def attempt(self) -> Any:
         conn, address = self.sock.accept()
-        conn.setblocking(False)
+        try:
+            conn.setblocking(False)
+        except BaseException:
+            conn.close()
+            raise
         return conn, address
 
 
