@@ -144,7 +144,7 @@ def _child(kind: str, scenario: Scenario, folder: Path, report: int, control: in
     signal.sigwait({GO})
     gc.collect()
     scene.judge()
-    left = {fd: what for fd, what in open_files().items() if before.get(fd) != what}
+    left = _left(before, wait=2 if control >= 0 else 0)
     children = _children()
     if threading.active_count() > threads:
         deadline = time.monotonic() + 2
@@ -163,6 +163,16 @@ def _child(kind: str, scenario: Scenario, folder: Path, report: int, control: in
     os.write(report, json.dumps(found).encode())
 
 
+def _left(before: dict[int, str], wait: float) -> dict[int, str]:
+    """What is open and was not. `wait`: seconds in which what Linux would have closed may still be."""
+    deadline = time.monotonic() + wait
+    while True:
+        left = {fd: what for fd, what in open_files().items() if before.get(fd) != what}
+        if not left or time.monotonic() >= deadline:
+            return left
+        time.sleep(0.01)
+
+
 def _children() -> list[str]:
     """Children of this process that nobody has waited for."""
     found = []
@@ -179,9 +189,10 @@ def _children() -> list[str]:
 def _close_what_is_told(control: int) -> None:
     """Close the descriptors whose numbers come: Linux closes what it says it cannot close, and an injected fault of
     close() does not."""
-    while line := os.read(control, 20):
-        with contextlib.suppress(OSError):  # the scenario has tried once more
-            os.close(int(line))
+    with os.fdopen(control) as numbers:
+        for number in numbers:
+            with contextlib.suppress(OSError):  # the scenario has tried once more
+                os.close(int(number))
 
 
 def kinds() -> dict[str, Any]:
@@ -288,6 +299,8 @@ class Trial:
                 if not piece:
                     return text, False
                 text += piece
+        if self.closes:  # what was met just before the mark
+            self._close_for_linux()
         return text, True
 
     def _close_for_linux(self) -> None:
@@ -295,7 +308,7 @@ class Trial:
             number = re.match(r"close\((\d+)", line)
             if number and line not in self.closed:
                 self.closed.add(line)
-                os.write(self.control, number[1].encode())
+                os.write(self.control, number[1].encode() + b"\n")
 
     def _met(self) -> list[str]:
         lines = self.output.read_text(errors="replace").splitlines()
