@@ -170,6 +170,7 @@ LASTING_FIELDS = {
     "_poller": "a loop's: set when it is made",
     "scheduler": "a transport's loop, which runs",
     "channel": "a transport's: set when it is made",
+    "departures": "a loop's: set when it is made",
 }
 VIRTUAL = re.compile(
     r"\(\(struct __pyx_vtabstruct_\w*?(?P<cls>[A-Z]\w*) \*\)(?P<on>[^\s()]+?)->(?:__pyx_base\.)*__pyx_vtab\)->"

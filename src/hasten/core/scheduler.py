@@ -457,7 +457,7 @@ class Scheduler:
 
         The task of the last step stays published as the current one until something else runs, or the poller is asked.
         """
-        queue, st, departures = self._ready, self._step, self.departures
+        queue, st = self._ready, self._step
         end = queue.end()
         while not queue.reached(end):  # a callback may run the queue itself, by _run_once()
             item = queue.take()
@@ -471,7 +471,8 @@ class Scheduler:
                 else:
                     self.run_item(item, tag)
             item = None  # dropped before the next is taken: that may run anything, also another tick
-            if departures.is_late():
+            if self.departures.is_late():  # a look at a word of C: a local would cost a reference for each batch
+                departures = self.departures
                 departures.send_off()
         return 0
 
