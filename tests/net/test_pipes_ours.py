@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import hasten
+from hasten.net import pipes, stream
 from hasten.net.pipes import ReadPipeTransport, WritePipeTransport
 from tests.net.pipes import Reader, drained, reading, writing
 
@@ -28,6 +29,20 @@ def pipe() -> Iterator[Ends]:
 
 def run(loop: Any, coro: Any) -> Any:
     return loop.run_until_complete(asyncio.wait_for(coro, 30))
+
+
+def test_no_transport_is_made_of_nothing() -> None:
+    loop: Any = hasten.new_event_loop()
+    nothing: Any = None
+    try:
+        with pytest.raises(ValueError, match="needs an open pipe"):
+            pipes.open_reading(loop, nothing, Reader(), None)
+        with pytest.raises(ValueError, match="needs an open pipe"):
+            pipes.open_writing(loop, nothing, Reader(), None, True, False)
+        with pytest.raises(ValueError, match="needs an open socket"):
+            stream.open_channel(loop, nothing, Reader(), None, None, None, None)
+    finally:
+        loop.close()
 
 
 class Into(Reader, asyncio.BufferedProtocol):

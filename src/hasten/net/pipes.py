@@ -327,6 +327,8 @@ def open_reading(loop: Any, channel: PipeChannel, protocol: asyncio.BaseProtocol
     """
     protocol.connection_made  # noqa: B018 - what is no protocol fails here
     transport = ReadPipeTransport.__new__(ReadPipeTransport)
+    if channel is None:  # C would follow it
+        raise ValueError("a transport needs an open pipe")
     channel.leave_blocking()
     try:
         transport.bind_protocol(protocol)
@@ -355,6 +357,8 @@ def open_writing(
     """
     protocol.connection_made  # noqa: B018
     transport = WritePipeTransport.__new__(WritePipeTransport)
+    if channel is None:
+        raise ValueError("a transport needs an open pipe")
     channel.leave_blocking()
     try:
         transport.setup(loop, channel, None, None)
