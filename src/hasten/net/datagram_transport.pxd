@@ -37,7 +37,6 @@ cdef class DatagramTransport(FlowControl):
     cdef object address                     # the only one to send to, as create_datagram_endpoint() was given it; or None
     cdef list failures                      # what the guard met: errors that are to be told; None: none
     cdef unsigned char blocked              # the kernel has no room, and the poller tells when it has
-    cdef unsigned char leaving              # it stands in the loop's departures
 
     cdef inline Py_ssize_t waiting(self) noexcept:
         """The number of bytes that wait to be sent, headers included."""

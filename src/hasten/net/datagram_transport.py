@@ -108,7 +108,6 @@ class DatagramTransport(FlowControl):
     address: Any
     failures: list[BaseException] | None
     blocked: bool
-    leaving: bool
 
     if not cython.compiled:
 

@@ -1,5 +1,6 @@
 cimport cython
 cimport hasten.core.outcomes as outcomes
+cimport hasten.kernel.functions as functions
 cimport hasten.kernel.step as step
 cimport hasten.poll.events as ev
 from hasten.kernel.channel cimport Channel
@@ -17,14 +18,23 @@ cdef class Endpoint(Watch):
     cdef object waiter                      # a Future that is told when the beginning is over, or None
     cdef dict extra                         # what get_extra_info() tells besides; None: nothing
     cdef object context                     # the protocol's methods run in it
-    cdef unsigned int _conn_lost            # > 0: connection_lost was called or is scheduled; then: writes since
     cdef object lost_by                     # what end() tells the protocol
+    cdef unsigned int _conn_lost            # > 0: connection_lost was called or is scheduled; then: writes since
     cdef unsigned char to_begin             # it stands in the ready queue for begin()
     cdef unsigned char to_end               # ... for end()
     cdef unsigned char started              # connection_made was called
     cdef unsigned char closing
     cdef unsigned char inside               # the protocol's context is entered
-    cdef dict __dict__                      # methods can be replaced on an instance
+    # What the classes above note stands here, since each class that has such fields would be padded to eight bytes.
+    cdef unsigned char paused               # Receiver: pause_reading()
+    cdef unsigned char readable             # Receiver: it fired while it was paused: events to look at on resume
+    cdef unsigned char at_end               # Receiver: the peer ended its side and the protocol keeps the transport open
+    cdef unsigned char retrying             # FlowControl: a timer goes on, and _retry() comes
+    cdef unsigned char leaving              # what writes: it stands in the loop's departures
+    cdef unsigned char eof                  # Sender: write_eof() was called
+    cdef unsigned char internet             # Sender: TCP: the kernel tells of room only when a send fell short
+    cdef unsigned char filing               # Sender: a file is being sent (net/sendfile): writes are refused
+    cdef dict __dict__                      # methods can be replaced on an instance; made when that is first done
 
     cdef int setup(self, object loop, Channel channel, dict extra, object context) except -1
     @cython.locals(fired=int)

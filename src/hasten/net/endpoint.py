@@ -44,13 +44,21 @@ class Endpoint(Watch):
     waiter: Any
     extra: dict[str, Any] | None
     context: Context
-    _conn_lost: int
     lost_by: BaseException | None
+    _conn_lost: int
     to_begin: bool
     to_end: bool
     started: bool
     closing: bool
     inside: bool
+    paused: bool
+    readable: int
+    at_end: bool
+    retrying: bool
+    leaving: bool
+    eof: bool
+    internet: bool
+    filing: bool
     if not cython.compiled:
 
         def stir(self) -> int:
@@ -61,6 +69,7 @@ class Endpoint(Watch):
 
     def __cinit__(self) -> None:
         self.channel = _NOTHING
+        functions.drop_dict(self)
 
     def setup(self, loop: Any, channel: Channel, extra: dict[str, Any] | None, context: Context | None) -> int:
         if self.channel is not _NOTHING:

@@ -13,8 +13,6 @@ cdef class WaterMarks:
     cdef bint is_low_again(self) noexcept
 
 cdef class FlowControl(Receiver):
-    cdef unsigned char retrying             # a timer goes on, and _retry() comes
-
     cdef WaterMarks marks(self)
     cdef WaterMarks own_marks(self)
     @cython.locals(poller=Poller)

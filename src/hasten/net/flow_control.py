@@ -62,8 +62,6 @@ class WaterMarks:
 class FlowControl(Receiver):
     """The base of transports that write: their protocols are paused and resumed by water marks."""
 
-    retrying: bool
-
     def marks(self) -> WaterMarks | None:
         """The water marks; None: those of the beginning, and nothing ever waited. For subclasses."""
         return None

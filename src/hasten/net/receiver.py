@@ -25,8 +25,6 @@ class Receiver(Endpoint):
     """The base of transports that read. What fires while one is paused is looked at when it goes on."""
 
     sink: Sink
-    paused: bool
-    readable: int
 
     def __cinit__(self) -> None:
         self.sink = sinks.NOWHERE

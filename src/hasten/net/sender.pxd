@@ -19,12 +19,8 @@ cdef enum:
 cdef class Sender(FlowControl):
     cdef Outbox outbox                      # what waits to be sent; None: nothing ever did
     cdef object late                        # what was put off until the end of the batch: bytes, a list of them, or None
-    cdef Py_ssize_t late_size               # its bytes that are still to be sent
-    cdef Py_ssize_t rescued                 # its bytes that the guard has sent
-    cdef unsigned char leaving              # it stands in the loop's departures
-    cdef unsigned char eof                  # write_eof() was called
-    cdef unsigned char internet             # TCP: the kernel tells of room only when a send fell short
-    cdef unsigned char filing               # a file is being sent (net/sendfile): writes are refused
+    cdef unsigned int late_size             # its bytes that are still to be sent
+    cdef unsigned int rescued               # its bytes that the guard has sent
     cdef object courier                     # the future of who sends it and waits for room, or None
 
     cdef inline Py_ssize_t waiting(self) noexcept:

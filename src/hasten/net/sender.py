@@ -39,10 +39,6 @@ class Sender(FlowControl):
     late: bytes | list[bytes] | None
     late_size: int
     rescued: int
-    leaving: bool
-    eof: bool
-    internet: bool
-    filing: bool
     courier: Any
     if not cython.compiled:
 

@@ -9,8 +9,6 @@ from hasten.net.sink cimport Sink
 from hasten.poll.contract cimport Poller
 
 cdef class SocketTransport(Sender):
-    cdef unsigned char at_end               # the peer ended its side and the protocol keeps the transport open
-
     cdef int attach(self, object loop, Channel channel, object protocol, dict extra, object server, object context) except -1
     @cython.locals(fired=int, channel=Channel)
     cdef int react(self) except -1

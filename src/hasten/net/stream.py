@@ -28,8 +28,6 @@ _Transport = asyncio.Transport
 class SocketTransport(Sender):
     """asyncio.Transport for a connected nonblocking stream socket. Made by open_stream()."""
 
-    at_end: bool
-
     # aiohttp and others ask whether start_tls() takes this transport
     _start_tls_compatible = True
     # how asyncio's and hasten's sendfile() know what to try

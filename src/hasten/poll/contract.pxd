@@ -4,9 +4,9 @@ cimport hasten.kernel.step as step
 
 cdef class Watch:
     cdef readonly int fd
-    cdef readonly int events            # what is asked for; 0: not registered
-    cdef readonly int fired             # what was harvested and not dispatched yet
-    cdef bint queued                    # in the ready queue
+    cdef readonly unsigned char events  # what is asked for; 0: not registered
+    cdef readonly unsigned char fired   # what was harvested and not dispatched yet
+    cdef unsigned char queued           # in the ready queue
     cdef unsigned int generation        # tells an old report about a reused fd from a new one
     cdef object __weakref__
 
