@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
-from hasten.core import departures, fdwatch, report
+from hasten.core import advice, departures, fdwatch, report
 from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
 from hasten.core.signals import Signals
@@ -120,11 +120,13 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
 
     def _check_running(self) -> None:
         if self.is_running():
-            raise RuntimeError("This event loop is already running: await the coroutine, or hand it to create_task()")
+            text = "This event loop is already running: await the coroutine, or hand it to create_task()"
+            raise advice.add(RuntimeError(text), advice.NESTED_RUN)
         if asyncio._get_running_loop() is not None:
-            raise RuntimeError(
+            text = (
                 "Cannot run the event loop while another loop is running: await inside it, or use a thread of its own"
             )
+            raise advice.add(RuntimeError(text), advice.NESTED_RUN)
 
     def close(self) -> None:
         """Release everything. Closing again does nothing. Raises RuntimeError while the loop runs."""

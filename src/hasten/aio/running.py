@@ -14,6 +14,7 @@ from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 from hasten.aio.install import chosen_policy
+from hasten.core import advice
 from hasten.core.registry import all_tasks
 from hasten.core.scheduler import Scheduler
 from hasten.loop import new_event_loop
@@ -83,9 +84,8 @@ class Runner:
         `context`: the contextvars to run in (None: the runner's own, which lasts from one run to the next).
         """
         if asyncio._get_running_loop() is not None:
-            raise RuntimeError(
-                "Runner.run() cannot be called from a running event loop: inside a coroutine, await the other one"
-            )
+            text = "Runner.run() cannot be called from a running event loop: inside a coroutine, await the other one"
+            raise advice.add(RuntimeError(text), advice.NESTED_RUN)
         coro = as_coroutine(coro)
         try:
             self._open()
@@ -108,7 +108,7 @@ class Runner:
 
     def _open(self) -> None:
         if self._state == _CLOSED:
-            raise RuntimeError("Runner is closed: make a new one")
+            raise advice.add(RuntimeError("Runner is closed: make a new one"), advice.CLOSED_LOOP)
         if self._state == _OPEN:
             return
         if self._loop_factory is None:
@@ -162,10 +162,11 @@ def run(
     For `debug` and `loop_factory` see Runner. Raises RuntimeError when a loop runs in this thread already.
     """
     if asyncio._get_running_loop() is not None:
-        raise RuntimeError(
+        text = (
             "asyncio.run() cannot be called from a running event loop: inside a coroutine, await the other one "
             "or use create_task()"
         )
+        raise advice.add(RuntimeError(text), advice.NESTED_RUN)
     with Runner(debug=debug, loop_factory=loop_factory) as runner:
         return runner.run(main)
 
@@ -178,10 +179,10 @@ def as_coroutine(obj: Awaitable[_T]) -> Coroutine[Any, Any, _T]:
         return await_it(obj)
     if inspect.iscoroutinefunction(obj):
         name = getattr(obj, "__name__", "main")
-        raise TypeError(
-            f"An asyncio.Future, a coroutine or an awaitable is required: {obj!r} is a function, call it: {name}()"
-        )
-    raise TypeError(f"An asyncio.Future, a coroutine or an awaitable is required, not {obj!r}")
+        text = f"An asyncio.Future, a coroutine or an awaitable is required: {obj!r} is a function, call it: {name}()"
+    else:
+        text = f"An asyncio.Future, a coroutine or an awaitable is required, not {obj!r}"
+    raise advice.add(TypeError(text), advice.NOT_A_COROUTINE)
 
 
 def _join_executor(loop: Any) -> Any:

@@ -16,6 +16,8 @@ import traceback
 from types import CodeType, FrameType
 from typing import Any
 
+from hasten.core import advice
+
 STACK_DEPTH = 10  # frames of a source traceback
 CHAIN_DEPTH = 8  # tasks that wait for each other in one repr
 WRONG_THREAD = (
@@ -184,7 +186,8 @@ def bad_yield(t: Any, y: Any) -> RuntimeError:
 def bad_await(t: Any, y: Any, loop: Any, blocking: Any) -> RuntimeError:
     """Return the error for a coroutine that yielded a future that it cannot wait for."""
     if loop is not t._loop:
-        return RuntimeError(f"Task {safe(t)} got Future {safe(y)} attached to a different loop")
+        text = f"Task {safe(t)} got Future {safe(y)} attached to a different loop"
+        return advice.add(RuntimeError(text), advice.TWO_LOOPS)
     if not blocking:
         return RuntimeError(f"yield was used instead of yield from in task {safe(t)} with {safe(y)}")
     return RuntimeError(f"Task cannot await on itself: {safe(t)}")
@@ -249,8 +252,7 @@ def item(entry: Any) -> str:
 def check_callback(callback: Any, method: str) -> None:
     """Raise TypeError if the callback that was given to `method` is none, and say what is wrong with it."""
     if inspect.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
-        raise TypeError(
-            f"coroutines cannot be used with {method}(): use loop.create_task() to run {callback!r} as a task"
-        )
+        text = f"coroutines cannot be used with {method}(): use loop.create_task() to run {callback!r} as a task"
+        raise advice.add(TypeError(text), advice.COROUTINE_AS_CALLBACK)
     if not callable(callback):
         raise TypeError(f"a callable object was expected by {method}(), got {callback!r}")

@@ -10,8 +10,8 @@ from typing import Any
 
 import cython
 
+from hasten.core import advice, state
 from hasten.core import future as futures
-from hasten.core import state
 from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
 from hasten.kernel import codes, step
@@ -215,7 +215,12 @@ nothing = cython.cast(Nothing, Nothing.__new__(Nothing))
 def running() -> Any:
     """Return the running loop, of any make. Raises RuntimeError if none runs."""
     loop = step.running_loop()
-    return asyncio.get_running_loop() if loop is None else loop
+    if loop is not None:
+        return loop
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError as exc:
+        raise advice.add(exc, advice.NO_RUNNING_LOOP)
 
 
 def new_waiter(loop: Any) -> Future[Any]:

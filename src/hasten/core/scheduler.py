@@ -12,7 +12,7 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 import cython
 
-from hasten.core import describe, handle, listing, ready, registry, report, state
+from hasten.core import advice, describe, handle, listing, ready, registry, report, state
 from hasten.core import future as futures
 from hasten.core import task as tasks
 from hasten.core.departures import Departures
@@ -264,12 +264,12 @@ class Scheduler:
 
     def _check_closed(self) -> None:
         if self._closed:
-            raise RuntimeError("Event loop is closed")
+            raise advice.add(RuntimeError("Event loop is closed"), advice.CLOSED_LOOP)
 
     def _check_thread(self) -> None:
         """Raise RuntimeError in a wrong thread, in debug mode."""
         if self.running() and self._poller.thread != threading.get_ident():
-            raise RuntimeError(describe.WRONG_THREAD)
+            raise advice.add(RuntimeError(describe.WRONG_THREAD), advice.WRONG_THREAD)
 
     def check_ready(self, callback: Any, method: str) -> int:
         """Check what is to be scheduled, where there is a doubt or in debug mode."""

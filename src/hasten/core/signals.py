@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from hasten.core import advice
 from hasten.core.handle import Handle
 
 
@@ -60,7 +61,8 @@ class Signals:
     def add(self, loop: Any, sig: int, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
         """Call callback(*args) in the loop when the signal comes. Main thread only."""
         if inspect.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
-            raise TypeError("coroutines cannot be used with add_signal_handler()")
+            error = TypeError("coroutines cannot be used with add_signal_handler()")
+            raise advice.add(error, advice.COROUTINE_AS_CALLBACK)
         check_signal(sig)
         loop._check_closed()
         if threading.current_thread() is not threading.main_thread():

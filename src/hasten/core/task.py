@@ -12,7 +12,7 @@ from typing import Any
 
 import cython
 
-from hasten.core import describe, ready, registry, report, state, waiters
+from hasten.core import advice, describe, ready, registry, report, state, waiters
 from hasten.core.future import Future
 from hasten.core.ready import Ready
 from hasten.core.roster import Roster
@@ -71,7 +71,7 @@ class Task(Future):
         eager_start: bool = False,
     ) -> None:
         if not step.is_coroutine(coro):
-            raise TypeError(f"a coroutine was expected, got {coro!r}")
+            raise advice.add(TypeError(f"a coroutine was expected, got {coro!r}"), advice.NOT_A_COROUTINE)
         if self.roster is not None and self.status == state.PENDING:
             raise RuntimeError(f"__init__() was called on {self!r}, which runs already")
         if name is not None:
@@ -493,7 +493,7 @@ def spawn(
 ) -> Task:
     """Do as loop.create_task(), by the short way. `eager`: run the first step at once; the loop has to run."""
     if not step.is_native_coroutine(coro) and not step.is_coroutine(coro):
-        raise TypeError(f"a coroutine was expected, got {coro!r}")
+        raise advice.add(TypeError(f"a coroutine was expected, got {coro!r}"), advice.NOT_A_COROUTINE)
     t = Task.__new__(Task)
     t._loop = loop
     t.queue = queue

@@ -7,7 +7,7 @@ from typing import Any
 
 import cython
 
-from hasten.core import describe
+from hasten.core import advice, describe
 from hasten.core.handle import Handle
 from hasten.kernel import step
 
@@ -46,9 +46,9 @@ def equal(entries: list[Any], fn: Any) -> set[int]:
 def check_loop(loop: Any, ours: bool) -> int:
     """Raise RuntimeError if nobody can be woken on a loop: it is closed, or another thread's."""
     if loop.is_closed():
-        raise RuntimeError("Event loop is closed")
+        raise advice.add(RuntimeError("Event loop is closed"), advice.CLOSED_LOOP)
     if not ours and loop.get_debug() and loop.is_running() and asyncio._get_running_loop() is not loop:
-        raise RuntimeError(describe.WRONG_THREAD)
+        raise advice.add(RuntimeError(describe.WRONG_THREAD), advice.WRONG_THREAD)
     return 0
 
 

@@ -14,6 +14,12 @@ static inline PyObject **hasten_attributes(PyObject *o) {
 }
 static inline void hasten_drop_attributes(PyObject *o) { Py_CLEAR(*hasten_attributes(o)); }
 
+/* Drops the dict that Cython made for a new object: see step.pxd. */
+static inline void hasten_drop_dict(PyObject *o) {
+    Py_ssize_t at = Py_TYPE(o)->tp_dictoffset;
+    if (at > 0) Py_CLEAR(*(PyObject **)((char *)o + at));
+}
+
 /* Cython wrote traverse and clear without knowing the field: each class has a pair around its own. */
 enum { HASTEN_LAZY_CLASSES = 6 };
 static struct { PyTypeObject *type; traverseproc traverse; inquiry clear; } hasten_lazy[HASTEN_LAZY_CLASSES];

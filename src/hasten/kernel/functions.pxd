@@ -2,8 +2,6 @@ from cpython.object cimport PyObject
 
 ctypedef PyObject *(*vectorcall)(PyObject *, PyObject *const *, size_t, PyObject *) noexcept
 
-cdef int drop_dict(object obj) except -1
-
 cdef class Function:
     cdef vectorcall entry           # how this object is called
     cdef vectorcall inner_entry     # and how `inner` is

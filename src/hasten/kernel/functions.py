@@ -74,10 +74,5 @@ def clear_dict_last(cls: type) -> None:
     """Do nothing: Python's own classes are cleared well."""
 
 
-def drop_dict(obj: object) -> int:
-    """Do nothing: Python's own objects have a dict when one is needed."""
-    return 0
-
-
 def own_methods(cls: type) -> None:
     """Do nothing: where a method stands makes no difference here."""

@@ -52,13 +52,8 @@ cdef extern from *:
         type->tp_clear = hasten_clear_dict_last;
         return 1;
     }
-    static void hasten_drop_dict(PyObject *o) {
-        Py_ssize_t at = Py_TYPE(o)->tp_dictoffset;
-        if (at > 0) Py_CLEAR(*(PyObject **)((char *)o + at));
-    }
     """
     bint hasten_keep_dict_right(object cls) noexcept
-    void hasten_drop_dict(object o) noexcept
 
 
 cdef PyObject *_call(PyObject *me, PyObject *const *args, size_t n, PyObject *names) noexcept:
@@ -272,15 +267,6 @@ def clear_dict_last(cls):
     """
     if not isinstance(cls, type) or not hasten_keep_dict_right(cls):
         raise TypeError(f"one class with a dict of its own was expected, once, got {cls!r}")
-
-
-cdef int drop_dict(object obj) except -1:
-    """Take the empty dict away that Cython has made for a new object of a class with `cdef dict __dict__`.
-
-    Python makes one when the first attribute is set, and calls methods faster where there is none. For __cinit__().
-    """
-    hasten_drop_dict(obj)
-    return 0
 
 
 cdef int _prepare() except -1:

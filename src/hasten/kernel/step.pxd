@@ -38,6 +38,11 @@ cdef extern from "hasten.h":
     object _take_sole "hasten_take_sole"(PyObject **at)
     void _put "hasten_put"(PyObject **at, object o) noexcept
 
+cdef extern from "attributes.h":
+    # For __cinit__() of a class with Cython's `cdef dict __dict__`, which is made for each new object: the empty dict goes.
+    # Python makes one when the first attribute is set, and calls methods faster where there is none.
+    void drop_dict "hasten_drop_dict"(object o) noexcept
+
 cpdef bint ends_loop(object exc) noexcept
 
 cdef enum Kind:

@@ -509,6 +509,11 @@ def lazy_attributes(cls: type[_T]) -> None:
     """Give a class a __dict__ that is made on demand (Python's have that)."""
 
 
+def drop_dict(obj: object) -> int:
+    """Do nothing: Python's own objects have a dict when one is needed."""
+    return 0
+
+
 def drop_attributes(obj: object) -> int:
     """Do what __dealloc__ of such a class has to do; it is not called here."""
     return 0

@@ -1,6 +1,5 @@
 cimport cython
 cimport hasten.core.outcomes as outcomes
-cimport hasten.kernel.functions as functions
 cimport hasten.kernel.step as step
 cimport hasten.poll.events as ev
 from hasten.kernel.channel cimport Channel

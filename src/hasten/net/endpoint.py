@@ -69,7 +69,7 @@ class Endpoint(Watch):
 
     def __cinit__(self) -> None:
         self.channel = _NOTHING
-        functions.drop_dict(self)
+        step.drop_dict(self)
 
     def setup(self, loop: Any, channel: Channel, extra: dict[str, Any] | None, context: Context | None) -> int:
         if self.channel is not _NOTHING:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from hasten.core import bridging, outcomes
+from hasten.core import advice, bridging, outcomes
 
 _T = TypeVar("_T")
 
@@ -38,7 +38,8 @@ class Executors:
 
     def _check(self, func: Any) -> None:
         if inspect.iscoroutine(func) or inspect.iscoroutinefunction(func):
-            raise TypeError(f"coroutines cannot be used with run_in_executor(): await {func!r} instead")
+            error = TypeError(f"coroutines cannot be used with run_in_executor(): await {func!r} instead")
+            raise advice.add(error, advice.COROUTINE_AS_CALLBACK)
         if not callable(func):
             raise TypeError(f"a callable object was expected by run_in_executor(), got {func!r}")
 

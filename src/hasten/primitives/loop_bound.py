@@ -7,7 +7,7 @@ from typing import Any
 
 import cython
 
-from hasten.core import native
+from hasten.core import advice, native
 from hasten.kernel import step
 
 _binding = threading.Lock()
@@ -30,7 +30,7 @@ class LoopBound:
                 if self._loop is None:
                     self._loop = loop
             if self._loop is not loop:
-                raise RuntimeError(f"{self!r} is bound to a different event loop")
+                raise advice.add(RuntimeError(f"{self!r} is bound to a different event loop"), advice.TWO_LOOPS)
         return loop
 
     def __dealloc__(self) -> None:

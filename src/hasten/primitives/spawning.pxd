@@ -1,4 +1,5 @@
 cimport cython
+cimport hasten.core.native as native
 cimport hasten.core.task as tasks
 cimport hasten.kernel.deques as deques
 cimport hasten.kernel.step as step

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import cython
 
+from hasten.core import advice, native
 from hasten.core import task as tasks
 from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
@@ -42,7 +43,7 @@ def create_task(
     running = step.running_loop()
     if running is not None and not kwargs and isinstance(running, Scheduler):
         return start(running, coro, name, context)  # type: ignore[no-any-return]
-    loop: Any = asyncio.get_running_loop()
+    loop: Any = native.running()
     if context is not None:
         kwargs["context"] = context
     return loop.create_task(coro, name=name, **kwargs)  # type: ignore[no-any-return]
@@ -76,14 +77,16 @@ def ensure_future(coro_or_future: Any, *, loop: Any = None) -> Any:
     """
     if asyncio.isfuture(coro_or_future):
         if loop is not None and loop is not coro_or_future.get_loop():
-            raise ValueError("The future belongs to a different loop than the one specified as the loop argument")
+            text = "The future belongs to a different loop than the one specified as the loop argument"
+            raise advice.add(ValueError(text), advice.TWO_LOOPS)
         return coro_or_future
     if not asyncio.iscoroutine(coro_or_future):
         if not inspect.isawaitable(coro_or_future):
-            raise TypeError(
+            text = (
                 f"An asyncio.Future, a coroutine or an awaitable is required, not {coro_or_future!r}: "
                 "did you forget to call the coroutine function?"
             )
+            raise advice.add(TypeError(text), advice.NOT_A_COROUTINE)
         coro_or_future = await_it(coro_or_future)
     if loop is None:
         loop = asyncio.get_event_loop()

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from hasten.core import bridging
+from hasten.core import advice, bridging
 from hasten.primitives.spawning import ensure_future
 
 P = ParamSpec("P")
@@ -36,7 +36,7 @@ def run_coroutine_threadsafe(
     TypeError for what is no coroutine.
     """
     if not asyncio.iscoroutine(coro):
-        raise TypeError(f"A coroutine object is required, not {coro!r}")
+        raise advice.add(TypeError(f"A coroutine object is required, not {coro!r}"), advice.NOT_A_COROUTINE)
     future: concurrent.futures.Future[T] = concurrent.futures.Future()
     loop.call_soon_threadsafe(_begin, coro, loop, future)
     return future

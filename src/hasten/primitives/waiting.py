@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import cython
 
-from hasten.core import native, outcomes, state
+from hasten.core import advice, native, outcomes, state
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
 from hasten.kernel import functions, step
@@ -250,7 +250,8 @@ class WaitFor(Driver):
         awaitable = self.awaitable
         if not step.is_native_coroutine(awaitable) and not isinstance(awaitable, NativeCoroutine):
             if awaitable is not None and not asyncio.isfuture(awaitable) and not inspect.isawaitable(awaitable):
-                raise TypeError(f"An asyncio.Future, a coroutine or an awaitable is required, not {awaitable!r}")
+                text = f"An asyncio.Future, a coroutine or an awaitable is required, not {awaitable!r}"
+                raise advice.add(TypeError(text), advice.NOT_A_COROUTINE)
         if self.timeout is not None and self.timeout <= 0:
             return self.at_once()
         limit = timeouts.limit(self.timeout)

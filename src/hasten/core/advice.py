@@ -1,0 +1,43 @@
+"""What to do about a mistake that asyncio only names: a note on the exception, which ends with a page of the docs.
+
+The exception keeps asyncio's type and message, so that what catches or compares it sees no difference.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+_E = TypeVar("_E", bound=BaseException)
+
+NESTED_RUN = "nested-run"
+CLOSED_LOOP = "closed-loop"
+NO_RUNNING_LOOP = "no-running-loop"
+TWO_LOOPS = "two-loops"
+WRONG_THREAD = "wrong-thread"
+COROUTINE_AS_CALLBACK = "coroutine-as-callback"
+NOT_A_COROUTINE = "not-a-coroutine"
+
+# By the name of the page in docs/mistakes/.
+ADVICE = {
+    NESTED_RUN: "An event loop runs in this thread already. Inside a coroutine, write `await main()` in the place of "
+    "`asyncio.run(main())`, or `asyncio.create_task(main())` to go on meanwhile.",
+    CLOSED_LOOP: "Each asyncio.run() closes its loop when it ends, and what was made on that loop ends with it. Do all "
+    "the work inside one asyncio.run(main()), or use one asyncio.Runner for several runs.",
+    NO_RUNNING_LOOP: "This works inside a coroutine only, while a loop runs. Move the call into an `async def` "
+    "function that asyncio.run() is given; from another thread, use asyncio.run_coroutine_threadsafe(coro, loop).",
+    TWO_LOOPS: "A future, task, lock or queue works on one event loop only. Make it inside the asyncio.run() that uses "
+    "it, not before it and not in another thread; to hand results between loops, use "
+    "asyncio.run_coroutine_threadsafe().",
+    WRONG_THREAD: "Only the thread that runs a loop may use it. From other threads, use "
+    "loop.call_soon_threadsafe(callback, *args), or asyncio.run_coroutine_threadsafe(coro, loop).",
+    COROUTINE_AS_CALLBACK: "A function is wanted here, which is called and not awaited. Use asyncio.create_task() to "
+    "run a coroutine; to start it later, have the callback be a function that calls create_task().",
+    NOT_A_COROUTINE: "A coroutine is what calling an `async def` function returns. If this is such a function, call "
+    "it: main(), not main. If it is an ordinary function, `await asyncio.to_thread(function)` runs it in a thread.",
+}
+
+
+def add(exc: _E, mistake: str) -> _E:
+    """Return the exception, with a note that says what to do about a mistake, one of ADVICE's names."""
+    exc.add_note(f"{ADVICE[mistake]}\nSee docs/mistakes/{mistake}.md")
+    return exc

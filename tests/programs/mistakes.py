@@ -1,0 +1,58 @@
+"""The pages in docs/mistakes/: their programs, and what hasten says.
+
+`python tests/programs/mistakes.py` writes into the pages what hasten says now.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PAGES = Path(__file__).parents[2] / "docs" / "mistakes"
+_SAID = re.compile(r"\n```text\n(.*?)```\n", re.DOTALL)
+
+
+def pages() -> dict[str, str]:
+    """The text of each page by its name, without the list of them."""
+    return {path.stem: path.read_text("utf-8") for path in sorted(PAGES.glob("*.md")) if path.stem != "README"}
+
+
+def program(page: str, kind: str) -> str:
+    """The program of a page; `kind` is "wrong" or "right"."""
+    (found,) = re.findall(rf"\n```python {kind}\n(.*?)```\n", page, re.DOTALL)
+    return str(found)
+
+
+def said(page: str) -> str:
+    (found,) = _SAID.findall(page)
+    return str(found)
+
+
+def run(source: str, scratch: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program as a file of its own."""
+    path = scratch / "program.py"
+    path.write_text(source, "utf-8")
+    return subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=60, check=False)
+
+
+def last_words(stderr: str) -> str:
+    """The exception and its note, as a traceback ends with them. Addresses are made alike."""
+    lines = stderr.splitlines()
+    start = max(i for i, line in enumerate(lines) if re.match(r"\w+Error: ", line))
+    end = max(i for i, line in enumerate(lines) if line.startswith("See docs/mistakes/"))
+    return "".join(re.sub(r"0x[0-9a-f]+", "0x7f0000000000", line) + "\n" for line in lines[start : end + 1])
+
+
+def main() -> None:
+    import tempfile
+
+    for name, page in pages().items():
+        with tempfile.TemporaryDirectory() as scratch:
+            words = last_words(run(program(page, "wrong"), Path(scratch)).stderr)
+        (PAGES / f"{name}.md").write_text(_SAID.sub(lambda _, words=words: f"\n```text\n{words}```\n", page), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
