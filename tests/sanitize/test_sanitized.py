@@ -28,6 +28,7 @@ GROUPS = [
 ]
 NETWORK = [
     *("stream_transport", "stream_flow", "stream_endings", "accepted", "servers", "sendfile", "sock_calls"),
+    "transport_attributes",
     *("sendfile_files", "sock_buffers", "datagrams", "datagrams_errors", "pipes", "pipes_hostile", "pipes_shared"),
 ]
 pytestmark = [pytest.mark.sanitize, pytest.mark.timeout(1500)]
