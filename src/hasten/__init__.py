@@ -142,7 +142,7 @@ __all__ = [*_names.PUBLIC, "Loop", "install", "uninstall"]
 
 def __getattr__(name: str) -> _Any:
     """Return a name that is loaded on demand, a submodule of asyncio's, or a name that newer Pythons dropped."""
-    if name in _names.HOMES or name == "subprocess":
+    if name in _names.HOMES or name in _names.COMPANIONS or name == "subprocess":
         value = globals()[name] = _names.load(name)
         return value
     if name in _names.SUBMODULES:

@@ -23,6 +23,7 @@ LAYERS = (
     ("loop_io",),
     ("loop",),
     ("aio",),
+    ("diagnosis", "testing"),
     ("",),
     ("cli", "__main__"),
 )

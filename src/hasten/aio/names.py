@@ -62,6 +62,11 @@ if sys.platform == "win32":
 HOMES = {name: home for home, names in _TOPICS.items() for name in names.split()}
 PUBLIC = tuple(sorted(HOMES))
 
+# What hasten has and asyncio does not, by the module that defines it. Not in `__all__`: `from hasten import *` gives
+# asyncio's names.
+_COMPANIONS: dict[str, str] = {}
+COMPANIONS = {name: home for home, names in _COMPANIONS.items() for name in names.split()}
+
 # asyncio's modules that programs reach through the package, as in `asyncio.events.AbstractServer`; `subprocess` is one
 # of hasten's own.
 _MODULES = (
@@ -73,10 +78,10 @@ SUBMODULES = frozenset(_MODULES.split())
 
 
 def load(name: str) -> Any:
-    """Return the object of this name, a key of HOMES or "subprocess"; import the module that defines it."""
+    """Return the object of this name, a key of HOMES or COMPANIONS, or "subprocess"; import the module that defines it."""
     if name == "subprocess":
         return import_module("hasten.aio.subprocess")
-    return getattr(import_module(HOMES[name]), name)
+    return getattr(import_module(HOMES.get(name) or COMPANIONS[name]), name)
 
 
 def submodule(package: ModuleType, name: str) -> ModuleType:
