@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
-from hasten.core import advice, departures, fdwatch, report
+from hasten.core import advice, departures, fdwatch, observing, report
 from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
 from hasten.core.signals import Signals
@@ -83,7 +83,11 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         first, final = self._asyncgens.hook(self)
         try:
             self._track_origins(self.get_debug())
-            self._run_ticks(threading.get_ident())
+            observing.begin(self)
+            try:
+                self._run_ticks(threading.get_ident())
+            finally:
+                observing.end(self)
         finally:
             try:
                 self._track_origins(False)
@@ -139,6 +143,7 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
             self._children.close(self)
         self._executors.close()
         self._resolver.close()
+        observing.forget(self)
         self._shut()
 
     def __del__(self, _warn: Any = warnings.warn) -> None:

@@ -1,10 +1,12 @@
 cimport cython
 from cpython.object cimport PyObject
 cimport hasten.core.handle as handle
+cimport hasten.core.probe as probes
 cimport hasten.core.ready as ready
 cimport hasten.core.state as state
 cimport hasten.core.waiters as waiters
 from hasten.core.handle cimport Handle
+from hasten.core.probe cimport Probe
 from hasten.core.ready cimport Ready
 cimport hasten.kernel.step as step
 from hasten.kernel.step cimport Awaitable
@@ -35,11 +37,17 @@ cdef class Future:
     cdef inline bint guarded(self) noexcept:
         # the loop has to be asked before a waiter is woken: it is not ours, in debug mode, or closed
         return self.queue is None or self.queue.guarded
+    cdef inline int tell_of(self, int event) except -1:
+        """Tell those who observe the loop of this, a task."""
+        return 0 if self.queue is None else self.queue.tell_of(event, self)
+    cdef inline int tell_of_step(self, object future) except -1:
+        return 0 if self.queue is None else self.queue.tell_of_step(self, future)
     cdef int check_use(self) except -1
     cdef bint abandoned(self) except -1
     cdef int schedule(self) except -1
     @cython.locals(h=Handle)
     cdef int wake(self, object entry) except -1
+    @cython.locals(probe=Probe)
     cdef int schedule_all(self) except -1
     cdef int call_back(self, object fn, object context) except -1
     cdef bint park(self, object entry) except -1

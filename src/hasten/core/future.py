@@ -13,6 +13,7 @@ from typing import Any
 import cython
 
 from hasten.core import describe, handle, ready, report, state, waiters
+from hasten.core import probe as probes
 from hasten.core.handle import Handle
 from hasten.core.ready import Ready
 from hasten.kernel import functions, step
@@ -46,6 +47,12 @@ class Future:
 
         def __reduce_ex__(self, protocol: Any) -> Any:
             raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
+        def tell_of(self, event: int) -> int:
+            return 0 if self.queue is None else self.queue.tell_of(event, self)
+
+        def tell_of_step(self, future: Any) -> int:
+            return 0 if self.queue is None else self.queue.tell_of_step(self, future)
 
         def guarded(self) -> bool:
             return self.queue is None or self.queue.guarded
@@ -310,7 +317,7 @@ class Future:
     def schedule(self) -> int:
         """Wake who waits. Raises what refused to be called, once all the others are woken."""
         task = self.waiter
-        if self.callbacks is not None or self.queue is None or self.queue.debug:
+        if self.callbacks is not None or self.queue is None or self.queue.slow:
             return self.schedule_all()
         if task is None:
             return 0
@@ -321,8 +328,9 @@ class Future:
         return self.wake(task)
 
     def schedule_all(self) -> int:
-        """Do what schedule() does for several, in debug mode, and on a loop that is not hasten's."""
+        """Do what schedule() does for several, in debug mode, where observers look on, and on a loop that is not ours."""
         refused = None
+        probe = None if self.queue is None else self.queue.probe
         waiting = self.everybody()
         self.callbacks = None
         if self.collected and self.queue is not None:
@@ -333,6 +341,8 @@ class Future:
         for entry in waiting:
             try:
                 self.wake(entry)
+                if probe is not None and entry is not self and type(entry) is not Handle:
+                    probe.of_entry(probes.WOKEN, entry, self)
             except BaseException as exc:
                 refused = report.graver(refused, exc)
         if refused is not None:

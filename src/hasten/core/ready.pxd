@@ -1,6 +1,7 @@
 cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport uintptr_t
+from hasten.core.probe cimport Probe
 from hasten.poll.contract cimport Poller, Watch
 
 cdef extern from "hasten.h":
@@ -22,7 +23,9 @@ cdef class Ready:
     cdef size_t room            # how many fit in without a further check: the size, or 0 while the loop sleeps
     cdef int tag                # of the item taken last
     cdef bint debug             # the loop's debug mode, for code that has only the queue
-    cdef bint guarded           # the loop has to be asked before something is put in: debug mode, or it is closed
+    cdef bint guarded           # the loop has to be asked before something is put in: it is `slow`, or closed
+    cdef bint slow              # debug mode, or `probe` is set
+    cdef Probe probe            # who is told of tasks; None: nobody
     cdef Poller poller          # the loop's: it is woken by what is put in while the loop sleeps
 
     cdef inline int push(self, object item, uintptr_t tag) except -1:
@@ -61,6 +64,11 @@ cdef class Ready:
         while self.tail - self.head + n > self.mask + 1:
             self.grow()
         return 0
+    cdef inline int tell_of(self, int event, object task) except -1:
+        """Tell those who observe the loop of a task, by OfEntry."""
+        return 0 if self.probe is None else self.tell_probe(event, task, None)
+    cdef int tell_probe(self, int event, object task, object future) except -1
+    cdef int tell_of_step(self, object task, object future) except -1
     cdef int push_slowly(self, object item, uintptr_t tag) except -1
     cdef int push_watches(self, list harvest) except -1
     cdef int grow(self) except -1

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from hasten.core import probe as probes
+
 HANDLE, TASK, WATCH, CHILD = 0, 1, 2, 3
 
 _show: Callable[[Any, int], Any] | None = None
@@ -26,7 +28,9 @@ class Ready:
         self._dozing = False
         self.tag = HANDLE  # of the item taken last
         self.debug = False  # the loop's debug mode, for who has only the queue
-        self.guarded = False  # who puts something in has to ask the loop first: debug mode, or it is closed
+        self.guarded = False  # who puts something in has to ask the loop first: it is `slow`, or closed
+        self.slow = False  # debug mode, or `probe` is set
+        self.probe: Any = None  # who is told of tasks
         self.poller: Any = None  # the loop's: woken by what comes while the loop dozes
 
     def push(self, item: Any, tag: int) -> None:
@@ -41,6 +45,18 @@ class Ready:
             watch.queued = False
             self.push(watch, WATCH)
         harvest.clear()
+
+    def tell_of(self, event: int, task: Any) -> int:
+        """Tell those who observe the loop of a task."""
+        return self.tell_probe(event, task, None)
+
+    def tell_probe(self, event: int, task: Any, future: Any) -> int:
+        return 0 if self.probe is None else self.probe.of_entry(event, task, future)
+
+    def tell_of_step(self, task: Any, future: Any) -> int:
+        """Tell that a step has ended, and what it waits for, if it does."""
+        self.tell_probe(probes.STEP_ENDS, task, None)
+        return 0 if future is None else self.tell_probe(probes.PARKED, task, future)
 
     def take(self) -> Any:
         item, self.tag = self._items.popleft()

@@ -1,6 +1,7 @@
 """The ready queue. The plain twin is ready.py."""
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.object cimport PyObject, visitproc
+cimport hasten.core.probe as probes
 
 cdef extern from "hasten.h":
     int hasten_visit(PyObject *o, visitproc visit, void *arg) noexcept
@@ -47,6 +48,15 @@ cdef class Ready:
             self.push(watch, WATCH)
         harvest.clear()
         return 0
+
+    cdef int tell_probe(self, int event, object task, object future) except -1:
+        cdef Probe probe = self.probe
+        return 0 if probe is None else probe.of_entry(event, task, future)
+
+    cdef int tell_of_step(self, object task, object future) except -1:
+        """Tell that a step has ended, and what it waits for, if it does."""
+        self.tell_probe(probes.STEP_ENDS, task, None)
+        return 0 if future is None else self.tell_probe(probes.PARKED, task, future)
 
     cdef int grow(self) except -1:
         cdef size_t i, mask = 2 * self.mask + 1
@@ -103,6 +113,10 @@ cdef int _traverse(PyObject *me, visitproc visit, void *arg) noexcept:
     cdef int res
     if r.poller is not None:
         res = hasten_visit(<PyObject *>r.poller, visit, arg)
+        if res != 0:
+            return res
+    if r.probe is not None:
+        res = hasten_visit(<PyObject *>r.probe, visit, arg)
         if res != 0:
             return res
     for i in range(r.head, r.tail):

@@ -1,12 +1,15 @@
 cimport cython
 cimport hasten.core.future as futures
 cimport hasten.core.handle as handle
+cimport hasten.core.probe as probes
 cimport hasten.core.ready as ready
 cimport hasten.core.state as state
 cimport hasten.core.task as tasks
+from hasten.core.batches cimport Batches
 from hasten.core.departures cimport Departures
 from hasten.core.future cimport Future
 from hasten.core.handle cimport Handle, TimerHandle
+from hasten.core.probe cimport Probe
 from hasten.core.ready cimport Ready
 from hasten.core.roster cimport Roster
 from hasten.core.task cimport Task
@@ -18,23 +21,17 @@ cimport hasten.kernel.step as step
 from hasten.kernel.step cimport Step
 from hasten.kernel.workshop cimport Workshop
 
-cdef class Scheduler:
-    cdef readonly Ready _ready
-    cdef readonly Step _step
+cdef class Scheduler(Batches):
     cdef readonly Roster _roster
     cdef readonly Timers _timers
     cdef readonly Poller _poller
-    cdef Departures departures      # what was written and leaves when the batch ends
     cdef Workshop workshop          # what its reads and writes use again and again
     cdef public bint _stopping
     cdef readonly bint _closed
-    cdef bint debug
     cdef bint plain                 # create_task() is not overridden by a subclass
-    cdef public double slow_callback_duration       # seconds; debug mode tells of longer ones
     cdef object task_factory
     cdef bint eager                 # the task factory is one of tasks.eager_factories
     cdef unsigned long long share_due   # by kernel/clock: when other threads are to have the interpreter's lock
-    cdef bint in_batch                  # an entry of the batch runs: what is raised comes from it
     cdef bint own_clock                 # time() was replaced, on the class or on the object
     cdef unsigned int clock_version     # of the class, when that was last looked at
     cdef public Future _until           # the loop stops when this is done; or None
@@ -46,9 +43,11 @@ cdef class Scheduler:
     cdef int look(self) except -1
     @cython.locals(poller=Poller, queue=Ready, timers=Timers, now=double)
     cdef int sleep(self) except -1
+    @cython.locals(probe=Probe)
+    cdef int tell_of_poll(self, double timeout) except -1
     @cython.locals(h=TimerHandle, timers=Timers)
     cdef int settle(self) except -1
-    @cython.locals(poller=Poller, now=double)
+    @cython.locals(poller=Poller, now=double, probe=Probe)
     cdef int reap(self) except -1
     @cython.locals(h=TimerHandle, timers=Timers, queue=Ready)
     cdef int expire(self, double now) except -1
@@ -62,14 +61,9 @@ cdef class Scheduler:
     cdef inline bint running(self) noexcept:
         return self._poller.thread != 0
     cdef double ask_clock(self) except? -1.0
-    @cython.locals(end=size_t, tag=cython.int, queue=Ready, st=Step, departures=Departures)
-    cdef int run_batch(self) except -1
-    @cython.locals(end=size_t, tag=cython.int, queue=Ready, departures=Departures, start=double, took=double)
-    cdef int run_batch_slowly(self) except -1
     cdef int run_ticks(self, bint once) except -1
     @cython.locals(h=TimerHandle)
     cdef TimerHandle _call_at(self, double when, object callback, tuple args, object context, str method)
-    cdef int run_item(self, object item, int tag) except -1
     cdef int check_ready(self, object callback, str method) except -1
     cdef Handle post_traced(self, object callback, tuple args, object context)
     cdef object make_task(self, object coro, object name, object context, object eager_start, dict more)

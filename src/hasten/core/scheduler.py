@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import sys
 import threading
@@ -14,7 +13,9 @@ import cython
 
 from hasten.core import advice, describe, handle, listing, ready, registry, report, state
 from hasten.core import future as futures
+from hasten.core import probe as probes
 from hasten.core import task as tasks
+from hasten.core.batches import Batches
 from hasten.core.departures import Departures
 from hasten.core.future import Future
 from hasten.core.handle import Handle, TimerHandle
@@ -35,28 +36,22 @@ FACTORY_TAKES_NAME = sys.version_info >= (3, 13, 3)  # and every other keyword a
 
 @cython.no_gc_clear  # type: ignore[attr-defined] # its methods can be called while the collector takes it apart
 @cython.cclass
-class Scheduler:
+class Scheduler(Batches):
     """The part of the event loop that every task step passes through.
 
     `poller` tells which file descriptors are ready (see poll/contract.py); `batch_writes`: see core/departures.
     """
 
-    _ready: Ready
-    _step: Step
     _roster: Roster
     _timers: Timers
     _poller: Poller
-    departures: Departures
     workshop: Workshop
     _stopping: bool
     _closed: bool
-    debug: bool
     plain: bool
-    slow_callback_duration: float
     task_factory: Any
     eager: bool
     share_due: int
-    in_batch: bool
     own_clock: bool
     clock_version: int
     _until: Future[Any] | None
@@ -259,8 +254,10 @@ class Scheduler:
         return bool(self.debug)
 
     def _set_debug(self, enabled: bool) -> None:
-        self.debug = self._ready.debug = bool(enabled)
-        self._ready.guarded = self.debug or self._closed
+        queue = self._ready
+        self.debug = queue.debug = bool(enabled)
+        self.slowly = queue.slow = self.debug or queue.probe is not None
+        queue.guarded = queue.slow or self._closed
 
     def _check_closed(self) -> None:
         if self._closed:
@@ -367,10 +364,9 @@ class Scheduler:
         else:
             self.sleep()
         self.in_batch = True
-        if self.debug:
-            self.run_batch_slowly()
-        else:
-            self.run_batch()
+        if self.slowly:
+            return self.run_batch_slowly()
+        self.run_batch()
         return self.departures.end_batch()
 
     def look(self) -> int:
@@ -379,6 +375,8 @@ class Scheduler:
         if not poller.is_due() and not self._stopping:
             return self.expire(self.now()) if self._timers.count() else 0
         self.settle()
+        if self.probe is not None:
+            self.tell_of_poll(0.0)
         poller.wait(0.0)
         return self.reap()
 
@@ -390,6 +388,8 @@ class Scheduler:
         """
         self.settle()
         timers, queue, poller = self._timers, self._ready, self._poller
+        if self.probe is not None:
+            self.tell_of_poll(self.patience(self.now() if timers.count() else math.inf))
         now = self.now() if timers.count() else math.inf  # so a timer that comes meanwhile does not let it sleep
         poller.sleeping = timers.dozing = True
         queue.doze()
@@ -399,6 +399,14 @@ class Scheduler:
             poller.sleeping = timers.dozing = False
             queue.rouse()
         return self.reap()
+
+    def tell_of_poll(self, timeout: float) -> int:
+        """Tell observers that the poller is about to be asked; that may run any Python."""
+        self._step.leave()
+        probe = self.probe
+        if probe is not None:
+            probe.of_loop(probes.POLL_BEGINS, timeout)
+        return 0
 
     def settle(self) -> int:
         """Do what may run any Python between two batches: destructors, signal handlers, other threads."""
@@ -436,6 +444,9 @@ class Scheduler:
             poller.stirred = False
         now = self.now()
         poller.asked(poller.now() if self.own_clock else now)
+        probe = self.probe
+        if probe is not None:
+            probe.of_loop(probes.POLL_ENDS, 0.0)
         return self.expire(now)
 
     def expire(self, now: float) -> int:
@@ -451,58 +462,6 @@ class Scheduler:
                 queue.push(h, ready.HANDLE)
             h = None  # type: ignore[assignment] # dropped before the heap is looked at again: that may run anything
         return 0
-
-    def run_batch(self) -> int:
-        """Run what is ready now; what that makes ready runs in the next tick.
-
-        The task of the last step stays published as the current one until something else runs, or the poller is asked.
-        """
-        queue, st = self._ready, self._step
-        end = queue.end()
-        while not queue.reached(end):  # a callback may run the queue itself, by _run_once()
-            item = queue.take()
-            tag = queue.tag
-            if tag == ready.TASK:
-                cython.cast(Task, item).run()
-            else:
-                st.leave()
-                if tag == ready.HANDLE:
-                    cython.cast(Handle, item).run(st)
-                else:
-                    self.run_item(item, tag)
-            item = None  # dropped before the next is taken: that may run anything, also another tick
-            if self.departures.is_late():  # a look at a word of C: a local would cost a reference for each batch
-                departures = self.departures
-                departures.send_off()
-        return 0
-
-    def run_batch_slowly(self) -> int:
-        """Do as run_batch(), in debug mode: report what took long."""
-        queue, departures = self._ready, self.departures
-        end = queue.end()
-        while not queue.reached(end):
-            item = queue.take()
-            tag = queue.tag
-            start = step.monotonic()
-            self.run_item(item, tag)
-            took = step.monotonic() - start
-            if took >= self.slow_callback_duration:
-                logging.getLogger("asyncio").warning("Executing %s took %.3f seconds", describe.item(item), took)
-            item = None
-            if departures.is_late():
-                departures.send_off()
-        return 0
-
-    def run_item(self, item: Any, tag: int) -> int:
-        if tag == ready.TASK:
-            return cython.cast(Task, item).run()
-        self._step.leave()
-        if tag == ready.HANDLE:
-            return cython.cast(Handle, item).run(self._step)
-        self._step.step_out()
-        if tag == ready.CHILD:
-            return cython.cast(Future, item).tell_collector()
-        return cython.cast(Watch, item).dispatch()
 
     def _timer_handle_cancelled(self, h: Any) -> None:
         """Do nothing: handles of the standard library's own classes call this."""

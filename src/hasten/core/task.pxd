@@ -1,4 +1,5 @@
 cimport cython
+cimport hasten.core.probe as probes
 cimport hasten.core.ready as ready
 cimport hasten.core.state as state
 cimport hasten.core.waiters as waiters

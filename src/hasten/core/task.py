@@ -13,6 +13,7 @@ from typing import Any
 import cython
 
 from hasten.core import advice, describe, ready, registry, report, state, waiters
+from hasten.core import probe as probes
 from hasten.core.future import Future
 from hasten.core.ready import Ready
 from hasten.core.roster import Roster
@@ -117,7 +118,7 @@ class Task(Future):
         self._context = step.copy_context() if context is None else context
         self.log_destroy_pending = True
         self.note_origin()
-        return 0
+        return self.tell_of(probes.MADE)
 
     def start_eagerly(self) -> int:
         """Run the first step, inside the caller's."""
@@ -136,9 +137,11 @@ class Task(Future):
             self.delist()
             self.log_destroy_pending = False
             raise
+        self.tell_of(probes.STEP_BEGINS)
         error = self.pending_error if self.step_apart() else None
         if error is not None:
             self.pending_error = None
+        self.tell_of_step(self._fut_waiter)
         step.context_exit(self._context)
         stepper.swap(before)
         if self.status != state.PENDING:
@@ -458,7 +461,8 @@ class Task(Future):
         return 0
 
     def schedule_guarded(self) -> int:
-        """Call schedule() and report what the loop refuses: no caller could hear of it."""
+        """Call schedule() and report what the loop refuses: no caller could hear of it. Before that, tell observers."""
+        self.tell_of(probes.ENDED)
         try:
             self.schedule()
         except BaseException as exc:

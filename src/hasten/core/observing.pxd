@@ -1,0 +1,16 @@
+cimport cython
+cimport hasten.core.probe as probes
+from hasten.core.probe cimport Observer, Probe
+from hasten.core.scheduler cimport Scheduler
+cimport hasten.kernel.step as step
+
+cdef int check(object observer, object loop) except -1
+cdef bint is_in(list items, object thing) except -1
+cdef int observe(object loop, Observer observer) except -1
+@cython.locals(ours=Scheduler, probe=Probe)
+cdef bint observe_quietly(object loop, Observer observer) except -1
+@cython.locals(ours=Scheduler, probe=Probe)
+cdef int ignore(object loop, Observer observer) except -1
+cdef int apply(Scheduler loop, Probe probe) except -1
+@cython.locals(probe=Probe)
+cdef int of_loop(object loop, int event) except -1

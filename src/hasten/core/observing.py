@@ -1,0 +1,153 @@
+"""Who observes which loop: attach() and detach(). What observers are told of: core/probe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cython
+
+from hasten.core import describe, report
+from hasten.core import probe as probes
+from hasten.core.probe import Observer, Probe
+from hasten.core.scheduler import Scheduler
+from hasten.kernel import step
+
+everywhere: list[Observer] = []  # they observe each loop that runs
+running: list[Scheduler] = []  # the loops that run now, in any thread
+
+
+def attach(observer: Observer, loop: Any = None) -> None:
+    """Have `observer` told of what happens on `loop`; None: on each loop of hasten, those that run now included.
+
+    Raises:
+        TypeError: it is no Observer, or the loop is none of hasten's.
+    """
+    check(observer, loop)
+    if loop is not None:
+        observe(loop, observer)
+        return
+    if not is_in(everywhere, observer):
+        everywhere.append(observer)
+    for each in list(running):
+        observe(each, observer)
+
+
+def detach(observer: Observer, loop: Any = None) -> None:
+    """Take back attach(observer, loop). What was not attached is no error."""
+    check(observer, loop)
+    if loop is not None:
+        ignore(loop, observer)
+        return
+    everywhere[:] = [each for each in everywhere if each is not observer]
+    for each in list(running):
+        ignore(each, observer)
+
+
+def check(observer: Any, loop: Any) -> int:
+    if not isinstance(observer, Observer):
+        raise TypeError(f"an observer derives from hasten.core.probe.Observer, got {observer!r}")
+    if loop is not None and not isinstance(loop, Scheduler):
+        raise TypeError(f"only hasten's own loops can be observed, got {loop!r}")
+    return 0
+
+
+def is_in(items: list[Any], thing: Any) -> bool:
+    """Return whether a list has this very object: `in` asks the objects, which may be anybody's."""
+    for each in items:
+        if each is thing:
+            return True
+    return False
+
+
+def observe(loop: Any, observer: Observer) -> int:
+    if observe_quietly(loop, observer) and is_in(running, loop):
+        cython.cast(Scheduler, loop).probe.begin(observer)
+    return 0
+
+
+def observe_quietly(loop: Any, observer: Observer) -> bool:
+    """Enter an observer, and tell it nothing yet. Return False if it was there already."""
+    ours = cython.cast(Scheduler, loop)
+    probe = ours.probe
+    if probe is None:
+        probe = Probe(ours, tell)
+    if probe.has(observer):
+        return False
+    probe.add(observer)
+    apply(ours, probe)
+    return True
+
+
+def ignore(loop: Any, observer: Observer) -> int:
+    ours = cython.cast(Scheduler, loop)
+    probe = ours.probe
+    if probe is not None:
+        probe.remove(observer)
+        apply(ours, probe)
+    return 0
+
+
+def apply(loop: Scheduler, probe: Probe) -> int:
+    """Have the loop take the long ways that observers need, and no others."""
+    loop.probe = probe if probe.observers else None
+    loop._ready.probe = probe if probe.detailed else None
+    loop._set_debug(loop.debug)
+    return 0
+
+
+def tell(loop: Any, exc: BaseException, observer: Observer) -> None:
+    """Report an observer that raised and is removed. What is to end the loop, as KeyboardInterrupt, its next entry raises."""
+    probe = cython.cast(Scheduler, loop).probe
+    if probe is not None:
+        apply(loop, probe)
+    ends = step.ends_loop(exc)
+    context = {
+        "message": f"an observer raised and is told nothing any more: {describe.safe(observer)}",
+        "exception": exc,
+    }
+    try:  # not now: the exception handler may be anybody's code, and the loop is in the middle of something
+        if ends:
+            loop.call_soon(throw, exc)
+        else:
+            loop.call_soon(report.tell, loop, context)
+    except BaseException:  # it is closed, or there is no memory
+        if ends:
+            raise exc from None
+        report.tell(loop, context)
+
+
+def throw(exc: BaseException) -> None:
+    raise exc
+
+
+def begin(loop: Any) -> None:
+    """Note that a loop begins to run, and tell those who observe it."""
+    running.append(loop)
+    for observer in list(everywhere):
+        observe_quietly(loop, observer)
+    of_loop(loop, probes.LOOP_BEGINS)
+
+
+def end(loop: Any) -> None:
+    """Take begin() back. Needs no memory."""
+    try:
+        of_loop(loop, probes.LOOP_ENDS)
+    finally:
+        for i in range(len(running)):
+            if running[i] is loop:
+                del running[i]
+                break
+
+
+def forget(loop: Any) -> None:
+    """Let go of the observers of a loop that is closed."""
+    ours = cython.cast(Scheduler, loop)
+    ours.probe = ours._ready.probe = None
+    ours._set_debug(ours.debug)
+
+
+def of_loop(loop: Any, event: int) -> int:
+    probe = cython.cast(Scheduler, loop).probe
+    if probe is not None:
+        probe.of_loop(event, 0.0)
+    return 0

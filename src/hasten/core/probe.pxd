@@ -1,0 +1,41 @@
+cimport cython
+cimport hasten.kernel.step as step
+
+cdef enum OfLoop:
+    LOOP_BEGINS, LOOP_ENDS, POLL_BEGINS, POLL_ENDS, BATCH_BEGINS, BATCH_ENDS
+
+cdef enum OfEntry:
+    MADE, PARKED, WOKEN, ENDED, STEP_BEGINS, STEP_ENDS, CALLBACK_BEGINS, CALLBACK_ENDS
+
+cdef class Observer:
+    cdef public bint detailed               # it is told of tasks, batches and callbacks, too; set before it is attached
+
+    cpdef loop_begins(self, object loop)
+    cpdef loop_ends(self, object loop)
+    cpdef poll_begins(self, object loop, double timeout)
+    cpdef poll_ends(self, object loop)
+    cpdef batch_begins(self, object loop, Py_ssize_t count)
+    cpdef batch_ends(self, object loop)
+    cpdef task_made(self, object task)
+    cpdef task_parked(self, object task, object future)
+    cpdef task_woken(self, object task, object future)
+    cpdef task_ended(self, object task)
+    cpdef step_begins(self, object task)
+    cpdef step_ends(self, object task)
+    cpdef callback_begins(self, object entry)
+    cpdef callback_ends(self, object entry)
+
+cdef class Probe:
+    cdef object loop
+    cdef readonly list observers            # replaced, never changed
+    cdef object complain                     # called with what an observer raises
+    cdef bint inside                        # an observer is being told: what happens now is not
+    cdef readonly bint detailed             # at least one observer is
+    @cython.locals(observer=Observer)
+    cdef int look(self) except -1
+    cdef bint has(self, Observer observer) except -1
+    cdef int failed(self, Observer observer, object exc) except -1
+    @cython.locals(observer=Observer)
+    cdef int of_loop(self, int event, double number) except -1
+    @cython.locals(observer=Observer)
+    cdef int of_entry(self, int event, object entry, object other) except -1

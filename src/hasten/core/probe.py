@@ -1,0 +1,183 @@
+"""Where observers look on: named events of a loop, told to whoever asked, at no cost to a loop that nobody observes.
+
+An observer is told of two kinds of events. All are told when a run begins and ends and when the poller is asked; those
+that say so (`detailed`) are told of tasks, batches and callbacks too. Then the loop takes the long way through a batch,
+which is why such an observer costs something for each step, and one that is not detailed next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cython
+
+from hasten.kernel import step
+
+@cython.cclass
+class Observer:
+    """The base of observers: a subclass overrides what it wants to hear of. Nothing here does anything.
+
+    A method is called in the thread of the loop, in the middle of its work: it has to be quick, must not wait, and
+    should keep no reference to a task or a future, which would live longer by that. What happens while an observer is
+    told is not told to it again. An observer that raises is removed, and the loop's exception handler hears of it.
+    """
+
+    detailed: bool
+
+    def loop_begins(self, loop: Any) -> None:
+        """A loop begins to run, or is observed from now on while it runs."""
+
+    def loop_ends(self, loop: Any) -> None:
+        """The run ends, by whatever."""
+
+    def poll_begins(self, loop: Any, timeout: float) -> None:
+        """The poller is asked; the loop sleeps if `timeout`, in seconds, is not 0 (-1: until it is woken)."""
+
+    def poll_ends(self, loop: Any) -> None:
+        """The poller was asked, and what it found is about to be made ready."""
+
+    def batch_begins(self, loop: Any, count: int) -> None:
+        """`count` entries of the ready queue are about to run. (detailed)"""
+
+    def batch_ends(self, loop: Any) -> None:
+        """They have run, and what they wrote has left. Not told if an exception ended the batch. (detailed)"""
+
+    def task_made(self, task: Any) -> None:
+        """A task was made. It is not scheduled yet. (detailed)"""
+
+    def task_parked(self, task: Any, future: Any) -> None:
+        """The task's step has ended, and it waits for `future`. (detailed)"""
+
+    def task_woken(self, task: Any, future: Any) -> None:
+        """What the task waited for is done, and its next step is scheduled. (detailed)"""
+
+    def task_ended(self, task: Any) -> None:
+        """The task is done; who waits for it was not woken yet. (detailed)"""
+
+    def step_begins(self, task: Any) -> None:
+        """A step of the task begins: its coroutine runs. (detailed)"""
+
+    def step_ends(self, task: Any) -> None:
+        """The step has ended. (detailed)"""
+
+    def callback_begins(self, entry: Any) -> None:
+        """Something else than a task begins to run: a Handle, or a transport to which something has happened. (detailed)"""
+
+    def callback_ends(self, entry: Any) -> None:
+        """It has run. (detailed)"""
+
+
+@cython.cclass
+class Probe:
+    """One loop's observers. `complain(loop, exc, observer)` is called when one raises."""
+
+    loop: Any
+    observers: list[Observer]
+    complain: Callable[[Any, BaseException, Observer], object]
+    inside: bool
+    detailed: bool
+
+    def __init__(self, loop: Any, complain: Callable[[Any, BaseException, Observer], object]) -> None:
+        self.loop = loop
+        self.complain = complain
+        self.observers = []
+
+    def has(self, observer: Observer) -> bool:
+        for each in self.observers:
+            if each is observer:
+                return True
+        return False
+
+    def add(self, observer: Observer) -> None:
+        """Add an observer. The list is replaced and not changed: it may be walked at this moment."""
+        self.observers = [*self.observers, observer]
+        self.look()
+
+    def remove(self, observer: Observer) -> None:
+        """Remove an observer; one that is not there is no error."""
+        self.observers = [each for each in self.observers if each is not observer]
+        self.look()
+
+    def begin(self, observer: Observer) -> None:
+        """Tell one observer that the loop runs."""
+        try:
+            observer.loop_begins(self.loop)
+        except BaseException as exc:
+            self.failed(observer, exc)
+
+    def look(self) -> int:
+        self.detailed = False
+        for observer in self.observers:
+            self.detailed = self.detailed or observer.detailed
+        return 0
+
+    def failed(self, observer: Observer, exc: BaseException) -> int:
+        """Remove an observer that raised, and report it; a KeyboardInterrupt of a signal handler is no fault of it."""
+        if not step.ends_loop(exc):
+            self.remove(observer)
+        self.complain(self.loop, exc, observer)
+        return 0
+
+    # ---- the events: one function for each kind of arguments ----------------------------------
+
+    def of_loop(self, event: int, number: float) -> int:
+        """Tell of LOOP_BEGINS, LOOP_ENDS, POLL_BEGINS, POLL_ENDS, BATCH_BEGINS, BATCH_ENDS."""
+        if self.inside:
+            return 0
+        self.inside = True
+        for observer in self.observers:
+            try:
+                if event == POLL_BEGINS:
+                    observer.poll_begins(self.loop, number)
+                elif event == POLL_ENDS:
+                    observer.poll_ends(self.loop)
+                elif event == LOOP_BEGINS:
+                    observer.loop_begins(self.loop)
+                elif event == LOOP_ENDS:
+                    observer.loop_ends(self.loop)
+                elif not observer.detailed:
+                    continue
+                elif event == BATCH_BEGINS:
+                    observer.batch_begins(self.loop, int(number))
+                else:
+                    observer.batch_ends(self.loop)
+            except BaseException as exc:
+                self.failed(observer, exc)
+        self.inside = False
+        return 0
+
+    def of_entry(self, event: int, entry: Any, other: Any) -> int:
+        """Tell of a task or another entry of the ready queue: STEP_BEGINS and the like; `other`: the future, or None."""
+        if self.inside:
+            return 0
+        self.inside = True
+        for observer in self.observers:
+            if not observer.detailed:
+                continue
+            try:
+                if event == STEP_BEGINS:
+                    observer.step_begins(entry)
+                elif event == STEP_ENDS:
+                    observer.step_ends(entry)
+                elif event == PARKED:
+                    observer.task_parked(entry, other)
+                elif event == WOKEN:
+                    observer.task_woken(entry, other)
+                elif event == CALLBACK_BEGINS:
+                    observer.callback_begins(entry)
+                elif event == CALLBACK_ENDS:
+                    observer.callback_ends(entry)
+                elif event == MADE:
+                    observer.task_made(entry)
+                else:
+                    observer.task_ended(entry)
+            except BaseException as exc:
+                self.failed(observer, exc)
+        self.inside = False
+        return 0
+
+
+if not cython.compiled:
+    LOOP_BEGINS, LOOP_ENDS, POLL_BEGINS, POLL_ENDS, BATCH_BEGINS, BATCH_ENDS = range(6)
+    MADE, PARKED, WOKEN, ENDED, STEP_BEGINS, STEP_ENDS, CALLBACK_BEGINS, CALLBACK_ENDS = range(8)
