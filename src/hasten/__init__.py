@@ -14,6 +14,7 @@ with _compat.cython_stand_in():  # all that is compiled
     import hasten.loop
 
     if not _compat.compiled():
+        import hasten.diagnosis.meter
         import hasten.net.connecting
         import hasten.net.datagrams
         import hasten.net.pipe_ends
@@ -98,6 +99,8 @@ if _TYPE_CHECKING:  # imported when they are first asked for
     from hasten.aio.subprocess import create_subprocess_exec as create_subprocess_exec
     from hasten.aio.subprocess import create_subprocess_shell as create_subprocess_shell
     from hasten.core.bridging import wrap_future as wrap_future
+    from hasten.diagnosis.metrics import all_metrics as all_metrics
+    from hasten.diagnosis.metrics import metrics as metrics
     from hasten.primitives.awaited_by import future_add_to_awaited_by as future_add_to_awaited_by
     from hasten.primitives.awaited_by import future_discard_from_awaited_by as future_discard_from_awaited_by
     from hasten.primitives.completing import as_completed as as_completed

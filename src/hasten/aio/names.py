@@ -64,7 +64,9 @@ PUBLIC = tuple(sorted(HOMES))
 
 # What hasten has and asyncio does not, by the module that defines it. Not in `__all__`: `from hasten import *` gives
 # asyncio's names.
-_COMPANIONS: dict[str, str] = {}
+_COMPANIONS = {
+    "hasten.diagnosis.metrics": "metrics all_metrics",
+}
 COMPANIONS = {name: home for home, names in _COMPANIONS.items() for name in names.split()}
 
 # asyncio's modules that programs reach through the package, as in `asyncio.events.AbstractServer`; `subprocess` is one

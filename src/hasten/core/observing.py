@@ -43,6 +43,12 @@ def detach(observer: Observer, loop: Any = None) -> None:
         ignore(each, observer)
 
 
+def observers_of(loop: Any) -> list[Observer]:
+    """Return who observes a loop of hasten's."""
+    probe = cython.cast(Scheduler, loop).probe
+    return [] if probe is None else probe.observers
+
+
 def check(observer: Any, loop: Any) -> int:
     if not isinstance(observer, Observer):
         raise TypeError(f"an observer derives from hasten.core.probe.Observer, got {observer!r}")

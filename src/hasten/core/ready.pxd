@@ -48,6 +48,9 @@ cdef class Ready:
     cdef inline size_t end(self) noexcept:
         """Return the number of the item that will come next: for reached()."""
         return self.tail
+    cdef inline size_t taken(self) noexcept:
+        """Return how many items were taken, ever."""
+        return self.head
     cdef inline bint reached(self, size_t end) noexcept:
         """True once everything was taken that came before end() returned this number, or all there is."""
         return self.head == self.tail or <Py_ssize_t>(self.head - end) >= 0

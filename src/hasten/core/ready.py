@@ -74,6 +74,10 @@ class Ready:
         """Return the number of the item that will come next: for reached()."""
         return self._taken + len(self._items)
 
+    def taken(self) -> int:
+        """Return how many items were taken, ever."""
+        return self._taken
+
     def reached(self, end: int) -> bool:
         """True once everything was taken that came before end() returned this number, or all there is."""
         return not self._items or self._taken >= end

@@ -14,6 +14,7 @@ cdef struct Node:
 cdef class Roster:
     """All unfinished tasks of a loop, newest first: a list threaded through the tasks themselves."""
     cdef Node *first
+    cdef readonly unsigned long long listed, delisted    # how many tasks there were ever, and how many have ended
     cdef object keep            # unused: gives the type a place in the garbage collector
     cdef object __weakref__
 
@@ -26,6 +27,7 @@ cdef class Roster:
         if self.first != NULL:
             self.first.prev = node
         self.first = node
+        self.listed += 1
         return 0
     cdef inline int remove(self, Node *node) noexcept:
         cdef PyObject *owner = node.owner
@@ -39,5 +41,6 @@ cdef class Roster:
             node.next.prev = node.prev
         node.prev = node.next = NULL
         node.owner = NULL
+        self.delisted += 1
         hasten_decref(owner)
         return 0

@@ -36,6 +36,7 @@ cdef class Scheduler(Batches):
     cdef unsigned int clock_version     # of the class, when that was last looked at
     cdef public Future _until           # the loop stops when this is done; or None
     cdef readonly unsigned long long _ticks, _polls
+    cdef unsigned long long transports, transports_made     # that are open; that there were ever
 
     cdef int _fire(self, Watch watch, int events) except -1
     cdef int tick(self) except -1

@@ -57,6 +57,8 @@ class Scheduler(Batches):
     _until: Future[Any] | None
     _ticks: int
     _polls: int
+    transports: int
+    transports_made: int
     if not cython.compiled:
 
         def odd_clock(self) -> bool:

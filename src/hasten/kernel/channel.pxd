@@ -38,4 +38,4 @@ cdef class Channel:
     cdef int note_end(self) except -1
     cdef inline int let_others_run(self) except -1:
         """Call Workshop.let_others_run(), where nothing depends on what was read before."""
-        return self.workshop.let_others_run() if self.workshop.moved >= TURN else 0
+        return self.workshop.let_others_run() if self.workshop._moved() >= TURN else 0

@@ -65,6 +65,7 @@ class Channel:
                 return -1
             if borrowed is None:
                 workshop.bring(bytes(view[:n]))
+        workshop.received += n
         self.full = cut or n == size
         return n
 
@@ -81,6 +82,7 @@ class Channel:
                 n = self._transmit(data)
             except _AGAIN:
                 n = 0
+            self.workshop.sent += n
             if n == whole.nbytes:
                 return None
             return data if n == 0 and type(data) is bytes else whole[n:].tobytes()
@@ -88,18 +90,22 @@ class Channel:
     def send_from(self, data: bytes, offset: int) -> int:
         """Send what lies behind `offset`; return the number of bytes sent, -1 if it would block. Raises OSError."""
         try:
-            return self._transmit(memoryview(data)[offset:])
+            n = self._transmit(memoryview(data)[offset:])
         except _AGAIN:
             return -1
+        self.workshop.sent += n
+        return n
 
     def send_many(self, items: Sequence[bytes], offset: int) -> int:
         """Do as send_from(), for the first pieces (bytes) of a deque or list, in one system call."""
         pieces: list[Any] = list(itertools.islice(items, _MANY))
         pieces[0] = memoryview(pieces[0])[offset:]
         try:
-            return self._transmit_many(pieces)
+            n = self._transmit_many(pieces)
         except _AGAIN:
             return -1
+        self.workshop.sent += n
+        return n
 
     def send_file(self, fd: int, offset: int, count: int) -> int:
         """Have the kernel send of the file `fd`; return the number of bytes, 0 at the file's end. Raises OSError."""

@@ -30,6 +30,7 @@ class DatagramChannel(SocketChannel):
             return -1
         if self.fd < 0:  # closed meanwhile: there is nothing to report
             return -1
+        self.workshop.received += len(data)
         arrived.append((buffers.exact(data), address))
         self.full = True
         return 1
@@ -64,6 +65,7 @@ class DatagramChannel(SocketChannel):
                 self.made.sendto(data, address)
         except _AGAIN:
             return False
+        self.workshop.sent += len(data)
         return True
 
 

@@ -102,7 +102,7 @@ cdef class DatagramChannel(SocketChannel):
         self.full = more        # also if there is no memory for the objects
         for i in range(n):
             letter = &box.box.letters[i]
-            self.workshop.moved += letter.size
+            self.workshop.received += letter.size
             address = self.meet(&box.box.senders[i], letter.head.msg_namelen)
             data = PyBytes_FromStringAndSize(<char *>box.box.rooms[i].iov_base, min(<Py_ssize_t>letter.size, room))
             deques.push(arrived, (data, address))
@@ -153,7 +153,7 @@ cdef class DatagramChannel(SocketChannel):
         """
         cdef hasten_letter out[HASTEN_LETTERS_OUT]
         cdef iovec pieces[HASTEN_LETTERS_OUT]
-        cdef Py_ssize_t i = 0, n = min(len(letters), HASTEN_LETTERS_OUT)
+        cdef Py_ssize_t i = 0, k, n = min(len(letters), HASTEN_LETTERS_OUT)
         cdef bytes data, address
         cdef int sent
         # by index, and without holding them: see Channel.send_many()
@@ -174,6 +174,8 @@ cdef class DatagramChannel(SocketChannel):
             i += 1
         sent = hasten_send_letters(self.descriptor(), out, <int>i)
         if sent >= 0:
+            for k in range(sent):
+                self.workshop.sent += pieces[k].iov_len
             return sent
         if errno == EAGAIN or errno == EINTR:
             return -1
@@ -196,6 +198,7 @@ cdef class DatagramChannel(SocketChannel):
                 made.sendto(data, address)
         except (BlockingIOError, InterruptedError):
             return False
+        self.workshop.sent += PyBytes_GET_SIZE(data)
         return True
 
 
@@ -212,6 +215,7 @@ cdef class ForeignDatagramChannel(DatagramChannel):
             return -1
         if self.fd < 0:     # closed meanwhile: there is nothing to report
             return -1
+        self.workshop.received += len(data)
         arrived.append((data, address))
         self.full = True
         return 1

@@ -44,7 +44,9 @@ class SocketChannel(Channel):
         return int(self.made.sendmsg(pieces)) if hasattr(self.made, "sendmsg") else self._transmit(pieces[0])
 
     def send_file(self, fd: int, offset: int, count: int) -> int:
-        return socket_calls.send_file(self.descriptor(), fd, offset, count)
+        n = socket_calls.send_file(self.descriptor(), fd, offset, count)
+        self.workshop.sent += n
+        return n
 
     def descriptor(self) -> int:
         """Return the number for a system call; -1 once the socket is closed, by this channel or by others."""
@@ -115,6 +117,7 @@ class ForeignChannel(SocketChannel):
             return -1
         if n < 0:
             raise ValueError(f"recv_into() of {self.made!r} gave {n}: a number of bytes was expected")
+        workshop.received += n
         if borrowed is None:
             workshop.bring(data)
         self.full = True

@@ -125,7 +125,9 @@ cdef class SocketChannel(Channel):
         return hasten_sendv(self.descriptor(), pieces, n)
 
     cdef object send_file(self, object fd, object offset, object count):
-        return socket_calls.send_file(self.descriptor(), fd, offset, count)
+        n = socket_calls.send_file(self.descriptor(), fd, offset, count)
+        self.workshop.sent += <Py_ssize_t>n
+        return n
 
     cdef bint internet(self) noexcept:
         return addresses.internet(self.family)
@@ -210,6 +212,7 @@ cdef class ForeignChannel(SocketChannel):
             return -1
         if n < 0:
             raise ValueError(f"recv_into() of {made!r} gave {n}: a number of bytes was expected")
+        workshop.received += n
         if n and borrowed is None:
             workshop.bring(data)
         self.full = True
@@ -222,15 +225,18 @@ cdef class ForeignChannel(SocketChannel):
             n = made.send(data)
         except (BlockingIOError, InterruptedError):
             n = 0
-        check_sent(made, n, total)
+        self.workshop.sent += check_sent(made, n, total)
         return None if n == total else buffers.exact(memoryview(data).cast("B")[n:])
 
     cdef Py_ssize_t send_from(self, bytes data, Py_ssize_t offset) except -2:
+        cdef Py_ssize_t n
         made = self.made
         try:
-            return check_sent(made, made.send(memoryview(data)[offset:]), PyBytes_GET_SIZE(data) - offset)
+            n = check_sent(made, made.send(memoryview(data)[offset:]), PyBytes_GET_SIZE(data) - offset)
         except (BlockingIOError, InterruptedError):
             return -1
+        self.workshop.sent += n
+        return n
 
     cdef Py_ssize_t send_many(self, object items, Py_ssize_t offset) except -2:
         return self.send_from(items[0], offset)

@@ -9,7 +9,8 @@ cdef class Workshop:
     cdef bytes spare                # a large object that was received into directly, or None
     cdef Py_ssize_t spare_room      # its true size
     cdef object letter_box          # what datagrams are received into; made by kernel/datagram_channel, which needs it
-    cdef Py_ssize_t moved           # bytes since other threads had their turn
+    cdef readonly unsigned long long received, sent     # bytes, ever
+    cdef unsigned long long turned  # their sum when other threads had their turn
     # The room of the read that comes next. Nothing else runs between make_room() or borrow_room() and the read, or between
     # the read and take_bytes().
     cdef char *start
@@ -22,6 +23,9 @@ cdef class Workshop:
     cdef int make_room(self, Py_ssize_t expected) except -1
     cdef bint borrow_room(self, object buf) except -1
     cdef int leave_room(self) except -1
+    cdef inline unsigned long long _moved(self) noexcept:
+        """Bytes since other threads had their turn."""
+        return self.received + self.sent - self.turned
     cdef int was_read(self, Py_ssize_t n) except -1
     cdef int bring(self, bytes data) except -1
     cdef bytes take_bytes(self, Py_ssize_t n)

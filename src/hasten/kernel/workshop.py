@@ -14,6 +14,7 @@ class Workshop:
         self.borrowed: Any = None
         self.large = b""
         self.lent = 0
+        self.received = self.sent = 0  # bytes, ever
 
     def make_room(self, expected: int) -> int:
         """Make room for bytes. `expected` is how many came last time."""

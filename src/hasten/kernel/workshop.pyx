@@ -95,7 +95,8 @@ cdef class Workshop:
 
     cdef int was_read(self, Py_ssize_t n) except -1:
         """Note that a channel has read `n` bytes into the room; below 0: none."""
-        self.moved += n
+        if n > 0:
+            self.received += n
         if self.borrowed is not None or (n <= 0 and self.large is not None):
             self.leave_room()
         return 0
@@ -160,7 +161,7 @@ cdef class Workshop:
         recv or send, as the socket module does, would be worse: the thread that takes it may keep it for
         sys.getswitchinterval(), each time.
         """
-        if self.moved >= TURN:
-            self.moved = 0
+        if self._moved() >= TURN:
+            self.turned = self.received + self.sent
             interpreter.share_lock()
         return 0

@@ -33,6 +33,7 @@ cdef class Endpoint(Watch):
     cdef unsigned char eof                  # Sender: write_eof() was called
     cdef unsigned char internet             # Sender: TCP: the kernel tells of room only when a send fell short
     cdef unsigned char filing               # Sender: a file is being sent (net/sendfile): writes are refused
+    cdef unsigned char counted              # among the loop's open transports
     cdef dict __dict__                      # methods can be replaced on an instance; made when that is first done
 
     cdef int setup(self, object loop, Channel channel, dict extra, object context) except -1

@@ -59,6 +59,7 @@ class Endpoint(Watch):
     eof: bool
     internet: bool
     filing: bool
+    counted: bool
     if not cython.compiled:
 
         def stir(self) -> int:
@@ -84,6 +85,9 @@ class Endpoint(Watch):
         channel.workshop = self.scheduler.workshop
         self.extra = None if extra is None else dict(extra)
         self.context = step.copy_context() if context is None else context
+        self.counted = True
+        self.scheduler.transports += 1
+        self.scheduler.transports_made += 1
         return 0
 
     @property  # type: ignore[misc]
@@ -325,6 +329,9 @@ class Endpoint(Watch):
     def let_go(self, channel: Channel) -> int:
         """Close the socket and tell the server."""
         server, self._server = self._server, None
+        if self.counted and self.scheduler is not None:
+            self.counted = False
+            self.scheduler.transports -= 1
         try:
             channel.close()
         finally:

@@ -1,0 +1,107 @@
+"""What measures one loop, at each poll, and where the figures are that a loop keeps anyway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cython
+
+from hasten.core import observing
+from hasten.core.probe import Observer
+from hasten.core.scheduler import Scheduler
+from hasten.kernel import step
+
+# Seconds. Up to a millisecond nobody notices, from 100 ms on everybody does.
+BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+@cython.cclass
+class Meter(Observer):
+    """Measures one loop, at each poll."""
+
+    begun: float
+    woken: float
+    measured: float
+    asleep: float
+    lag: float
+    longest: float
+    counts: list[int]
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS) + 1)
+
+    def loop_begins(self, loop: Any) -> None:
+        self.begun = self.woken = step.monotonic()
+
+    def loop_ends(self, loop: Any) -> None:
+        if self.begun > 0.0:
+            self.measured += step.monotonic() - self.begun
+        self.begun = self.woken = 0.0
+
+    def poll_begins(self, loop: Any, timeout: float) -> None:
+        now = step.monotonic()
+        if self.woken > 0.0:
+            took = now - self.woken
+            self.lag += took
+            if took > self.longest:
+                self.longest = took
+            self.counts[place(took)] += 1
+        self.woken = now
+
+    def poll_ends(self, loop: Any) -> None:
+        now = step.monotonic()
+        self.asleep += now - self.woken
+        self.woken = now
+
+    def seen(self) -> tuple[float, float, tuple[int, ...], float, float]:
+        """Return for how long it has measured, how much of that was work, and the lags: counts, sum, the longest."""
+        measured = self.measured
+        if self.begun > 0.0:
+            measured += step.monotonic() - self.begun
+        return measured, max(measured - self.asleep, 0.0), tuple(self.counts), self.lag, self.longest
+
+
+@cython.cclass
+class Opener(Observer):
+    """Gives each loop that begins to run a meter."""
+
+    def loop_begins(self, loop: Any) -> None:
+        meter_of(loop)
+
+
+def place(took: float) -> int:
+    """Return in which count a time belongs. Nearly always it is one of the first few."""
+    for i, bound in enumerate(BOUNDS):
+        if took <= cython.cast(float, bound):
+            return i
+    return len(BOUNDS)
+
+
+def meter_of(loop: Any) -> Meter:
+    """Return the loop's meter; it gets one if it has none."""
+    for observer in observing.observers_of(loop):
+        if type(observer) is Meter:
+            return observer
+    meter = Meter()
+    observing.attach(meter, loop)
+    return meter
+
+
+def kept(loop: Any) -> dict[str, int]:
+    """Return the figures that a loop of hasten keeps anyway, by the names of Metrics' fields."""
+    ours = cython.cast(Scheduler, loop)
+    roster, queue, timers, workshop = ours._roster, ours._ready, ours._timers, ours.workshop
+    return {
+        "tasks": roster.listed - roster.delisted,
+        "tasks_made": roster.listed,
+        "tasks_ended": roster.delisted,
+        "steps": queue.taken(),
+        "ready": queue.count(),
+        "batches": ours._ticks,
+        "polls": ours._polls,
+        "timers": timers.count() - timers.cancelled,
+        "transports": ours.transports,
+        "transports_made": ours.transports_made,
+        "bytes_received": workshop.received,
+        "bytes_sent": workshop.sent,
+    }
