@@ -290,7 +290,7 @@ def test_a_declared_field_is_annotated_in_the_class(module: str) -> None:
     assert not _differences(declared, source)
 
 
-FIELD = re.compile(r"cdef\s+(?:public\s+|readonly\s+)?((?:[\w.]+\s+)*?[\w.]+[\s*]+)(\w+(?:\s*,\s*\w+)*)$")
+FIELD = re.compile(r"cdef\s+(?:public\s+|readonly\s+)?((?:[\w.]+\s+)*?[\w.]+[\s*]+)(\w+(?:\s*,\s*\w+)*)(?:\[[^\]]+\])?$")
 NUMBER = re.compile(r"\b(?:bint|char|double|float|int|long|short|size_t|Py_ssize_t|\w+_t)\b")
 
 

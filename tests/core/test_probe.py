@@ -32,7 +32,7 @@ class Recorder(Observer):
     def poll_begins(self, loop: Any, timeout: float) -> None:
         self.events.append(("poll begins", timeout))
 
-    def poll_ends(self, loop: Any) -> None:
+    def poll_ends(self, loop: Any, now: float) -> None:
         self.events.append(("poll ends",))
 
     def batch_begins(self, loop: Any, count: int) -> None:

@@ -13,7 +13,7 @@ cdef class Observer:
     cpdef loop_begins(self, object loop)
     cpdef loop_ends(self, object loop)
     cpdef poll_begins(self, object loop, double timeout)
-    cpdef poll_ends(self, object loop)
+    cpdef poll_ends(self, object loop, double now)
     cpdef batch_begins(self, object loop, Py_ssize_t count)
     cpdef batch_ends(self, object loop)
     cpdef task_made(self, object task)

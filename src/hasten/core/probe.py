@@ -34,8 +34,8 @@ class Observer:
     def poll_begins(self, loop: Any, timeout: float) -> None:
         """The poller is asked; the loop sleeps if `timeout`, in seconds, is not 0 (-1: until it is woken)."""
 
-    def poll_ends(self, loop: Any) -> None:
-        """The poller was asked, and what it found is about to be made ready."""
+    def poll_ends(self, loop: Any, now: float) -> None:
+        """The poller was asked, and it is `now` by time.monotonic(). What it found is about to run."""
 
     def batch_begins(self, loop: Any, count: int) -> None:
         """`count` entries of the ready queue are about to run. (detailed)"""
@@ -131,7 +131,7 @@ class Probe:
                 if event == POLL_BEGINS:
                     observer.poll_begins(self.loop, number)
                 elif event == POLL_ENDS:
-                    observer.poll_ends(self.loop)
+                    observer.poll_ends(self.loop, number)
                 elif event == LOOP_BEGINS:
                     observer.loop_begins(self.loop)
                 elif event == LOOP_ENDS:

@@ -48,7 +48,7 @@ cdef class Scheduler(Batches):
     cdef int tell_of_poll(self, double timeout) except -1
     @cython.locals(h=TimerHandle, timers=Timers)
     cdef int settle(self) except -1
-    @cython.locals(poller=Poller, now=double, probe=Probe)
+    @cython.locals(poller=Poller, now=double, real=double, probe=Probe)
     cdef int reap(self) except -1
     @cython.locals(h=TimerHandle, timers=Timers, queue=Ready)
     cdef int expire(self, double now) except -1

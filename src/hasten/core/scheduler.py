@@ -445,10 +445,11 @@ class Scheduler(Batches):
         else:
             poller.stirred = False
         now = self.now()
-        poller.asked(poller.now() if self.own_clock else now)
+        real = poller.now() if self.own_clock else now
+        poller.asked(real)
         probe = self.probe
         if probe is not None:
-            probe.of_loop(probes.POLL_ENDS, 0.0)
+            probe.of_loop(probes.POLL_ENDS, real)
         return self.expire(now)
 
     def expire(self, now: float) -> int:

@@ -7,24 +7,25 @@ from hasten.core.timers cimport Timers
 from hasten.kernel.workshop cimport Workshop
 cimport hasten.kernel.step as step
 
+cdef enum:
+    LENGTH = 15     # of BOUNDS
+
 cdef class Meter(Observer):
     cdef double begun               # when the loop's run began; 0: it does not run
     cdef double woken               # when the poller was last asked, or began to be asked; 0: the loop does not run
     cdef double measured            # runs that are over, in seconds
     cdef double asleep              # time in the poller
     cdef double lag, longest        # times between two polls: their sum, the longest
-    cdef list counts                # how many there were within each of BOUNDS
+    cdef double bounds[LENGTH]      # BOUNDS
+    cdef unsigned long long counts[LENGTH + 1]  # how many there were within each of them, and behind the last
 
-    @cython.locals(now=double, took=double)
+    @cython.locals(now=double, took=double, i=Py_ssize_t)
     cpdef poll_begins(self, object loop, double timeout)
-    @cython.locals(now=double)
-    cpdef poll_ends(self, object loop)
+    cpdef poll_ends(self, object loop, double now)
 
 cdef class Opener(Observer):
     pass
 
-@cython.locals(i=Py_ssize_t)
-cdef Py_ssize_t place(double took) except -1
 @cython.locals(meter=Meter)
 cpdef Meter meter_of(object loop)
 @cython.locals(ours=Scheduler, roster=Roster, queue=Ready, timers=Timers, workshop=Workshop)

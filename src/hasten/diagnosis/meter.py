@@ -13,6 +13,8 @@ from hasten.kernel import step
 
 # Seconds. Up to a millisecond nobody notices, from 100 ms on everybody does.
 BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+if not cython.compiled:
+    LENGTH = 15  # of BOUNDS
 
 
 @cython.cclass
@@ -25,10 +27,14 @@ class Meter(Observer):
     asleep: float
     lag: float
     longest: float
+    bounds: list[float]
     counts: list[int]
 
     def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS) + 1)
+        if not cython.compiled:
+            self.bounds, self.counts = [0.0] * LENGTH, [0] * (LENGTH + 1)
+        for i, bound in enumerate(BOUNDS):
+            self.bounds[i] = bound
 
     def loop_begins(self, loop: Any) -> None:
         self.begun = self.woken = step.monotonic()
@@ -45,11 +51,13 @@ class Meter(Observer):
             self.lag += took
             if took > self.longest:
                 self.longest = took
-            self.counts[place(took)] += 1
+            i = 0
+            while i < LENGTH and took > self.bounds[i]:  # nearly always it is one of the first few
+                i += 1
+            self.counts[i] += 1
         self.woken = now
 
-    def poll_ends(self, loop: Any) -> None:
-        now = step.monotonic()
+    def poll_ends(self, loop: Any, now: float) -> None:
         self.asleep += now - self.woken
         self.woken = now
 
@@ -58,7 +66,7 @@ class Meter(Observer):
         measured = self.measured
         if self.begun > 0.0:
             measured += step.monotonic() - self.begun
-        return measured, max(measured - self.asleep, 0.0), tuple(self.counts), self.lag, self.longest
+        return measured, max(measured - self.asleep, 0.0), tuple([self.counts[i] for i in range(LENGTH + 1)]), self.lag, self.longest
 
 
 @cython.cclass
@@ -67,14 +75,6 @@ class Opener(Observer):
 
     def loop_begins(self, loop: Any) -> None:
         meter_of(loop)
-
-
-def place(took: float) -> int:
-    """Return in which count a time belongs. Nearly always it is one of the first few."""
-    for i, bound in enumerate(BOUNDS):
-        if took <= cython.cast(float, bound):
-            return i
-    return len(BOUNDS)
 
 
 def meter_of(loop: Any) -> Meter:
