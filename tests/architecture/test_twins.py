@@ -95,7 +95,11 @@ def _parameters(text: str) -> list[str]:
     return [name for name in names if name != "self"]
 
 
+ARRAY = re.compile(r"(?<=\w)\[[\w +]+\]$")  # how many of a C field
+
+
 def _add_cython(surface: Surface, prefix: str, line: str) -> None:
+    line = ARRAY.sub("", line)
     line = re.sub(r"(?<=\))\s*(?:noexcept|except\s*[?*]?\s*[-\w.]*)?\s*:?$", "", line)
     if match := FUNCTION.match(line):
         surface.functions[prefix + match[1]] = _parameters(match[2])
@@ -290,7 +294,7 @@ def test_a_declared_field_is_annotated_in_the_class(module: str) -> None:
     assert not _differences(declared, source)
 
 
-FIELD = re.compile(r"cdef\s+(?:public\s+|readonly\s+)?((?:[\w.]+\s+)*?[\w.]+[\s*]+)(\w+(?:\s*,\s*\w+)*)(?:\[[^\]]+\])?$")
+FIELD = re.compile(r"cdef\s+(?:public\s+|readonly\s+)?((?:[\w.]+\s+)*?[\w.]+[\s*]+)(\w+(?:\s*,\s*\w+)*)$")
 NUMBER = re.compile(r"\b(?:bint|char|double|float|int|long|short|size_t|Py_ssize_t|\w+_t)\b")
 
 
@@ -301,7 +305,7 @@ def field_types(text: str) -> dict[str, str]:
         if indent == 0:
             match = re.match(r"cdef\s+class\s+(\w+)", line)
             owner = match[1] if match else ""
-        elif indent == 4 and owner and (match := FIELD.match(line)):
+        elif indent == 4 and owner and not ARRAY.search(line) and (match := FIELD.match(line)):
             found.update({f"{owner}.{name.strip()}": match[1].strip() for name in match[2].split(",")})
     return found
 

@@ -2,4 +2,5 @@
 
 cdef extern from "clock.h":
     unsigned long long due "hasten_due"(double now, double wait) noexcept
+    unsigned long long count "hasten_count"() noexcept
     bint reached "hasten_count_reached"(unsigned long long due) noexcept

@@ -5,6 +5,11 @@ from __future__ import annotations
 import time
 
 
+def count() -> int:
+    """Return what the counter shows."""
+    return time.monotonic_ns()
+
+
 def due(now: float, wait: float) -> int:
     """Return what the counter shows `wait` seconds after `now`."""
     return time.monotonic_ns() + int(wait * 1e9)

@@ -89,6 +89,9 @@ cdef class Step:
     cdef inline bint runs(self) noexcept:
         """True if its loop runs in this thread."""
         return _spares() == &self.spares[0]
+    cdef inline object published(self):
+        """Return the task that is published as current, or None."""
+        return None if self.current == NULL else <object>self.current
     cdef inline bint busy(self) noexcept:
         return self.current != NULL
     cdef inline int forget(self) noexcept:

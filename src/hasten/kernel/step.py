@@ -151,6 +151,10 @@ class Step:
         """True if its loop runs in this thread."""
         return running_loop() is self.loop
 
+    def published(self) -> Any:
+        """Return the task that is published as current, or None."""
+        return self.current
+
     def busy(self) -> bool:
         return self.current is not None
 

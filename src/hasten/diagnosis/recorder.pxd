@@ -1,0 +1,60 @@
+cimport cython
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from hasten.core.future cimport Future
+from hasten.core.handle cimport Handle
+from hasten.core.native cimport NativeCoroutine
+from hasten.core.probe cimport Observer
+from hasten.core.task cimport Task
+cimport hasten.kernel.clock as clock
+from hasten.kernel.step cimport Step
+
+cdef enum:
+    BEGINS, ENDS, POLLS, POLLED, MADE, PARKED, WOKEN, ENDED, STEP, STEPPED, CALL, CALLED
+
+cdef struct Event:
+    unsigned long long count        # by kernel/clock
+    unsigned long long task         # its number; 0: none
+    unsigned long long other
+    int kind
+
+cdef class Recorder(Observer):
+    cdef Event *ring
+    cdef list labels                # of each event, where it has one
+    cdef readonly size_t mask       # how many there are, less one
+    cdef readonly size_t used       # events, ever
+    cdef readonly str thread        # the name of the thread that runs the loop
+
+    cdef int note(self, int kind, unsigned long long task, unsigned long long other, object label) except -1
+    cdef object event(self, size_t at)
+    cdef inline int reserve(self, size_t size) except -1:
+        self.release()
+        self.ring = <Event *>PyMem_RawMalloc(size * sizeof(Event))
+        if self.ring == NULL:
+            raise MemoryError
+        return 0
+    cdef inline int release(self) noexcept:
+        PyMem_RawFree(self.ring)
+        self.ring = NULL
+        return 0
+    cdef inline int put(self, size_t at, int kind, unsigned long long task, unsigned long long other) noexcept:
+        cdef Event *event = &self.ring[at]
+        if self.ring == NULL:       # __init__() was not called
+            return 0
+        event.count = clock.count()
+        event.kind = kind
+        event.task = task
+        event.other = other
+        return 0
+    cdef inline tuple get(self, size_t at):
+        cdef Event *event = &self.ring[at]
+        if self.ring == NULL:
+            return (0, 0, 0, 0)
+        return (event.count, event.kind, event.task, event.other)
+
+cpdef unsigned long long number(object thing) except? 0
+@cython.locals(st=Step)
+cdef unsigned long long current(object task) except? 0
+@cython.locals(ours=Task)
+cpdef object title(object task)
+cdef object coroutine_title(object coro)
+cdef object callback_title(object entry)

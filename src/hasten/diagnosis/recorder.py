@@ -1,0 +1,172 @@
+"""The flight recorder of one loop: its latest events, in a ring of memory that is overwritten again and again."""
+
+from __future__ import annotations
+
+from types import BuiltinFunctionType, CoroutineType, FunctionType, GeneratorType, MethodType
+from typing import Any
+
+import cython
+
+from hasten.core.future import Future
+from hasten.core.handle import Handle
+from hasten.core.native import NativeCoroutine
+from hasten.core.probe import Observer
+from hasten.core.task import Task
+from hasten.kernel import clock
+
+if not cython.compiled:
+    BEGINS, ENDS, POLLS, POLLED, MADE, PARKED, WOKEN, ENDED, STEP, STEPPED, CALL, CALLED = range(12)
+
+NAMES = (
+    "loop begins",
+    "loop ends",
+    "poll begins",
+    "poll ends",
+    "made",
+    "parked",
+    "woken",
+    "ended",
+    "step begins",
+    "step ends",
+    "callback begins",
+    "callback ends",
+)
+
+
+@cython.cclass
+class Recorder(Observer):
+    """Keeps the last `size` events of a loop, a power of two.
+
+    It keeps nothing alive but names: strings of tasks that have ended, and of callbacks.
+    """
+
+    labels: list[Any]
+    mask: int
+    used: int
+    thread: str
+
+    def __init__(self, size: int, thread: str) -> None:
+        if size < 1 or size & (size - 1):
+            raise ValueError(f"a ring has a power of two of events, not {size!r}")
+        self.detailed = True
+        self.thread = thread
+        self.mask = size - 1
+        self.labels = [None] * size
+        self.reserve(size)
+
+    def note(self, kind: int, task: int, other: int, label: Any) -> int:
+        """Write one event over the oldest."""
+        at = self.used & self.mask
+        self.used += 1
+        self.put(at, kind, task, other)
+        if self.labels is not None and self.labels[at] is not label:
+            self.labels[at] = label
+        return 0
+
+    def loop_begins(self, loop: Any) -> None:
+        self.note(BEGINS, 0, 0, None)
+
+    def loop_ends(self, loop: Any) -> None:
+        self.note(ENDS, 0, 0, None)
+
+    def poll_begins(self, loop: Any, timeout: float) -> None:
+        self.note(POLLS, 0, 1 if timeout else 0, None)
+
+    def poll_ends(self, loop: Any, now: float) -> None:
+        self.note(POLLED, 0, 0, None)
+
+    def task_made(self, task: Any) -> None:
+        self.note(MADE, number(task), current(task), None)
+
+    def task_parked(self, task: Any, future: Any) -> None:
+        self.note(PARKED, number(task), number(future), None)
+
+    def task_woken(self, task: Any, future: Any) -> None:
+        self.note(WOKEN, number(task), current(task), None)
+
+    def task_ended(self, task: Any) -> None:
+        self.note(ENDED, number(task), 0, title(task))
+
+    def step_begins(self, task: Any) -> None:
+        self.note(STEP, number(task), 0, None)
+
+    def step_ends(self, task: Any) -> None:
+        self.note(STEPPED, number(task), 0, None)
+
+    def callback_begins(self, entry: Any) -> None:
+        self.note(CALL, 0, 0, callback_title(entry))
+
+    def callback_ends(self, entry: Any) -> None:
+        self.note(CALLED, 0, 0, None)
+
+    def __dealloc__(self) -> None:
+        self.release()
+
+    def events(self) -> list[tuple[int, str, int, int, Any]]:
+        """Return (counter, kind, task, other, label) of each event, oldest first.
+
+        `counter` is what clock.count() showed. `task` is a task's number, 0: none. `other`: of "made" and "woken" the
+        number of the task that did it; of "parked" that of the task that it waits for; 0: none; of "poll begins" 1 if
+        the loop sleeps.
+        """
+        first = self.used - self.mask - 1 if self.used > self.mask else 0
+        return [self.event(i & self.mask) for i in range(first, self.used)]
+
+    def event(self, at: int) -> tuple[int, str, int, int, Any]:
+        count, kind, task, other = self.get(at)
+        return count, NAMES[kind], task, other, self.labels[at]
+
+    if not cython.compiled:
+
+        def release(self) -> int:
+            return 0
+
+        def reserve(self, size: int) -> int:
+            self.ring: list[tuple[int, int, int, int]] = [(0, 0, 0, 0)] * size
+            return 0
+
+        def put(self, at: int, kind: int, task: int, other: int) -> int:
+            self.ring[at] = (clock.count(), kind, task, other)
+            return 0
+
+        def get(self, at: int) -> tuple[int, int, int, int]:
+            return self.ring[at]
+
+
+def number(thing: Any) -> int:
+    """Return a task's number; 0 for what is no task of hasten's."""
+    return cython.cast(Task, thing).number if type(thing) is Task else 0
+
+
+def current(task: Any) -> int:
+    """Return the number of the task that runs now on the loop of `task`; 0: none does."""
+    if type(task) is not Task:
+        return 0
+    st = cython.cast(Task, task).stepper
+    return number(st.published())
+
+
+def title(task: Any) -> Any:
+    """Return (name, what its coroutine is called); the name is None where nobody gave one."""
+    if type(task) is not Task:
+        return None
+    ours = cython.cast(Task, task)
+    return ours.name, coroutine_title(ours._coro)
+
+
+def coroutine_title(coro: Any) -> str:
+    """Return what a coroutine is called; of one of another make, its class. Runs no code of others."""
+    kind = type(coro)
+    if kind is CoroutineType or kind is GeneratorType or isinstance(coro, NativeCoroutine):
+        return str(coro.__qualname__)
+    return str(kind.__name__)
+
+
+def callback_title(entry: Any) -> Any:
+    """Return what a callback is called; of what is neither a function nor a method, its class. Runs no code of others."""
+    thing = cython.cast(Handle, entry)._callback if isinstance(entry, Handle) else entry
+    if type(thing) is MethodType:
+        thing = thing.__func__
+    if type(thing) is FunctionType or type(thing) is BuiltinFunctionType:
+        return thing.__qualname__
+    return "a task's end" if isinstance(thing, Future) else type(thing).__name__
