@@ -10,15 +10,17 @@ from importlib import metadata
 
 import pytest
 
-from hasten.cli.main import main
+from hasten.cli.main import VERBS, main
 
 
-@pytest.mark.parametrize("words", [["--help"], ["-h"], ["run", "--help"], ["run", "-h"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["-h"], *([verb, option] for verb in VERBS for option in ("--help", "-h"))]
+)
 def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
     out, err = capsys.readouterr()
     assert out.startswith("usage: hasten")
-    assert "hasten run" in out
+    assert f"hasten {words[0]}" in out or all(f"\n  {verb} " in out for verb in VERBS)
     assert err == ""
 
 
@@ -33,9 +35,9 @@ def test_version(word: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "a verb is missing: one of run; see 'hasten --help'"),
-        (["fly"], "there is no verb 'fly': it is one of run ('hasten run PROGRAM.py')"),
-        (["program.py"], "there is no verb 'program.py': it is one of run ('hasten run PROGRAM.py')"),
+        ([], f"a verb is missing: one of {', '.join(VERBS)}; see 'hasten --help'"),
+        (["fly"], f"there is no verb 'fly': it is one of {', '.join(VERBS)} ('hasten run PROGRAM.py')"),
+        (["program.py"], f"there is no verb 'program.py': it is one of {', '.join(VERBS)} ('hasten run PROGRAM.py')"),
         (["run"], "run needs a program: 'hasten run PROGRAM.py', 'hasten run -m MODULE' or 'hasten run -c CODE'"),
         (["run", "-m"], "run -m needs an argument: 'hasten run -m MODULE'"),
         (["run", "-c"], "run -c needs an argument: 'hasten run -c CODE'"),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from hasten.cli import run
 from hasten.cli.usage import UsageError
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"run": run.main}
+# Each verb is a module of this package, imported when it is asked for: what one needs, the others do not pay for.
+VERBS = {
+    "run": "run a program with hasten in asyncio's place",
+    "doctor": "tell how hasten works on this machine, and what stands in its way",
+}
 
 HELP = f"""\
 usage: hasten VERB …
@@ -17,7 +21,7 @@ usage: hasten VERB …
 asyncio programs on hasten's own event loop, tasks and sockets.
 
 verbs:
-  run    {run.SUMMARY}
+{chr(10).join(f"  {verb:<7} {summary}" for verb, summary in VERBS.items())}
 
 `hasten VERB --help` tells more. `python -m hasten` is the same command; options of the interpreter stand before it:
   python -X dev -m hasten run program.py
@@ -49,7 +53,8 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if first not in VERBS:
         raise UsageError(f"there is no verb {first!r}: it is one of {', '.join(VERBS)} ('hasten run PROGRAM.py')")
-    return VERBS[first](rest)
+    status: int = importlib.import_module(f"hasten.cli.{first}").main(rest)
+    return status
 
 
 def _version() -> str:

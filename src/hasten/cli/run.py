@@ -10,8 +10,6 @@ from hasten.aio.install import install
 from hasten.cli import program
 from hasten.cli.usage import UsageError
 
-SUMMARY = "run a program with hasten in asyncio's place"
-
 HELP = """\
 usage: hasten run PROGRAM.py ARGS…
        hasten run -m MODULE ARGS…

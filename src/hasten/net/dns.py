@@ -52,8 +52,7 @@ class Resolver:
         if self._closed:
             raise RuntimeError("Event loop is closed: no name can be looked up on it any more")
         if self._executor is None:
-            workers = min(32, (os.cpu_count() or 1) + 4)
-            self._executor = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="hasten-dns")
+            self._executor = concurrent.futures.ThreadPoolExecutor(most_threads(), thread_name_prefix="hasten-dns")
         lookup = self._executor.submit(func, *args)
         self._lookups.add(lookup)
         lookup.add_done_callback(self._lookups.discard)
@@ -71,6 +70,11 @@ class Resolver:
         if executor is not None:
             idle = all(lookup.done() for lookup in list(self._lookups))
             executor.shutdown(wait=idle, cancel_futures=True)
+
+
+def most_threads() -> int:
+    """How many lookups of one loop can go on at once."""
+    return min(32, (os.cpu_count() or 1) + 4)
 
 
 async def getaddrinfo(
