@@ -68,6 +68,7 @@ from asyncio import iscoroutinefunction as iscoroutinefunction
 from asyncio import set_event_loop as set_event_loop
 from asyncio import set_event_loop_policy as set_event_loop_policy
 
+from hasten.aio import companions as _companions  # noqa: F401 # those that the environment asks for
 from hasten.aio import names as _names
 from hasten.aio import policies as _policies
 from hasten.aio.install import install as install
@@ -99,6 +100,7 @@ if _TYPE_CHECKING:  # imported when they are first asked for
     from hasten.aio.subprocess import create_subprocess_exec as create_subprocess_exec
     from hasten.aio.subprocess import create_subprocess_shell as create_subprocess_shell
     from hasten.core.bridging import wrap_future as wrap_future
+    from hasten.diagnosis.inspecting import inspect as inspect
     from hasten.diagnosis.metrics import all_metrics as all_metrics
     from hasten.diagnosis.metrics import metrics as metrics
     from hasten.primitives.awaited_by import future_add_to_awaited_by as future_add_to_awaited_by

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
-from hasten.core import advice, departures, fdwatch, observing, report
+from hasten.core import advice, attending, departures, fdwatch, observing, report
 from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
 from hasten.core.signals import Signals
@@ -83,6 +83,8 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         first, final = self._asyncgens.hook(self)
         try:
             self._track_origins(self.get_debug())
+            if attending.on_run:
+                attending.begin(self)
             observing.begin(self)
             try:
                 self._run_ticks(threading.get_ident())

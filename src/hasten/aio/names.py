@@ -64,7 +64,8 @@ PUBLIC = tuple(sorted(HOMES))
 
 # What hasten has and asyncio does not, by the module that defines it. Not in `__all__`: `from hasten import *` gives
 # asyncio's names.
-_COMPANIONS = {
+_COMPANIONS: dict[str, str] = {
+    "hasten.diagnosis.inspecting": "inspect",
     "hasten.diagnosis.metrics": "metrics all_metrics",
 }
 COMPANIONS = {name: home for home, names in _COMPANIONS.items() for name in names.split()}
@@ -80,7 +81,7 @@ SUBMODULES = frozenset(_MODULES.split())
 
 
 def load(name: str) -> Any:
-    """Return the object of this name, a key of HOMES or COMPANIONS, or "subprocess"; import the module that defines it."""
+    """Return the object of this name, a key of HOMES or COMPANIONS, or "subprocess"; import its module."""
     if name == "subprocess":
         return import_module("hasten.aio.subprocess")
     return getattr(import_module(HOMES.get(name) or COMPANIONS[name]), name)

@@ -18,7 +18,7 @@ cdef class Watch:
 
 cdef class Poller:
     cdef list harvest          # watches that fired in the latest wait(), each once
-    cdef bint sleeping                  # it waits, or is about to: wake() must act
+    cdef readonly bint sleeping         # it waits, or is about to: wake() must act
     cdef bint stirred                   # something was registered or sent since a poll last showed nothing
     cdef readonly bint lasting          # what is registered may be closed: see contract.py
     cdef public double every            # seconds: how often a loop that has work asks; 0: in each tick

@@ -1,0 +1,165 @@
+"""What `hasten top` shows, by looking at the loops many times a second for as long as somebody watches.
+
+Nothing is counted in the program itself. A look (`sample()`) reads a few words of each loop and, of a loop that does not
+sleep, the frames of its thread. What is said of times is what was seen: a batch that was under way in three looks took at
+least the time between the first and the third.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+from hasten.core.scheduler import Scheduler
+from hasten.core.task import Task
+from hasten.diagnosis import census
+from hasten.loop import Loop
+
+PERIOD = 0.02
+MOST_TASKS = 5_000  # that are gone through for each report
+SHOWN = 20
+_RUN = {Loop.run_forever.__code__, asyncio.BaseEventLoop.run_forever.__code__}
+_HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+
+
+class Sampler:
+    """Looks that one watcher has asked for."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, _Seen] = {}
+        self._busy: dict[tuple[census.Place, census.Place], int] = {}
+        self._looks = 0
+        self._since = time.monotonic()
+        self._stands: dict[int, tuple[Any, float]] = {}  # task → where it stood, and since when
+
+    def sample(self, loops: list[Any]) -> None:
+        """Look once."""
+        self._looks += 1
+        now = time.monotonic()
+        for loop in loops:
+            seen = self._seen.setdefault(id(loop), _Seen())
+            if seen.look(loop, now):
+                key = _what_runs(getattr(loop, "_thread_id", None))
+                self._busy[key] = self._busy.get(key, 0) + 1
+
+    def report(self, loops: list[Any]) -> dict[str, Any]:
+        """Return what was seen since the last report."""
+        now = time.monotonic()
+        took = max(now - self._since, 1e-9)
+        threads = census.thread_names()
+        told = []
+        for loop in loops:
+            facts = census.loop_facts(loop, threads)
+            seen = self._seen.setdefault(id(loop), _Seen())
+            facts |= seen.report(loop, now, took)
+            told.append(facts)
+        busiest = sorted(self._busy.items(), key=lambda item: -item[1])[:SHOWN]
+        looks = max(self._looks, 1)
+        busy = [{"root": root, "at": at, "share": count / looks} for (root, at), count in busiest]
+        groups, longest, tasks = self._tasks(loops, now)
+        self._busy, self._looks, self._since = {}, 0, now
+        self._seen = {key: seen for key, seen in self._seen.items() if key in {id(loop) for loop in loops}}
+        return {"loops": told, "seconds": took, "looks": looks, "busy": busy, "groups": groups, "longest": longest} | {
+            "tasks": tasks
+        }
+
+    def _tasks(self, loops: list[Any], now: float) -> tuple[list[Any], list[Any], int]:
+        """Return the coroutines that most tasks run, the tasks that have stood longest, and how many tasks there are."""
+        references = census.unfinished([loop for loop in loops if not isinstance(loop, Scheduler)])
+        groups: dict[str, int] = {}
+        stands: dict[int, tuple[Any, float]] = {}
+        names: list[tuple[float, str, str, census.Place | None]] = []
+        for reference in references[:MOST_TASKS]:
+            task = reference()
+            if task is None or Task not in type(task).__mro__:
+                continue
+            coro = task._coro
+            name = census.name_of_coroutine(coro)
+            groups[name] = groups.get(name, 0) + 1
+            frame = getattr(coro, "cr_frame", None) if type(coro) in census._FIELDS else None
+            where = None if frame is None else (id(frame.f_code), frame.f_lasti, id(task._fut_waiter))
+            before = self._stands.get(id(task))
+            since = before[1] if before is not None and before[0] == where else now
+            stands[id(task)] = where, since
+            at = None if frame is None else census.place(frame)
+            names.append((since, census._name(task), name, at))
+            task = coro = frame = None
+        self._stands = stands
+        most = sorted(groups.items(), key=lambda item: -item[1])[:SHOWN]
+        oldest = sorted(names, key=lambda item: item[0])[:SHOWN]
+        longest = [{"task": n, "coroutine": c, "at": at, "seconds": now - since} for since, n, c, at in oldest]
+        return most, longest, len(references)
+
+
+class _Seen:
+    """What was seen of one loop."""
+
+    def __init__(self) -> None:
+        self._batch: int | None = None  # the number of the batch that was under way in the last look
+        self._since = 0.0  # and when it was first seen
+        self._longest = 0.0
+        self._busy = self._looks = 0
+        self._reported: int | None = None
+
+    def look(self, loop: Any, now: float) -> bool:
+        """Note what the loop does; return True if it works."""
+        if not isinstance(loop, Scheduler) or not loop.is_running():
+            return False
+        self._looks += 1
+        number = loop._ticks
+        if loop._poller.sleeping:
+            self._batch = None
+            return False
+        self._busy += 1
+        if number == self._batch:
+            self._longest = max(self._longest, now - self._since)
+        else:
+            self._batch, self._since = number, now
+        return True
+
+    def report(self, loop: Any, now: float, took: float) -> dict[str, Any]:
+        facts: dict[str, Any] = {}
+        if isinstance(loop, Scheduler):
+            number = loop._ticks
+            if number == self._batch and not loop._poller.sleeping:
+                self._longest = max(self._longest, now - self._since)
+            facts = {
+                "busy": self._busy / self._looks if self._looks else None,
+                "lag": self._longest,
+                "batches_per_second": None if self._reported is None else (number - self._reported) / took,
+                "tasks": _count(loop),
+            }
+            self._reported = number
+        self._longest, self._busy, self._looks = 0.0, 0, 0
+        return facts
+
+
+def _count(loop: Any) -> int:
+    return len(loop._roster.members())
+
+
+def _what_runs(thread: int | None) -> tuple[census.Place, census.Place]:
+    """Return the outermost function of the program's that runs in a loop's thread now, and where it is inside."""
+    frame: FrameType | None = sys._current_frames().get(thread or 0)
+    root: census.Place | None = None
+    at: census.Place | None = None
+    for _ in range(census.DEPTH * 10):
+        if frame is None:
+            return _ELSE, _ELSE  # in no loop
+        code = frame.f_code
+        if code in _RUN:
+            break
+        if not code.co_filename.startswith(_HERE):
+            at = at or census.place(frame)
+            root = code.co_filename, code.co_firstlineno, code.co_qualname
+        frame = frame.f_back
+    if root is None or at is None:
+        return _ELSE, _ELSE
+    return root, at
+
+
+_ELSE: census.Place = "", 0, "(no Python code: the loop itself, or C)"
