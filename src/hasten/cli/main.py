@@ -11,6 +11,9 @@ from hasten.cli.usage import UsageError
 # Each verb is a module of this package, imported when it is asked for: what one needs, the others do not pay for.
 VERBS = {
     "run": "run a program with hasten in asyncio's place",
+    "ps": "show the tasks of a process as a tree",
+    "dump": "show the stacks of all threads and tasks of a process",
+    "top": "watch a process: its loops, what keeps them busy, what waits longest",
     "doctor": "tell how hasten works on this machine, and what stands in its way",
 }
 

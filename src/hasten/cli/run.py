@@ -11,16 +11,18 @@ from hasten.cli import program
 from hasten.cli.usage import UsageError
 
 HELP = """\
-usage: hasten run PROGRAM.py ARGS…
-       hasten run -m MODULE ARGS…
-       hasten run -c CODE ARGS…
-       hasten run - ARGS…              (the program comes from standard input)
+usage: hasten run [--inspect] PROGRAM.py ARGS…
+       hasten run [--inspect] -m MODULE ARGS…
+       hasten run [--inspect] -c CODE ARGS…
+       hasten run [--inspect] - ARGS…   (the program comes from standard input)
 
 Runs the program as python would: its arguments, __main__, exit status, Ctrl-C and tracebacks are the same. What it
 imports from asyncio is hasten's, and the loops it makes are hasten's unless it asks for another kind by name.
 All that follows the program belongs to the program. Options of the interpreter stand before hasten:
   python -X dev -m hasten run PROGRAM.py
 Child processes are ordinary pythons, except those that are forked from this one.
+
+  --inspect    let `hasten ps`, `hasten dump` and `hasten top` look into the process (as HASTEN_INSPECT=1 does)
 """
 
 
@@ -33,8 +35,11 @@ def main(words: Sequence[str]) -> int:
     if words and words[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0
+    words, options = _options(words)
     chosen = _choose(words)
     install()
+    if "--inspect" in options:
+        _inspect()
     try:
         program.execute(chosen)
     except (SystemExit, UsageError):
@@ -43,6 +48,23 @@ def main(words: Sequence[str]) -> int:
         _hide_launcher()
         raise
     return 0
+
+
+def _options(words: Sequence[str]) -> tuple[Sequence[str], set[str]]:
+    """Tell the options of `run` itself, which stand first, from the program and what belongs to it."""
+    at = 0
+    while at < len(words) and words[at] in ("--inspect",):
+        at += 1
+    return words[at:], set(words[:at])
+
+
+def _inspect() -> None:
+    from hasten.diagnosis.inspecting import inspect
+
+    try:
+        inspect()
+    except (OSError, RuntimeError) as error:  # the program is what is wanted above all
+        print(f"hasten: the process cannot be looked into: {error}", file=sys.stderr)
 
 
 def _choose(words: Sequence[str]) -> program.Program:
