@@ -23,7 +23,7 @@ def _begin(home: str, loop: object) -> None:
 
 def asked_for(variables: Mapping[str, str]) -> list[Callable[[object], None]]:
     """Return what is to be called when a loop begins to run; of a value that is neither 0 nor 1 there is a warning."""
-    found = []
+    found: list[Callable[[object], None]] = []
     for variable, home in BY_VARIABLE.items():
         said = variables.get(variable, "")
         if said == "1":

@@ -118,8 +118,8 @@ class Paths:
     def short(self, path: str) -> str:
         if len(self._folder) > 1 and path.startswith(self._folder):
             return plain(path[len(self._folder) :])
-        found = re.search(r"/(?:site|dist)-packages/(.+)|/lib/python3\.\d+t?/(.+)", path)
-        return plain((found[1] or found[2]) if found else path)
+        found = re.search(r"/(?:site|dist)-packages/(.+)", path) or re.search(r"/lib/python3\.\d+t?/(.+)", path)
+        return plain(found[1] if found else path)
 
     def place(self, place: Sequence[Any] | None) -> str:
         """Return `file:line`, or nothing."""

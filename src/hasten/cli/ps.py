@@ -15,8 +15,8 @@ from hasten.diagnosis import asking
 HELP = f"""\
 usage: hasten ps PID [--all] [--json] [--timeout S]
 
-Shows the tasks of a process as a tree: below a task stand those that it waits for. Of each: its name, its coroutine, the
-line where that stands, what it awaits there, and where it was made.
+Shows the tasks of a process as a tree: below a task stand those that it waits for. Of each: its name, its coroutine,
+the line where that stands, what it awaits there, and where it was made.
 
   --all          also all of many tasks that stand side by side in the same place
 {looking.OPTIONS}
@@ -65,7 +65,11 @@ def as_text(
         yield from _table(list(_rows(own, children, paths, everything)), width)
     strangers = [task for task in roots if task["loop"] not in known]
     if strangers:
-        yield from ["", "on loops that are not known", *_table(list(_rows(strangers, children, paths, everything)), width)]
+        yield from [
+            "",
+            "on loops that are not known",
+            *_table(list(_rows(strangers, children, paths, everything)), width),
+        ]
     if not answer["loops"]:
         yield from ["", "no loop has run yet"]
     more = answer["tasks_in_all"] - len(tasks)
@@ -148,8 +152,10 @@ def _row(task: dict[str, Any], paths: looking.Paths) -> _Row:
     where = paths.place(stands[-1]) if stands else ""
     if stands and plain(stands[-1][2]) != plain(task["coroutine"]):
         where += f" {plain(stands[-1][2])}"
-    awaits = plain(task["awaits"]) if task["awaits"] else {"running": "(runs now)", "ready": "(is about to run)"}.get(
-        task["state"], ""
+    awaits = (
+        plain(task["awaits"])
+        if task["awaits"]
+        else {"running": "(runs now)", "ready": "(is about to run)"}.get(task["state"], "")
     )
     if task["cancelling"]:
         awaits += " (being cancelled)"

@@ -11,14 +11,15 @@ from typing import Any
 from hasten.cli import looking
 from hasten.cli.looking import plain
 from hasten.diagnosis import asking, processes
+from hasten.diagnosis.meeting import PERIOD
 
 HELP = f"""\
 usage: hasten top PID [--once] [--json] [--timeout S]
 
-Watches a process, a screen every second, until Ctrl-C: its processor time, memory, threads and files; each loop's tasks,
-batches per second, how much of the time it was at work, and how long one batch took at least (meanwhile nothing else on
-that loop could go on); the coroutines and callbacks that kept the loops busy; the coroutines that most tasks run; and the
-tasks that have stood longest in one place since the watching began.
+Watches a process, a screen every second, until Ctrl-C: its processor time, memory, threads and files; each loop's
+tasks, batches per second, how much of the time it was at work, and how long one batch took at least (meanwhile nothing
+else on that loop could go on); the coroutines and callbacks that kept the loops busy; the coroutines that most tasks
+run; and the tasks that have stood longest in one place since the watching began.
 
 For as long as somebody watches, a thread of the process looks 50 times a second what the loops do.
 
@@ -92,14 +93,18 @@ class Watch:
                 plain(loop["thread"] or "(not running)"),
                 str(loop.get("tasks", "")),
                 _number(loop.get("batches_per_second")),
-                _percent(loop.get("busy")),
+                _percent(_at_work(loop)),
                 _milliseconds(loop.get("lag")),
             )
             for loop in answer["loops"]
         ]
         found: list[_Table] = [(("LOOP IN", ">TASKS", ">BATCHES/S", ">AT WORK", ">LONGEST BATCH"), list(loops))]
         busy = [
-            (_percent(each["share"]), self._function(each["root"]), self._paths.place(each["at"]) if each["at"][0] else "")
+            (
+                _percent(each["share"]),
+                self._function(each["root"]),
+                self._paths.place(each["at"]) if each["at"][0] else "",
+            )
             for each in answer["busy"][:LINES]
         ]
         if busy:
@@ -120,6 +125,12 @@ class Watch:
         return f"{plain(place[2])} ({self._paths.place(place)})" if place[0] else plain(place[2])
 
 
+def _at_work(loop: dict[str, Any]) -> float | None:
+    """The share of the time in which a loop did not sleep: what was seen, and what its thread has used at least."""
+    found = [share for share in (loop.get("busy"), loop.get("processor")) if share is not None]
+    return min(max(found), 1.0) if found else None
+
+
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.0f}"
 
@@ -129,7 +140,9 @@ def _percent(value: float | None) -> str:
 
 
 def _milliseconds(value: float | None) -> str:
-    return "" if value is None else f"≥ {value * 1000:.0f} ms" if value else "< 20 ms"
+    if value is None:
+        return ""
+    return f"≥ {value * 1000:.0f} ms" if value >= PERIOD else f"< {PERIOD * 1000:.0f} ms"
 
 
 def as_text(watch: Watch, answer: dict[str, Any]) -> str:

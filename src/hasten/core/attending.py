@@ -18,4 +18,6 @@ def begin(loop: Any) -> None:
         except Exception as error:
             if attend in on_run:
                 on_run.remove(attend)
-            logging.getLogger("asyncio").error("a companion of hasten's failed and is off now: %s", error, exc_info=error)
+            logging.getLogger("asyncio").error(
+                "a companion of hasten's failed and is off now: %s", error, exc_info=error
+            )

@@ -171,5 +171,5 @@ def _not_there(pid: int) -> str:
     if maps and "python" not in maps:
         return f"process {pid} is no Python program"
     if maps and "/hasten/" not in maps:
-        return f"{text} (it has not loaded hasten)"
+        return f"{text} (no compiled module of hasten is loaded in it)"
     return text

@@ -2,8 +2,8 @@
 
 This looks from a thread of its own at a program that goes on, so it has rules:
 
-- Nothing of the program's is called: no repr, no property, no comparison. What an object is says its type, and fields are
-  read only from types that are the interpreter's or hasten's own.
+- Nothing of the program's is called: no repr, no property, no comparison. What an object is says its type, and fields
+  are read only from types that are the interpreter's or hasten's own.
 - Nothing is held: one task at a time, and no frame longer than it takes to read its line. What ends meanwhile ends.
 - It is no photograph: the program may move on between two tasks that are looked at.
 """

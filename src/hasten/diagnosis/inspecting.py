@@ -1,8 +1,8 @@
 """`hasten.inspect()`: a thread that answers `hasten ps`, `hasten dump` and `hasten top` from another process.
 
 It sleeps in poll(2) until somebody connects, and takes the interpreter's lock only to answer. What it may do meanwhile
-says `census`; whom it answers, `meeting`. A peer that sends rubbish, nothing, or too much is told so or left, and nobody
-else waits for it.
+says `census`; whom it answers, `meeting`. A peer that sends rubbish, nothing, or too much is told so or left, and
+nobody else waits for it.
 
 Forked children have neither the thread nor the socket. They get their own when a loop begins to run in them.
 """
@@ -25,7 +25,7 @@ from typing import Any
 
 from hasten.core import attending
 from hasten.diagnosis import census, meeting
-from hasten.diagnosis.sampling import PERIOD, Sampler
+from hasten.diagnosis.sampling import Sampler
 
 MOST_PEERS = 8
 PATIENCE = 10.0  # seconds that a peer may take for a request, for taking its answer, or between two requests
@@ -76,7 +76,8 @@ def how() -> str:
 
 def _note(loop: Any) -> None:
     try:
-        _loops[id(loop)] = weakref.ref(loop, lambda _, key=id(loop): _loops.pop(key, None))  # type: ignore[misc]
+        key = id(loop)
+        _loops[key] = weakref.ref(loop, lambda _: _loops.pop(key, None))
     except TypeError:
         pass
 
@@ -195,7 +196,7 @@ class Inspector:
         patience = None if due is None else max(due - time.monotonic(), 0.0)
         samplers = [peer.sampler for peer in self._peers.values() if peer.sampler is not None]
         if samplers:
-            patience = PERIOD
+            patience = meeting.PERIOD
         ready = poll.poll(None if patience is None else patience * 1000 + 1)
         if self._closed:
             return

@@ -1,8 +1,8 @@
 """Where a process that can be looked into and those who look meet: a unix socket that only the same user can open.
 
 The socket is called `PID.sock` and lies in a folder of the user's own with mode 0700: `$XDG_RUNTIME_DIR/hasten`, or
-`/tmp/hasten-UID` where there is no such place. /tmp is everybody's, so a folder that is found there is used only if it is
-a folder (no link), ours, and closed to others. On Linux both sides ask the kernel who the other is, besides.
+`/tmp/hasten-UID` where there is no such place. /tmp is everybody's, so a folder that is found there is used only if it
+is a folder (no link), ours, and closed to others. On Linux both sides ask the kernel who the other is, besides.
 
 What is sent are lines of JSON, an answer for each request: `REQUEST_LIMIT` and `ANSWER_LIMIT` bytes at most.
 """
@@ -21,6 +21,7 @@ from collections.abc import Iterator
 REQUEST_LIMIT = 4096
 ANSWER_LIMIT = 1 << 26
 PROTOCOL = 1
+PERIOD = 0.02  # seconds between two looks at a process that is watched
 
 
 def folders(uid: int, runtime: str | None) -> list[str]:

@@ -92,7 +92,7 @@ def usage(pid: int) -> dict[str, Any]:
 
 
 def threads(pid: int, wait: float = 0.2) -> list[dict[str, Any]]:
-    """Return what each thread of a process does: state, system call, and its share of a processor for `wait` seconds."""
+    """Return what each thread of a process does: state, system call, and its share of a processor for a moment."""
     try:
         numbers = sorted(map(int, os.listdir(f"/proc/{pid}/task")))
     except OSError:

@@ -1,8 +1,8 @@
 """What `hasten top` shows, by looking at the loops many times a second for as long as somebody watches.
 
-Nothing is counted in the program itself. A look (`sample()`) reads a few words of each loop and, of a loop that does not
-sleep, the frames of its thread. What is said of times is what was seen: a batch that was under way in three looks took at
-least the time between the first and the third.
+Nothing is counted in the program itself. A look (`sample()`) reads a few words of each loop and, of a loop that does
+not sleep, the frames of its thread. What is said of times is what was seen: a batch that was under way in three looks
+took at least the time between the first and the third.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 import time
 from types import FrameType
 from typing import Any
@@ -19,7 +20,6 @@ from hasten.core.task import Task
 from hasten.diagnosis import census
 from hasten.loop import Loop
 
-PERIOD = 0.02
 MOST_TASKS = 5_000  # that are gone through for each report
 SHOWN = 20
 _RUN = {Loop.run_forever.__code__, asyncio.BaseEventLoop.run_forever.__code__}
@@ -68,7 +68,7 @@ class Sampler:
         }
 
     def _tasks(self, loops: list[Any], now: float) -> tuple[list[Any], list[Any], int]:
-        """Return the coroutines that most tasks run, the tasks that have stood longest, and how many tasks there are."""
+        """Return the coroutines that most tasks run, the tasks that have stood longest, and how many there are."""
         references = census.unfinished([loop for loop in loops if not isinstance(loop, Scheduler)])
         groups: dict[str, int] = {}
         stands: dict[int, tuple[Any, float]] = {}
@@ -104,6 +104,7 @@ class _Seen:
         self._longest = 0.0
         self._busy = self._looks = 0
         self._reported: int | None = None
+        self._used: tuple[int, float] | None = None  # thread, and its processor time
 
     def look(self, loop: Any, now: float) -> bool:
         """Note what the loop does; return True if it works."""
@@ -134,8 +135,22 @@ class _Seen:
                 "tasks": _count(loop),
             }
             self._reported = number
+            thread, used = loop._thread_id, _processor_time(loop._thread_id)
+            if self._used is not None and used is not None and self._used[0] == thread:
+                facts["processor"] = max(used - self._used[1], 0.0) / took
+            self._used = None if thread is None or used is None else (thread, used)
         self._longest, self._busy, self._looks = 0.0, 0, 0
         return facts
+
+
+def _processor_time(thread: int | None) -> float | None:
+    """Return the seconds of processor time that a thread which runs a loop has used, or None if that is not known."""
+    if thread is None or thread not in threading._active or not hasattr(time, "pthread_getcpuclockid"):  # type: ignore[attr-defined]
+        return None  # of a thread that has ended the C library may not be asked
+    try:
+        return time.clock_gettime(time.pthread_getcpuclockid(thread))
+    except OSError:
+        return None
 
 
 def _count(loop: Any) -> int:
