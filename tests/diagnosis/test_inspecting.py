@@ -468,9 +468,16 @@ def test_more_tasks_than_are_looked_at(folder: str) -> None:
 # ---- watching -----------------------------------------------------------------------------
 
 
-def test_what_is_seen_of_a_batch_that_goes_on() -> None:
+@pytest.fixture
+def sampler() -> Iterator[sampling.Sampler]:
+    one = sampling.Sampler()
+    yield one
+    one.close()
+    assert sampling._samplers == []
+
+
+def test_what_is_seen_of_a_batch_that_goes_on(sampler: sampling.Sampler) -> None:
     """Looks from another thread at a callback that blocks until it has been looked at."""
-    sampler = sampling.Sampler()
 
     def looks(loop: Any, done: threading.Event) -> None:
         for _ in range(5):
@@ -506,9 +513,7 @@ def test_what_is_seen_of_a_batch_that_goes_on() -> None:
     hasten.run(main())
 
 
-def test_a_loop_that_sleeps_is_not_busy() -> None:
-    sampler = sampling.Sampler()
-
+def test_a_loop_that_sleeps_is_not_busy(sampler: sampling.Sampler) -> None:
     def looks(loop: Any) -> None:
         while not loop._poller.sleeping:
             pass

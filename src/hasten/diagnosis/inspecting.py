@@ -24,7 +24,7 @@ from asyncio import _get_running_loop
 from typing import Any
 
 from hasten.core import attending
-from hasten.diagnosis import census, meeting
+from hasten.diagnosis import census, meeting, sampling
 from hasten.diagnosis.sampling import Sampler
 
 MOST_PEERS = 8
@@ -195,13 +195,17 @@ class Inspector:
         due = min((peer.deadline for peer in self._peers.values()), default=None)
         patience = None if due is None else max(due - time.monotonic(), 0.0)
         samplers = [peer.sampler for peer in self._peers.values() if peer.sampler is not None]
+        on = False
         if samplers:
-            patience = meeting.PERIOD
+            on, patience = sampling.pause(), 0.0
         ready = poll.poll(None if patience is None else patience * 1000 + 1)
         if self._closed:
             return
         for sampler in samplers:
-            sampler.sample(loops())
+            try:
+                sampler.sample(loops(), on)
+            except Exception:  # the program's own trouble (no memory): it is looked at again in a moment
+                pass
         for fd, _ in ready:
             if fd == self._listener.fileno():
                 self._accept()
@@ -246,6 +250,8 @@ class _Peer:
 
     def close(self) -> None:
         self._connection.close()
+        if self.sampler is not None:
+            self.sampler.close()
 
     def go_on(self) -> None:
         """Do what can be done without waiting."""

@@ -3,12 +3,17 @@
 Nothing is counted in the program itself. A look (`sample()`) reads a few words of each loop and, of a loop that does
 not sleep, the frames of its thread. What is said of times is what was seen: a batch that was under way in three looks
 took at least the time between the first and the third.
+
+Who looks has the interpreter's lock, and most often gets it when a loop gives it away, between two steps. To see what
+the main thread does on a processor, that thread looks itself, when it is told to without the lock (`kernel/nudge`). Of
+loops in other threads, and uncompiled, steps shorter than the switch interval (5 ms) are seldom seen.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sys
 import threading
 import time
@@ -17,13 +22,36 @@ from typing import Any
 
 from hasten.core.scheduler import Scheduler
 from hasten.core.task import Task
-from hasten.diagnosis import census
+from hasten.diagnosis import census, meeting
+from hasten.kernel import nudge
 from hasten.loop import Loop
 
 MOST_TASKS = 5_000  # that are gone through for each report
 SHOWN = 20
 _RUN = {Loop.run_forever.__code__, asyncio.BaseEventLoop.run_forever.__code__}
 _HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+
+
+_chance = random.Random()  # the program's own is not touched
+_samplers: list[Sampler] = []
+
+
+def pause() -> bool:
+    """Sleep until it is time for the next look; return whether the main thread works then, and looks itself."""
+    clock = _clock(threading.main_thread().ident)
+    # not at even distances: what the program does in turns would be met in the same place again and again
+    seconds = meeting.PERIOD * (0.5 + _chance.random())
+    if clock is None or not nudge.available():
+        time.sleep(seconds)
+        return False
+    return nudge.after(seconds, clock)
+
+
+def _look_in_main() -> None:
+    """Look what the main thread does: called there."""
+    key = _what_runs(sys._getframe(1))
+    for sampler in _samplers[:]:
+        sampler.count(key)
 
 
 class Sampler:
@@ -35,16 +63,31 @@ class Sampler:
         self._looks = 0
         self._since = time.monotonic()
         self._stands: dict[int, tuple[Any, float]] = {}  # task → where it stood, and since when
+        _samplers.append(self)
+        nudge.set_hook(_look_in_main)
 
-    def sample(self, loops: list[Any]) -> None:
-        """Look once."""
+    def close(self) -> None:
+        """Look no more. Closing again does nothing."""
+        if self in _samplers:
+            _samplers.remove(self)
+        if not _samplers:
+            nudge.set_hook(None)
+
+    def sample(self, loops: list[Any], on_processor: bool = False) -> None:
+        """Look once. `on_processor`: the main thread is, and looks itself."""
         self._looks += 1
         now = time.monotonic()
+        main = threading.main_thread().ident
         for loop in loops:
             seen = self._seen.setdefault(id(loop), _Seen())
-            if seen.look(loop, now):
-                key = _what_runs(getattr(loop, "_thread_id", None))
-                self._busy[key] = self._busy.get(key, 0) + 1
+            thread = getattr(loop, "_thread_id", None)
+            looks_itself = on_processor and thread == main
+            if seen.look(loop, now, looks_itself) and not looks_itself:
+                self.count(_what_runs(sys._current_frames().get(thread or 0)))
+
+    def count(self, key: tuple[census.Place, census.Place]) -> None:
+        """Count what was found running in one look."""
+        self._busy[key] = self._busy.get(key, 0) + 1
 
     def report(self, loops: list[Any]) -> dict[str, Any]:
         """Return what was seen since the last report."""
@@ -57,15 +100,25 @@ class Sampler:
             seen = self._seen.setdefault(id(loop), _Seen())
             facts |= seen.report(loop, now, took)
             told.append(facts)
-        busiest = sorted(self._busy.items(), key=lambda item: -item[1])[:SHOWN]
-        looks = max(self._looks, 1)
-        busy = [{"root": root, "at": at, "share": count / looks} for (root, at), count in busiest]
+        busy = self._busiest()
         groups, longest, tasks = self._tasks(loops, now)
+        looks = self._looks
         self._busy, self._looks, self._since = {}, 0, now
         self._seen = {key: seen for key, seen in self._seen.items() if key in {id(loop) for loop in loops}}
         return {"loops": told, "seconds": took, "looks": looks, "busy": busy, "groups": groups, "longest": longest} | {
             "tasks": tasks
         }
+
+    def _busiest(self) -> list[dict[str, Any]]:
+        """Return what was found running most often, and the places where it was found, the most frequent first."""
+        by_root: dict[census.Place, dict[census.Place, int]] = {}
+        for (root, at), count in list(self._busy.items()):
+            by_root.setdefault(root, {})[at] = count
+        found: list[dict[str, Any]] = []
+        for root, places in by_root.items():
+            share = min(sum(places.values()) / max(self._looks, 1), 1.0)
+            found.append({"root": root, "at": max(places, key=places.__getitem__), "share": share})
+        return sorted(found, key=lambda each: each["share"], reverse=True)[:SHOWN]
 
     def _tasks(self, loops: list[Any], now: float) -> tuple[list[Any], list[Any], int]:
         """Return the coroutines that most tasks run, the tasks that have stood longest, and how many there are."""
@@ -106,14 +159,15 @@ class _Seen:
         self._reported: int | None = None
         self._used: tuple[int, float] | None = None  # thread, and its processor time
 
-    def look(self, loop: Any, now: float) -> bool:
-        """Note what the loop does; return True if it works."""
+    def look(self, loop: Any, now: float, on_processor: bool) -> bool:
+        """Note what the loop does; return True if it works. `on_processor`: it did a moment ago, for sure."""
         if not isinstance(loop, Scheduler) or not loop.is_running():
             return False
         self._looks += 1
         number = loop._ticks
         if loop._poller.sleeping:
             self._batch = None
+            self._busy += on_processor
             return False
         self._busy += 1
         if number == self._batch:
@@ -143,23 +197,31 @@ class _Seen:
         return facts
 
 
-def _processor_time(thread: int | None) -> float | None:
-    """Return the seconds of processor time that a thread which runs a loop has used, or None if that is not known."""
+def _clock(thread: int | None) -> int | None:
+    """Return the clock of a thread's processor time, or None if there is none."""
     if thread is None or thread not in threading._active or not hasattr(time, "pthread_getcpuclockid"):  # type: ignore[attr-defined]
         return None  # of a thread that has ended the C library may not be asked
     try:
-        return time.clock_gettime(time.pthread_getcpuclockid(thread))
+        return time.pthread_getcpuclockid(thread)
     except OSError:
         return None
+
+
+def _processor_time(thread: int | None) -> float | None:
+    """Return the seconds of processor time that a thread which runs a loop has used, or None if that is not known."""
+    clock = _clock(thread)
+    return None if clock is None else time.clock_gettime(clock)
 
 
 def _count(loop: Any) -> int:
     return len(loop._roster.members())
 
 
-def _what_runs(thread: int | None) -> tuple[census.Place, census.Place]:
-    """Return the outermost function of the program's that runs in a loop's thread now, and where it is inside."""
-    frame: FrameType | None = sys._current_frames().get(thread or 0)
+def _what_runs(frame: FrameType | None) -> tuple[census.Place, census.Place]:
+    """Return the outermost function of the program's that runs in a loop's thread now, and where it is inside.
+
+    `frame`: the innermost one of the thread.
+    """
     root: census.Place | None = None
     at: census.Place | None = None
     for _ in range(census.DEPTH * 10):

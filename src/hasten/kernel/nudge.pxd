@@ -1,0 +1,1 @@
+cdef int called(void *unused) except -1
