@@ -21,6 +21,7 @@ from hasten.loop_io import IoMethods
 from hasten.net import dns
 from hasten.poll import choice
 from hasten.poll import events as ev
+from hasten.poll.contract import Poller
 from hasten.primitives.asyncgens import AsyncGenerators
 from hasten.primitives.executors import Executors
 
@@ -34,7 +35,8 @@ _Ts = TypeVarTuple("_Ts")
 class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
     """hasten's event loop, with the interface of asyncio's.
 
-    `poller`: "epoll" or "selectors"; None takes the environment variable HASTEN_POLLER, else the platform's best.
+    `poller`: "epoll" or "selectors"; None takes the environment variable HASTEN_POLLER, else the platform's best. Or a
+    poller of one's own, which no other loop has: `testing` has one of virtual time.
     `batch_writes`: small writes leave when a batch ends. None: by HASTEN_BATCH_WRITES (1 or 0), else True if compiled.
     """
 
@@ -49,7 +51,7 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         "_signals",
     )
 
-    def __init__(self, poller: str | None = None, *, batch_writes: bool | None = None) -> None:
+    def __init__(self, poller: str | Poller | None = None, *, batch_writes: bool | None = None) -> None:
         Scheduler.__init__(self, batch_writes=departures.wanted(batch_writes), poller=choice.make(poller))
         self._exception_handler: report.Handler | None = None
         self._signals = Signals()

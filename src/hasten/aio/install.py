@@ -62,21 +62,21 @@ class _Installation:
 
     def put(self) -> None:
         self._replace_names()
-        policy_class = _default_policy_class()
+        policy_class = default_policy_class()
         self.stock_factory = vars(policy_class)["_loop_factory"]
         policy_class._loop_factory = self.factory
         # A policy that was set earlier would go on making its own loops; the later choice wins, which is this one.
         self.displaced_policy = chosen_policy()
         if self.displaced_policy is not None:
-            _set_policy(None)
+            set_policy(None)
 
     def take_back(self) -> None:
         if self.displaced_policy is not None and chosen_policy() is None:  # nobody has set another since
-            _set_policy(self.displaced_policy)
+            set_policy(self.displaced_policy)
         for module, name, stock, ours in self.places:
             if vars(module).get(name) is ours:
                 setattr(module, name, stock)
-        policy_class = _default_policy_class()
+        policy_class = default_policy_class()
         if vars(policy_class)["_loop_factory"] is self.factory:
             policy_class._loop_factory = self.stock_factory
 
@@ -128,7 +128,7 @@ def chosen_policy() -> Any:
     policy: Any = getattr(asyncio.events, "_event_loop_policy", None)
     if policy is None:
         return None
-    default, kind = _default_policy_class(), type(policy)
+    default, kind = default_policy_class(), type(policy)
     same_factory = getattr(kind, "_loop_factory", None) is default._loop_factory
     return None if same_factory and kind.new_event_loop is default.new_event_loop else policy
 
@@ -148,14 +148,14 @@ def _replaceable(package: ModuleType) -> dict[str, tuple[Any, Any]]:
     return names
 
 
-def _default_policy_class() -> Any:
+def default_policy_class() -> Any:
     """Return the policy class that asyncio uses on this platform (its public name warns from 3.14 on)."""
     home = "asyncio.windows_events" if sys.platform == "win32" else "asyncio.unix_events"
     names = vars(importlib.import_module(home))
     return names.get("_DefaultEventLoopPolicy") or names["DefaultEventLoopPolicy"]
 
 
-def _set_policy(policy: Any) -> None:
+def set_policy(policy: Any) -> None:
     """Set the policy without the deprecation warning that asyncio gives from 3.14 on."""
     events: Any = asyncio.events
     getattr(events, "_set_event_loop_policy", events.set_event_loop_policy)(policy)

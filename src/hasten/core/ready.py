@@ -100,6 +100,13 @@ class Ready:
             self._items.popleft()
             self._taken += 1
 
+    def refill(self, entries: list[tuple[Any, int]]) -> None:
+        """Have these entries, as items() gives them, in place of what stands in the queue: for tests."""
+        while self._items:
+            self.take()
+        for item, tag in entries:
+            self.push(item, tag)
+
     def __len__(self) -> int:
         return len(self._items)
 

@@ -77,6 +77,15 @@ cdef class Ready:
         while self.head != self.tail:
             self.take()
 
+    def refill(self, list entries not None):
+        """Have these entries, as items() gives them, in place of what stands in the queue: for tests."""
+        while self.head != self.tail:
+            self.take()
+        for item, tag in entries:
+            if not 0 <= tag <= CHILD:  # the tag says what C takes the item for
+                raise ValueError(f"no such tag: {tag}")
+            self.push(item, tag)
+
     def __len__(self):
         return self.tail - self.head
 

@@ -15,11 +15,13 @@ NAMES = ("epoll", "selectors") if sys.platform == "linux" else ("selectors",)
 VARIABLE = "HASTEN_POLLER"
 
 
-def make(name: str | None = None) -> Poller:
+def make(name: str | Poller | None = None) -> Poller:
     """Return a new poller: by name, else by the environment variable HASTEN_POLLER, else the best for the platform.
 
-    Raises ValueError for a name that this platform does not have.
+    A poller is returned as it is. Raises ValueError for a name that this platform does not have.
     """
+    if isinstance(name, Poller):
+        return name
     source = "poller"
     if name is None:
         name = os.environ.get(VARIABLE) or NAMES[0]

@@ -28,7 +28,7 @@ def choose_loop(way):
     if way == "install":
         hasten.install()
     elif way == "loop":
-        install._default_policy_class()._loop_factory = staticmethod(hasten.new_event_loop)
+        install.default_policy_class()._loop_factory = staticmethod(hasten.new_event_loop)
     else:
         sys.exit(f"suite.py: unknown way {way!r}: asyncio, loop or install")
 

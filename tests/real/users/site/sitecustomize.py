@@ -14,4 +14,4 @@ elif os.environ.get("USERS_WAY") == "loop":
     import hasten
     from hasten.aio import install
 
-    install._default_policy_class()._loop_factory = staticmethod(hasten.new_event_loop)
+    install.default_policy_class()._loop_factory = staticmethod(hasten.new_event_loop)

@@ -1,0 +1,145 @@
+"""The poller of virtual time: where nothing is left to do, the clock jumps to the first timer.
+
+It stands before a real poller, which goes on watching descriptors. Its clock stands still while callbacks run. For the
+contract of pollers see contract.py. What it may not jump over it is told by its guide, an object with two methods:
+
+- `between()` is called before each batch, in each wait(): it may put the ready queue into another order.
+- `in_flight(timeout)` is called where the loop is about to sleep and the real poller has nothing. It returns how many
+  seconds at most may pass as they really pass, since somebody outside the loop is at work; 0 lets the clock jump; below
+  0, so long it is waited for what this process has sent to itself, before the clock jumps. It may raise.
+
+Both may do anything, also make something ready. Whatever does that calls wake(), which is looked at after each of them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cython
+
+from hasten.kernel import step
+from hasten.poll.contract import Poller, Watch
+
+
+@cython.cclass
+class VirtualPoller(Poller):
+    """Watches fds with another poller, and has a clock that jumps.
+
+    `inner`: the other poller, which nobody else uses. `start`: what the clock shows first, seconds.
+    """
+
+    inner: Poller
+    guide: Any
+    time: float
+    name = "virtual"
+
+    def __cinit__(self) -> None:
+        self.inner = Poller()  # for who forgets __init__(): errors, not null pointers
+
+    def __init__(self, inner: Poller, start: float = 0.0) -> None:
+        if not isinstance(inner, Poller) or isinstance(inner, VirtualPoller):
+            raise TypeError(f"a poller of real time is needed, not {inner!r}")
+        Poller.__init__(self)
+        real = cython.cast(Poller, inner)
+        self.inner = real
+        self.harvest = real.harvest
+        self.lasting = real.lasting
+        self.time = start
+        self.every = 0.0  # asked in each tick: when is no matter of how fast the machine is
+
+    def register(self, watch: Watch, events: int) -> int:
+        inner = cython.cast(Poller, self.inner)
+        return inner.register(watch, events)
+
+    def modify(self, watch: Watch, events: int) -> int:
+        inner = cython.cast(Poller, self.inner)
+        return inner.modify(watch, events)
+
+    def unregister(self, watch: Watch) -> int:
+        inner = cython.cast(Poller, self.inner)
+        return inner.unregister(watch)
+
+    def drained(self, watch: Watch, events: int) -> int:
+        inner = cython.cast(Poller, self.inner)
+        return inner.drained(watch, events)
+
+    def watch_of(self, fd: int) -> Watch | None:
+        inner = cython.cast(Poller, self.inner)
+        return inner.watch_of(fd)
+
+    def all_watches(self) -> list[Watch]:
+        inner = cython.cast(Poller, self.inner)
+        return inner.all_watches()
+
+    def watched(self) -> list[Watch]:
+        """Return what all_watches() does, to Python."""
+        return self.all_watches()
+
+    def wait(self, timeout: float) -> int:
+        inner, guide = cython.cast(Poller, self.inner), self.guide
+        if guide is not None:
+            guide.between()
+        inner.wait(0.0)
+        if timeout == 0.0 or self.harvest or not self.sleeping:
+            return 0
+        patience = 0.0
+        if guide is not None:
+            patience = float(guide.in_flight(timeout))
+        if patience == 0.0 and timeout < 0.0:
+            patience = math.inf  # there is nothing to jump to
+        if patience < 0.0:
+            self.doze(-patience)
+            patience = 0.0
+        if self.harvest or not self.sleeping:
+            return 0
+        if patience > 0.0:
+            begun = step.monotonic()
+            self.doze(min(patience, 86400.0 if timeout < 0.0 else timeout))
+            passed = step.monotonic() - begun
+            self.time += passed if timeout < 0.0 else min(passed, timeout)
+        elif 0.0 < timeout < math.inf:
+            self.jump(timeout)
+        return 0
+
+    def doze(self, seconds: float) -> int:
+        """Wait for the real poller."""
+        inner = cython.cast(Poller, self.inner)
+        inner.sleeping = True
+        try:
+            inner.wait(seconds)
+        finally:
+            inner.sleeping = False
+        return 0
+
+    def jump(self, seconds: float) -> int:
+        """Move the clock on. By its smallest step at least, or a timer would never be due."""
+        then = self.time + seconds
+        self.time = then if then > self.time else math.nextafter(self.time, math.inf)
+        return 0
+
+    def now(self) -> float:
+        return self.time
+
+    def attach(self, thread: int) -> int:
+        Poller.attach(self, thread)
+        inner = cython.cast(Poller, self.inner)
+        return inner.attach(thread)
+
+    def detach(self) -> int:
+        inner = cython.cast(Poller, self.inner)
+        inner.detach()
+        return Poller.detach(self)
+
+    def wake(self) -> int:
+        if self.sleeping:
+            self.sleeping = False
+            inner = cython.cast(Poller, self.inner)
+            inner.sleeping = True
+            inner.wake()
+        return 0
+
+    def close(self) -> None:
+        self.guide = None
+        inner = cython.cast(Poller, self.inner)
+        inner.close()

@@ -1,0 +1,24 @@
+"""Companions for tests: virtual time, schedules that find races, a pytest plugin. Imported when they are asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hasten.testing.simulation import Deadlock as Deadlock
+    from hasten.testing.simulation import virtual_time as virtual_time
+
+_HOMES = {"Deadlock": "simulation", "virtual_time": "simulation"}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
