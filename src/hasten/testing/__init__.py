@@ -6,10 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hasten.testing.orders import explore as explore
+    from hasten.testing.orders import find as find
+    from hasten.testing.orders import schedule as schedule
+    from hasten.testing.orders import schedules as schedules
     from hasten.testing.simulation import Deadlock as Deadlock
     from hasten.testing.simulation import virtual_time as virtual_time
 
-_HOMES = {"Deadlock": "simulation", "virtual_time": "simulation"}
+_TOPICS = {"simulation": "Deadlock virtual_time", "orders": "schedule schedules explore find"}
+_HOMES = {name: home for home, names in _TOPICS.items() for name in names.split()}
 __all__ = list(_HOMES)
 
 

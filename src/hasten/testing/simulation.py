@@ -40,10 +40,11 @@ class Deadlock(RuntimeError):
 class SimulatedLoop(Loop):
     """A loop on virtual time. Simulation makes them."""
 
-    __slots__ = ("_jobs", "_virtual")
+    __slots__ = ("_errors", "_jobs", "_virtual")
 
     def __init__(self, poller: VirtualPoller) -> None:
         self._jobs: list[Any] = []
+        self._errors: list[dict[str, Any]] | None = None
         self._virtual = poller
         super().__init__(poller)
 
@@ -58,6 +59,13 @@ class SimulatedLoop(Loop):
         if self._jobs:
             self._jobs = [job for job in self._jobs if not job.done()]
         return bool(self._jobs or self._resolver._lookups)
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """Log an error's context; or keep it, where the simulation is to raise it."""
+        if self._errors is not None and isinstance(context.get("exception"), BaseException):
+            self._errors.append(context)
+        else:
+            super().default_exception_handler(context)
 
     def close(self) -> None:
         """Release everything. Closing again does nothing. Raises RuntimeError while the loop runs."""
@@ -87,8 +95,6 @@ class Guide:
         """Return how long time is to pass as it really passes; 0: not at all. Raises Deadlock."""
         loop = self.loop
         if loop is None:
-            return 0.0
-        if self.order is not None and self.order.release(loop._ready):
             return 0.0
         leads = self._leads()
         if loop.at_work() or leads == outside.OTHERS or outside.busy_threads(self.known):
@@ -150,6 +156,7 @@ class Simulation:
         self._ignore_io = ignore_io
         self._order = order
         self._inside: list[AbstractContextManager[None]] = []
+        self._errors: list[dict[str, Any]] = []
         self.loop_class: type[SimulatedLoop] = SimulatedLoop
 
     def __call__(self, function: Any = None) -> Any:
@@ -164,14 +171,24 @@ class Simulation:
         except BaseException:
             poller.close()
             raise
-        order = None if self._order is None else self._order()
+        order = None
+        if self._order is not None:
+            order, loop._errors = self._order(), self._errors
         poller.guide = Guide(loop, self._start + self._limit, self._ignore_io, order)
         return loop
 
-    def run(self, main: Callable[..., Awaitable[_T]], *args: Any, **kwargs: Any) -> _T:
-        """Run main(*args, **kwargs) on a new loop, and return what it returns."""
+    def run(self, main: Awaitable[_T]) -> _T:
+        """Run a coroutine on a new loop, and return what it returns."""
         with Runner(loop_factory=self.new_loop) as runner:
-            return runner.run(main(*args, **kwargs))
+            return runner.run(main)
+
+    def check(self) -> None:
+        """Raise the first exception that the loops were told of, by callbacks or by tasks that nobody awaited."""
+        errors, self._errors = self._errors, []
+        for context in errors:
+            exc: BaseException = context["exception"]
+            exc.add_note(str(context.get("message")))
+            raise exc
 
     def wrap(self, function: _F) -> _F:
         """Return a function that runs `function` so: a coroutine function on a new loop, another inside `with`."""
@@ -179,13 +196,14 @@ class Simulation:
 
             @functools.wraps(function)
             def run(*args: Any, **kwargs: Any) -> Any:
-                return self.run(function, *args, **kwargs)
+                return self.run(function(*args, **kwargs))
         else:
 
             @functools.wraps(function)
             def run(*args: Any, **kwargs: Any) -> Any:
                 with self:
-                    return function(*args, **kwargs)
+                    result = function(*args, **kwargs)
+                return self.run(result) if inspect.iscoroutine(result) else result  # of a lambda, a partial
 
         return run  # type: ignore[return-value]
 
