@@ -15,6 +15,7 @@ with _compat.cython_stand_in():  # all that is compiled
 
     if not _compat.compiled():
         import hasten.diagnosis.meter
+        import hasten.diagnosis.recorder
         import hasten.net.connecting
         import hasten.net.datagrams
         import hasten.net.pipe_ends
@@ -103,6 +104,7 @@ if _TYPE_CHECKING:  # imported when they are first asked for
     from hasten.diagnosis.inspecting import inspect as inspect
     from hasten.diagnosis.metrics import all_metrics as all_metrics
     from hasten.diagnosis.metrics import metrics as metrics
+    from hasten.diagnosis.trace import trace as trace
     from hasten.primitives.awaited_by import future_add_to_awaited_by as future_add_to_awaited_by
     from hasten.primitives.awaited_by import future_discard_from_awaited_by as future_discard_from_awaited_by
     from hasten.primitives.completing import as_completed as as_completed

@@ -35,6 +35,7 @@ MEANT: dict[str, dict[str, str]] = {
     ),
     "kernel/datagram_channel": {"family": "of an object of the socket module, or what stands for one"},
     "kernel/socket_channel": {"family": "of an object of the socket module, or what stands for one"},
+    "diagnosis/recorder": {"name": "a class, whose __name__ it is"},
     "net/endpoint": {"debug": "the logger"},
     "net/listening": {"family": "a socket's"},
     "net/sink": dict.fromkeys(("buffer_updated", "data_received", "get_buffer"), "the user's protocol"),

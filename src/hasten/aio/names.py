@@ -67,6 +67,7 @@ PUBLIC = tuple(sorted(HOMES))
 _COMPANIONS: dict[str, str] = {
     "hasten.diagnosis.inspecting": "inspect",
     "hasten.diagnosis.metrics": "metrics all_metrics",
+    "hasten.diagnosis.trace": "trace",
 }
 COMPANIONS = {name: home for home, names in _COMPANIONS.items() for name in names.split()}
 

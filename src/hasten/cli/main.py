@@ -14,6 +14,7 @@ VERBS = {
     "ps": "show the tasks of a process as a tree",
     "dump": "show the stacks of all threads and tasks of a process",
     "top": "watch a process: its loops, what keeps them busy, what waits longest",
+    "trace": "show a recording: one HTML file, or one for Perfetto",
     "doctor": "tell how hasten works on this machine, and what stands in its way",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from collections.abc import Sequence
@@ -11,10 +12,10 @@ from hasten.cli import program
 from hasten.cli.usage import UsageError
 
 HELP = """\
-usage: hasten run [--inspect] PROGRAM.py ARGS…
-       hasten run [--inspect] -m MODULE ARGS…
-       hasten run [--inspect] -c CODE ARGS…
-       hasten run [--inspect] - ARGS…   (the program comes from standard input)
+usage: hasten run [OPTIONS] PROGRAM.py ARGS…
+       hasten run [OPTIONS] -m MODULE ARGS…
+       hasten run [OPTIONS] -c CODE ARGS…
+       hasten run [OPTIONS] - ARGS…     (the program comes from standard input)
 
 Runs the program as python would: its arguments, __main__, exit status, Ctrl-C and tracebacks are the same. What it
 imports from asyncio is hasten's, and the loops it makes are hasten's unless it asks for another kind by name.
@@ -22,7 +23,8 @@ All that follows the program belongs to the program. Options of the interpreter 
   python -X dev -m hasten run PROGRAM.py
 Child processes are ordinary pythons, except those that are forked from this one.
 
-  --inspect    let `hasten ps`, `hasten dump` and `hasten top` look into the process (as HASTEN_INSPECT=1 does)
+  --inspect       let `hasten ps`, `hasten dump` and `hasten top` look into the process (as HASTEN_INSPECT=1 does)
+  --trace FILE    record what the loops do, and write the latest events to FILE at the end: `hasten trace FILE` shows it
 """
 
 
@@ -40,6 +42,8 @@ def main(words: Sequence[str]) -> int:
     install()
     if "--inspect" in options:
         _inspect()
+    if "--trace" in options:
+        _trace(options["--trace"])
     try:
         program.execute(chosen)
     except (SystemExit, UsageError):
@@ -50,12 +54,38 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def _options(words: Sequence[str]) -> tuple[Sequence[str], set[str]]:
-    """Tell the options of `run` itself, which stand first, from the program and what belongs to it."""
-    at = 0
-    while at < len(words) and words[at] in ("--inspect",):
+def _options(words: Sequence[str]) -> tuple[Sequence[str], dict[str, str]]:
+    """Tell the options of `run` itself, which stand first, with their values, from the program and what belongs to it."""
+    at, found = 0, {}
+    while at < len(words):
+        option, equals, value = words[at].partition("=")
+        if option == "--inspect" and not equals:
+            found[option] = ""
+        elif option == "--trace":
+            if not equals:
+                at += 1
+                value = words[at] if at < len(words) else ""
+            if not value:
+                raise UsageError("run --trace needs a file: 'hasten run --trace FILE PROGRAM.py'")
+            found[option] = _writable(value)
+        else:
+            break
         at += 1
-    return words[at:], set(words[:at])
+    return words[at:], found
+
+
+def _writable(file: str) -> str:
+    """Return the absolute path of a file that is written at the end: what is wrong with it is better told now."""
+    folder = os.path.dirname(os.path.abspath(file))
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"the trace cannot be written to {file}: there is no folder {folder} to write to")
+    return os.path.abspath(file)
+
+
+def _trace(file: str) -> None:
+    from hasten.diagnosis.trace import write_at_exit
+
+    write_at_exit(file)
 
 
 def _inspect() -> None:

@@ -6,6 +6,7 @@ from hasten.core.native cimport NativeCoroutine
 from hasten.core.probe cimport Observer
 from hasten.core.task cimport Task
 cimport hasten.kernel.clock as clock
+cimport hasten.kernel.step as step
 from hasten.kernel.step cimport Step
 
 cdef enum:
@@ -51,10 +52,12 @@ cdef class Recorder(Observer):
             return (0, 0, 0, 0)
         return (event.count, event.kind, event.task, event.other)
 
+cpdef unsigned long long counter() noexcept
 cpdef unsigned long long number(object thing) except? 0
 @cython.locals(st=Step)
 cdef unsigned long long current(object task) except? 0
 @cython.locals(ours=Task)
 cpdef object title(object task)
+cpdef object place(object origin, int origin_at)
 cdef object coroutine_title(object coro)
 cdef object callback_title(object entry)

@@ -12,7 +12,7 @@ from hasten.core.handle import Handle
 from hasten.core.native import NativeCoroutine
 from hasten.core.probe import Observer
 from hasten.core.task import Task
-from hasten.kernel import clock
+from hasten.kernel import clock, step
 
 if not cython.compiled:
     BEGINS, ENDS, POLLS, POLLED, MADE, PARKED, WOKEN, ENDED, STEP, STEPPED, CALL, CALLED = range(12)
@@ -40,6 +40,7 @@ class Recorder(Observer):
     It keeps nothing alive but names: strings of tasks that have ended, and of callbacks.
     """
 
+    ring: list[tuple[int, int, int, int]]
     labels: list[Any]
     mask: int
     used: int
@@ -105,7 +106,7 @@ class Recorder(Observer):
     def events(self) -> list[tuple[int, str, int, int, Any]]:
         """Return (counter, kind, task, other, label) of each event, oldest first.
 
-        `counter` is what clock.count() showed. `task` is a task's number, 0: none. `other`: of "made" and "woken" the
+        `counter` is what counter() showed. `task` is a task's number, 0: none. `other`: of "made" and "woken" the
         number of the task that did it; of "parked" that of the task that it waits for; 0: none; of "poll begins" 1 if
         the loop sleeps.
         """
@@ -114,7 +115,10 @@ class Recorder(Observer):
 
     def event(self, at: int) -> tuple[int, str, int, int, Any]:
         count, kind, task, other = self.get(at)
-        return count, NAMES[kind], task, other, self.labels[at]
+        label = self.labels[at]
+        if kind == ENDED and label is not None:
+            label = label[0], label[1], place(label[2], label[3])
+        return count, NAMES[kind], task, other, label
 
     if not cython.compiled:
 
@@ -122,7 +126,7 @@ class Recorder(Observer):
             return 0
 
         def reserve(self, size: int) -> int:
-            self.ring: list[tuple[int, int, int, int]] = [(0, 0, 0, 0)] * size
+            self.ring = [(0, 0, 0, 0)] * size
             return 0
 
         def put(self, at: int, kind: int, task: int, other: int) -> int:
@@ -131,6 +135,11 @@ class Recorder(Observer):
 
         def get(self, at: int) -> tuple[int, int, int, int]:
             return self.ring[at]
+
+
+def counter() -> int:
+    """Return what the counter shows that events are stamped with."""
+    return clock.count()
 
 
 def number(thing: Any) -> int:
@@ -147,11 +156,17 @@ def current(task: Any) -> int:
 
 
 def title(task: Any) -> Any:
-    """Return (name, what its coroutine is called); the name is None where nobody gave one."""
+    """Return (name, what its coroutine is called, where it was made: for place()); name None: nobody gave one."""
     if type(task) is not Task:
         return None
     ours = cython.cast(Task, task)
-    return ours.name, coroutine_title(ours._coro)
+    return ours.name, coroutine_title(ours._coro), ours.origin, ours.origin_at
+
+
+def place(origin: Any, origin_at: int) -> str | None:
+    """Return "file:line" of where a task was made, or None if that is unknown."""
+    found = step.origin_place(origin, origin_at)
+    return None if found is None else f"{found[0]}:{found[1]}"
 
 
 def coroutine_title(coro: Any) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
+import weakref
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -18,9 +20,9 @@ from hasten.core.registry import all_tasks
 from hasten.core.task import Task
 from hasten.diagnosis import recorder, trace_file
 from hasten.diagnosis.recorder import Recorder
-from hasten.kernel import clock, step
 
 EVENTS = 65536  # 40 bytes each
+ENDED_LOOPS = 16  # of loops that are closed, the rings of so many are kept
 
 
 class Trace(Observer):
@@ -32,34 +34,33 @@ class Trace(Observer):
     def __init__(self, file: str | Path | None, events: int) -> None:
         self.file = None if file is None else Path(file)
         self.size = events
-        self.recorders: list[tuple[Any, Recorder]] = []  # each with its loop, as long as that runs
-        self.began = (clock.count(), step.monotonic())
+        self.recorders: list[tuple[weakref.ref[Any], Recorder]] = []  # each with its loop
+        self.began = (recorder.counter(), time.monotonic())
         self.tasks: dict[int, dict[str, Any]] = {}  # of loops that have ended
         self.on = True
         observing.attach(self)
 
     def loop_begins(self, loop: Any) -> None:
         """Record a loop, in the ring that it has already if it ran before."""
-        if any(known is loop for known, _ in self.recorders):
+        if any(known() is loop for known, _ in self.recorders):
             return
         made = Recorder(self.size, threading.current_thread().name)
-        self.recorders.append((loop, made))
+        ended = [each for each in self.recorders if each[0]() is None or each[0]().is_closed()]
+        gone = ended[: -ENDED_LOOPS + 1] if len(ended) >= ENDED_LOOPS else []
+        self.recorders = [each for each in self.recorders if each not in gone] + [(weakref.ref(loop), made)]
         observing.attach(made, loop)
 
     def loop_ends(self, loop: Any) -> None:
-        """Let go of the loop: nothing of the program lives longer because it is recorded."""
-        for i, (known, made) in enumerate(self.recorders):
-            if known is loop:
-                self.tasks.update(_known_tasks(loop))
-                observing.detach(made, loop)
-                self.recorders[i] = (None, made)
+        """Note what is known of the tasks that are left: the loop may be gone when that is asked for."""
+        self.tasks.update(_known_tasks(loop))
 
     def contents(self) -> dict[str, Any]:
         """Return what is recorded, in the form of the file: see diagnosis/trace_file."""
-        now = (clock.count(), step.monotonic())
+        now = (recorder.counter(), time.monotonic())
         tasks = dict(self.tasks)
         loops = []
-        for loop, made in list(self.recorders):
+        for known, made in list(self.recorders):
+            loop = known()
             if loop is not None:
                 tasks.update(_known_tasks(loop))
             loops.append({"thread": made.thread, "lost": max(made.used - made.mask - 1, 0), "events": made.events()})
@@ -95,11 +96,11 @@ class Trace(Observer):
             return
         self.on = False
         observing.detach(self)
-        for loop, made in list(self.recorders):
+        for known, made in list(self.recorders):
+            loop = known()
             if loop is not None:
                 self.tasks.update(_known_tasks(loop))
                 observing.detach(made, loop)
-        self.recorders = [(None, made) for _, made in self.recorders]
 
     def __enter__(self) -> Trace:
         return self
@@ -132,13 +133,9 @@ def _known_tasks(loop: Any) -> dict[int, dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     for task in all_tasks(loop):
         if type(task) is Task:
-            name, coroutine = recorder.title(task)
-            made = task.created_at()
-            found[recorder.number(task)] = {
-                "name": name,
-                "coroutine": coroutine,
-                "made": None if made is None else f"{made[0]}:{made[1]}",
-            }
+            name, coroutine, *origin = recorder.title(task)
+            made = recorder.place(*origin)
+            found[recorder.number(task)] = {"name": name, "coroutine": coroutine, "made": made}
     return found
 
 

@@ -52,8 +52,8 @@ def contents(
         events = []
         for count, kind, task, other, label in loop["events"]:
             if kind == "ended" and label is not None:
-                name, coroutine = label
-                known.setdefault(str(task), {"name": name, "coroutine": coroutine, "made": None})
+                name, coroutine, made = label
+                known.setdefault(str(task), {"name": name, "coroutine": coroutine, "made": made})
                 label = None
             events.append([round((count - began[0]) * scale, 3), kind, task, other, label])
         shown.append({**loop, "events": events})
@@ -147,6 +147,8 @@ def _slices(events: list[list[Any]]) -> Iterator[dict[str, Any]]:
     labels: dict[tuple[str, int], str] = {}
     for number, (when, kind, task, other, label) in enumerate(events):
         name, _, edge = kind.rpartition(" ")
+        if name == "loop":
+            continue
         if edge == "begins":
             open_[name, task] = when
             labels[name, task] = label or name

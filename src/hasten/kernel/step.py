@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 import warnings
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from contextvars import copy_context as copy_context
+from time import monotonic as monotonic
 from types import CodeType, CoroutineType, FrameType, FunctionType, TracebackType
 from typing import Any, NamedTuple, TypeGuard, TypeVar
 
@@ -18,7 +18,6 @@ RAISED, RETURNED, YIELDED = -1, 0, 1
 SPARE_WAIT, SPARE_SLEEP, SPARE_GET, SPARE_PUT, SPARES = 0, 1, 2, 3, 4
 FRESH, SUSPENDED, ENDED = 0, 1, 2
 
-monotonic = time.monotonic
 is_callable = callable
 
 
@@ -148,18 +147,15 @@ class Step:
             self.publish(None)
 
     def runs(self) -> bool:
-        """True if its loop runs in this thread."""
         return running_loop() is self.loop
 
     def published(self) -> Any:
-        """Return the task that is published as current, or None."""
         return self.current
 
     def busy(self) -> bool:
         return self.current is not None
 
     def forget(self) -> None:
-        """Leave it to others to take back what is published now."""
         self.current = None
 
     def publish(self, task: Any) -> None:
