@@ -156,6 +156,10 @@ def test_dump(child: Child, capsys: pytest.CaptureFixture[str]) -> None:
     assert task[0].endswith(f"program.py:{line_of('the last')} in main")
     assert re.fullmatch(r'  File ".*/program.py", line \d+, in stuck', task[1])
     assert task[2] == "    await asyncio.sleep(1000)"
+    assert told.count(": waits() awaits sleep") == 1
+    assert re.search(r"^  and 5 more like this: (Task-\d+, ){4}Task-\d+$", told, re.M)
+    everything = hasten_says(capsys, "dump", "--all", pid)
+    assert everything.count(": waits() awaits sleep") == 6
     assert json.loads(hasten_says(capsys, "dump", "--json", pid))["threads"]
 
 
@@ -168,6 +172,7 @@ def test_top_once(child: Child, capsys: pytest.CaptureFixture[str], monkeypatch:
     assert re.search(rf"^ +\d+%  stuck \(program.py:{line_of('def stuck')}\)", told, re.M)
     assert re.search(r"^ +6  waits$", told, re.M)
     assert re.search(r"the parent +parent +program.py", told)
+    assert re.search(r"Task-\d+ and 5 more +waits +program.py", told)
     answer = json.loads(hasten_says(capsys, "top", "--once", "--json", pid))
     assert answer["loops"][0]["lag"] > 0
     assert answer["loops"][0]["batches_per_second"] == 0

@@ -507,7 +507,7 @@ def test_what_is_seen_of_a_batch_that_goes_on(sampler: sampling.Sampler) -> None
         assert busy["root"][1] == blocks.__code__.co_firstlineno
         assert told["groups"][0][1] == 1
         (longest,) = told["longest"]
-        assert longest["task"] == "Task-1" or longest["coroutine"].endswith("main")
+        assert longest["coroutine"].endswith("main")
         assert sampler.report([loop])["busy"] == []
 
     hasten.run(main())
@@ -526,6 +526,34 @@ def test_a_loop_that_sleeps_is_not_busy(sampler: sampling.Sampler) -> None:
         (told,) = sampler.report([loop])["loops"]
         assert told["busy"] == 0.0
         assert told["lag"] == 0.0
+
+    hasten.run(main())
+
+
+def test_who_stands_longest(sampler: sampling.Sampler) -> None:
+    """A task that has waited for one thing after the other in the same line has not stood there."""
+
+    async def again(events: list[Any]) -> None:
+        for event in events:
+            await event.wait()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        events = [hasten.Event(), hasten.Event()]
+        task = loop.create_task(again(events))
+        still = loop.create_task(sleeps())
+        await hasten.sleep(0)
+        sampler.report([loop])
+        events[0].set()
+        for _ in range(3):
+            await hasten.sleep(0)
+        told = {each["coroutine"].rpartition(".")[2]: each for each in sampler.report([loop])["longest"]}
+        assert told["again"]["seconds"] == 0
+        assert told["sleeps"]["seconds"] > 0
+        seconds = sampler.report([loop])["longest"][0]["seconds"]
+        assert seconds > told["sleeps"]["seconds"]
+        task.cancel()
+        still.cancel()
 
     hasten.run(main())
 

@@ -12,13 +12,16 @@ from hasten.cli.looking import plain
 from hasten.diagnosis import asking
 
 HELP = f"""\
-usage: hasten dump PID [--json] [--timeout S]
+usage: hasten dump PID [--all] [--json] [--timeout S]
 
 Shows the stacks of all threads of a process and of all its tasks, the innermost line last, as tracebacks do. The source
 lines are those of the files as they are now.
 
+  --all          also each of many tasks that stand in the same place
 {looking.OPTIONS}
 {looking.NOTE}"""
+
+NAMES = 5  # of tasks that are like another one
 
 
 def main(words: Sequence[str]) -> int:
@@ -26,7 +29,7 @@ def main(words: Sequence[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         print(HELP, end="")
         return 0
-    asked = looking.understand("dump", words)
+    asked = looking.understand("dump", words, ("--all",))
     try:
         answer = asking.ask(asked.pid, "dump", asked.timeout)
     except asking.Unreachable as error:
@@ -35,11 +38,11 @@ def main(words: Sequence[str]) -> int:
         print(json.dumps(answer, indent=2))
         return 0
     print(looking.headline(answer, asked.pid))
-    print("\n".join(as_text(answer)))
+    print("\n".join(as_text(answer, everything="--all" in asked.flags)))
     return 0
 
 
-def as_text(answer: dict[str, Any]) -> Iterator[str]:
+def as_text(answer: dict[str, Any], *, everything: bool = False) -> Iterator[str]:
     """Yield the lines that show the threads, then the tasks."""
     looped = {loop["thread_id"] for loop in answer["loops"] if loop["thread_id"]}
     for thread in answer["threads"]:
@@ -48,10 +51,17 @@ def as_text(answer: dict[str, Any]) -> Iterator[str]:
         yield ""
         yield f"thread {plain(thread['name'] or '?')} ({thread['id']}{native}){loop}"
         yield from _stack(thread["stack"])
+    groups: dict[Any, list[dict[str, Any]]] = {}
     for task in answer["tasks"]:
+        alike = [task[field] for field in ("loop", "coroutine", "stands", "awaits", "made", "state", "cancelling")]
+        groups.setdefault(task["id"] if everything else repr(alike), []).append(task)
+    for first, *others in groups.values():
         yield ""
-        yield _title(task)
-        yield from _stack(task["stands"])
+        yield _title(first)
+        if others:
+            names = ", ".join(plain(task["name"]) for task in others[:NAMES])
+            yield f"  and {len(others)} more like this: {names}{', …' if len(others) > NAMES else ''}"
+        yield from _stack(first["stands"])
     more = answer["tasks_in_all"] - len(answer["tasks"])
     if more > 0:
         yield f"… and {more} more tasks that were not looked at"

@@ -113,7 +113,7 @@ class Watch:
         if groups:
             found.append(((">TASKS", "RUN"), list(groups)))
         longest = [
-            (f"{each['seconds']:.0f} s", plain(each["task"]), plain(each["coroutine"]), self._paths.place(each["at"]))
+            (f"{each['seconds']:.0f} s", _who(each), plain(each["coroutine"]), self._paths.place(each["at"]))
             for each in answer["longest"][:LINES]
             if each["seconds"] >= EVERY / 2
         ]
@@ -123,6 +123,11 @@ class Watch:
 
     def _function(self, place: Sequence[Any]) -> str:
         return f"{plain(place[2])} ({self._paths.place(place)})" if place[0] else plain(place[2])
+
+
+def _who(group: dict[str, Any]) -> str:
+    more = group["tasks"] - 1
+    return plain(group["task"]) + (f" and {more} more" if more else "")
 
 
 def _at_work(loop: dict[str, Any]) -> float | None:

@@ -32,7 +32,7 @@ LENGTH = 200  # letters of a name
 Place = tuple[str, int, str]  # file, line, function
 _type_module: Any = type.__dict__["__module__"]  # as of any class, whatever its metaclass makes of these names
 _type_name: Any = type.__dict__["__qualname__"]
-_FIELDS: dict[type, tuple[str, str]] = {
+FIELDS: dict[type, tuple[str, str]] = {
     CoroutineType: ("cr_frame", "cr_await"),
     GeneratorType: ("gi_frame", "gi_yieldfrom"),
     AsyncGeneratorType: ("ag_frame", "ag_await"),
@@ -64,7 +64,7 @@ def place(frame: FrameType) -> Place:
 
 def name_of_coroutine(coro: Any) -> str:
     """Return what a coroutine calls itself, or its class if that cannot be known without its own code."""
-    if type(coro) in _FIELDS or _is_known(type(coro)):
+    if type(coro) in FIELDS or _is_known(type(coro)):
         return text(getattr(coro, "__qualname__", None)) or kind_of(coro)
     return kind_of(coro)
 
@@ -83,7 +83,7 @@ def chain(coro: Any) -> tuple[list[Place], str | None]:
     last = None
     for _ in range(DEPTH):
         kind = type(coro)
-        fields = _FIELDS.get(kind)
+        fields = FIELDS.get(kind)
         if fields is None and _is_known(kind):
             fields = ("cr_frame", "cr_await")
         if fields is not None:
@@ -128,7 +128,7 @@ def _is_below(frame: FrameType | None, end: FrameType) -> bool:
 
 def _running_stack(coro: Any) -> list[Place]:
     """Return the places of a coroutine that runs now, in whatever thread, down to where it is."""
-    fields = _FIELDS.get(type(coro))
+    fields = FIELDS.get(type(coro))
     frame = None if fields is None else getattr(coro, fields[0])
     if frame is None:
         return []
@@ -210,7 +210,7 @@ def task_facts(task: Any) -> dict[str, Any]:
     """Return what there is to say of one task. May raise anything for tasks of an unknown make."""
     ours = Task in type(task).__mro__
     coro = task._coro if ours else task.get_coro()
-    running = bool(getattr(coro, "cr_running", False)) if type(coro) in _FIELDS else False
+    running = bool(getattr(coro, "cr_running", False)) if type(coro) in FIELDS else False
     waiter = task._fut_waiter
     if running:
         places, awaits = _running_stack(coro), None
@@ -219,7 +219,7 @@ def task_facts(task: Any) -> dict[str, Any]:
     if waiter is None:
         awaits = None
     elif asyncio.Task in type(waiter).__mro__ or Task in type(waiter).__mro__:
-        awaits = f"task {_name(waiter)}"
+        awaits = f"task {name_of_task(waiter)}"
     elif awaits in (None, "Future", "FutureIter"):
         awaits = _COLLECTORS.get(kind_of(waiter)) or kind_of(waiter)
     made = Task.created_at(task) if ours else None
@@ -228,7 +228,7 @@ def task_facts(task: Any) -> dict[str, Any]:
     return {
         "id": id(task),
         "loop": id(task._loop),
-        "name": _name(task),
+        "name": name_of_task(task),
         "coroutine": name_of_coroutine(coro),
         "state": "running" if running else "ready" if waiter is None else "waiting",
         "stands": places,
@@ -240,7 +240,8 @@ def task_facts(task: Any) -> dict[str, Any]:
     }
 
 
-def _name(task: Any) -> str:
+def name_of_task(task: Any) -> str:
+    """Return what a task is called, by its class's own method and not by one of the program's."""
     if Task in type(task).__mro__:
         return text(Task.get_name(task))  # a subclass of the program's may have its own
     return text(asyncio.Task.get_name(task)) if asyncio.Task in type(task).__mro__ else kind_of(task)

@@ -17,6 +17,7 @@ import random
 import sys
 import threading
 import time
+import weakref
 from types import FrameType
 from typing import Any
 
@@ -62,7 +63,7 @@ class Sampler:
         self._busy: dict[tuple[census.Place, census.Place], int] = {}
         self._looks = 0
         self._since = time.monotonic()
-        self._stands: dict[int, tuple[Any, float]] = {}  # task → where it stood, and since when
+        self._stands: dict[int, _Stand] = {}  # by the ids of tasks
         _samplers.append(self)
         nudge.set_hook(_look_in_main)
 
@@ -121,31 +122,53 @@ class Sampler:
         return sorted(found, key=lambda each: each["share"], reverse=True)[:SHOWN]
 
     def _tasks(self, loops: list[Any], now: float) -> tuple[list[Any], list[Any], int]:
-        """Return the coroutines that most tasks run, the tasks that have stood longest, and how many there are."""
+        """Return the coroutines that most tasks run, those that have stood longest, and how many tasks there are."""
         references = census.unfinished([loop for loop in loops if not isinstance(loop, Scheduler)])
-        groups: dict[str, int] = {}
-        stands: dict[int, tuple[Any, float]] = {}
-        names: list[tuple[float, str, str, census.Place | None]] = []
+        counts: dict[str, int] = {}
+        stands: dict[int, _Stand] = {}
+        oldest: dict[Any, dict[str, Any]] = {}  # of those that run the same and stand in the same place
         for reference in references[:MOST_TASKS]:
             task = reference()
             if task is None or Task not in type(task).__mro__:
                 continue
             coro = task._coro
             name = census.name_of_coroutine(coro)
-            groups[name] = groups.get(name, 0) + 1
-            frame = getattr(coro, "cr_frame", None) if type(coro) in census._FIELDS else None
-            where = None if frame is None else (id(frame.f_code), frame.f_lasti, id(task._fut_waiter))
+            counts[name] = counts.get(name, 0) + 1
+            frame = getattr(coro, "cr_frame", None) if type(coro) in census.FIELDS else None
+            stand = _Stand(frame, task._fut_waiter, now)
             before = self._stands.get(id(task))
-            since = before[1] if before is not None and before[0] == where else now
-            stands[id(task)] = where, since
+            if before is not None and before.is_still(stand):
+                stand.since = before.since
+            stands[id(task)] = stand
             at = None if frame is None else census.place(frame)
-            names.append((since, census._name(task), name, at))
+            first = oldest.setdefault((name, at), {"seconds": -1.0, "tasks": 0})
+            first["tasks"] += 1
+            if now - stand.since > first["seconds"]:
+                first |= {"seconds": now - stand.since, "task": census.name_of_task(task), "coroutine": name, "at": at}
             task = coro = frame = None
         self._stands = stands
-        most = sorted(groups.items(), key=lambda item: -item[1])[:SHOWN]
-        oldest = sorted(names, key=lambda item: item[0])[:SHOWN]
-        longest = [{"task": n, "coroutine": c, "at": at, "seconds": now - since} for since, n, c, at in oldest]
+        most = sorted(counts.items(), key=lambda item: -item[1])[:SHOWN]
+        longest = sorted(oldest.values(), key=lambda each: -each["seconds"])[:SHOWN]
         return most, longest, len(references)
+
+
+class _Stand:
+    """Where a task stood when it was looked at, without holding anything of it."""
+
+    def __init__(self, frame: FrameType | None, waiter: Any, now: float) -> None:
+        self.since = now
+        self._at = None if frame is None else (id(frame.f_code), frame.f_lasti)
+        try:
+            self._waiter = None if waiter is None else weakref.ref(waiter)
+        except TypeError:
+            self._waiter = None
+
+    def is_still(self, later: _Stand) -> bool:
+        """True if the task stands there as before, and waits for the same thing, in a later look."""
+        if self._at != later._at or self._waiter is None or later._waiter is None:
+            return False
+        waiter = self._waiter()
+        return waiter is not None and waiter is later._waiter()
 
 
 class _Seen:
