@@ -338,7 +338,7 @@ def test_it_ends_in_the_middle(child: Child) -> None:
 
 def test_its_end_leaves_nothing(child: Child) -> None:
     one = child("-c", "import asyncio; print('ready', flush=True); asyncio.run(asyncio.sleep(0)); input()")
-    (path,) = [path for path in meeting.places(one.pid, os.geteuid()) if os.path.exists(path)]
+    path = next(path for path in meeting.places(one.pid, os.geteuid()) if os.path.exists(path))
     one.communicate("\n")
     assert one.returncode == 0
     assert not os.path.exists(path)

@@ -81,7 +81,7 @@ def test_a_folder_of_others_is_not_used(folder: str, monkeypatch: pytest.MonkeyP
     with pytest.raises(PermissionError, match=f"it belongs to user {real}, not to {real + 1}"):
         hasten.inspect()
     assert os.listdir(folder) == []
-    attending.on_run.remove(inspecting.begin)
+    assert inspecting.begin not in attending.on_run
 
 
 def test_the_next_folder_is_used(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,6 +391,11 @@ class Hostile(hasten.Task):  # type: ignore[type-arg]
 
     def get_name(self) -> str:
         pytest.fail("get_name was called")
+
+    def done(self) -> bool:
+        if threading.current_thread().name == "hasten-inspect":
+            pytest.fail("done was called")
+        return super().done()
 
     def __repr__(self) -> str:
         pytest.fail("it was shown")

@@ -158,20 +158,30 @@ def thread_names() -> dict[int, str]:
 
 
 def unfinished(loops: Iterable[Any]) -> list[weakref.ref[Any]]:
-    """Return weak references to the tasks that there are, hasten's own and those of others on these loops."""
-    found = {id(task): task for task in registry.members()}
-    for loop in loops:
-        try:
-            found.update((id(task), task) for task in registry._stdlib_all_tasks(loop))
-        except Exception:  # a hash of the program's own, or a set that changes all the time
-            pass
-    references = []
-    for task in found.values():
-        try:
-            references.append(weakref.ref(task))
-        except TypeError:
-            pass
-    return references
+    """Return weak references to the tasks that there are, hasten's own and those of others.
+
+    `loops`: from Python 3.14 on the interpreter's tasks are known by their loops only.
+    """
+    found: dict[int, weakref.ref[Any]] = {}
+    for task in registry.members():
+        found[id(task)] = weakref.ref(task)
+    for name in ("_all_tasks", "_scheduled_tasks"):  # 3.11, later ones
+        known = getattr(asyncio.tasks, name, None)
+        if isinstance(known, weakref.WeakSet):
+            # as it is, in one go: it changes in other threads, and its iterator looks at hasten's tasks once more
+            found.update((id(reference()), reference) for reference in known.data.copy())  # type: ignore[attr-defined]
+    others = list(getattr(asyncio.tasks, "_eager_tasks", ()))
+    if sys.version_info >= (3, 14):
+        for loop in loops:
+            try:
+                others += registry._stdlib_all_tasks(loop)
+            except Exception:  # a hash of the program's own
+                pass
+    while others:
+        task = others.pop()
+        found[id(task)] = weakref.ref(task)
+    found.pop(id(None), None)
+    return list(found.values())
 
 
 def census(loops: Iterable[Any], most: int = MOST_TASKS) -> dict[str, Any]:
@@ -189,7 +199,7 @@ def census(loops: Iterable[Any], most: int = MOST_TASKS) -> dict[str, Any]:
         if task is None:
             continue
         try:
-            if task.done():
+            if _is_done(task):
                 continue
             loop = task._loop
             known.setdefault(id(loop), loop)
@@ -204,6 +214,13 @@ def census(loops: Iterable[Any], most: int = MOST_TASKS) -> dict[str, Any]:
     _find_parents(tasks, waits)
     told = [loop_facts(loop, threads) for loop in known.values()]
     return {"loops": told, "tasks": tasks, "tasks_in_all": len(references) if len(references) > most else len(tasks)}
+
+
+def _is_done(task: Any) -> bool:
+    for kind in (Task, asyncio.Task):
+        if kind in type(task).__mro__:
+            return bool(kind.done(task))
+    return bool(task.done())
 
 
 def task_facts(task: Any) -> dict[str, Any]:

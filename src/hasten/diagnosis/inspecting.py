@@ -21,6 +21,7 @@ import threading
 import time
 import weakref
 from asyncio import _get_running_loop
+from functools import partial
 from typing import Any
 
 from hasten.core import attending
@@ -34,6 +35,7 @@ _FATAL = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT")
 _inspector: Inspector | None = None
 _loops: dict[int, weakref.ref[Any]] = {}  # by id: a hash may be the program's own
 _failed: str | None = None
+_starting = threading.Lock()
 
 
 def inspect() -> Inspector:
@@ -42,12 +44,13 @@ def inspect() -> Inspector:
     Returns what can be closed (also by `with`) to end that. A second call gives the same. Raises OSError where no safe
     place for the socket can be had.
     """
+    inspector = _start()
     if begin not in attending.on_run:
         attending.on_run.append(begin)
     running = _get_running_loop()
     if running is not None:
         _note(running)
-    return _start()
+    return inspector
 
 
 def begin(loop: Any) -> None:
@@ -77,7 +80,7 @@ def how() -> str:
 def _note(loop: Any) -> None:
     try:
         key = id(loop)
-        _loops[key] = weakref.ref(loop, lambda _: _loops.pop(key, None))
+        _loops[key] = weakref.ref(loop, partial(_loops.pop, key))  # type: ignore[arg-type]
     except TypeError:
         pass
 
@@ -85,21 +88,23 @@ def _note(loop: Any) -> None:
 def loops() -> list[Any]:
     """Return the loops that have begun to run and are not closed."""
     found = [reference() for reference in list(_loops.values())]
-    return [loop for loop in found if loop is not None and not loop.is_closed()]
+    return [loop for loop in found if loop is not None and not getattr(loop, "_closed", False)]
 
 
 def _start() -> Inspector:
     global _inspector
-    if _inspector is None:
-        _inspector = Inspector()
-        atexit.register(_inspector.close)
-    return _inspector
+    with _starting:  # loops may begin in several threads at once
+        if _inspector is None:
+            _inspector = Inspector()
+            atexit.register(_inspector.close)
+        return _inspector
 
 
 def _forget() -> None:
     """In a forked child: leave the parent's socket to the parent."""
-    global _inspector, _failed
+    global _inspector, _failed, _starting
     _failed = None
+    _starting = threading.Lock()  # the other may be held by a thread that is not there
     inspector, _inspector = _inspector, None
     if inspector is not None:
         inspector.abandon()
@@ -113,18 +118,23 @@ class Inspector:
     """The thread and its socket, at `path`."""
 
     def __init__(self) -> None:
-        self._listener, self.path = meeting.listen()
+        self._peers: dict[int, _Peer] = {}
+        self._closed = False
+        self._thread = threading.Thread(target=self._serve, name="hasten-inspect", daemon=True)
+        self._ear, self._bell = socket.socketpair()  # rings when the thread is to end
         try:
-            self._ear, self._bell = socket.socketpair()  # rings when the thread is to end
             self._ear.setblocking(False)
             self._bell.setblocking(False)
-            self._peers: dict[int, _Peer] = {}
-            self._closed = False
-            self._thread = threading.Thread(target=self._serve, name="hasten-inspect", daemon=True)
+            self._listener, self.path = meeting.listen()
+        except BaseException:
+            self._ear.close()
+            self._bell.close()
+            raise
+        try:
             self._thread.start()
         except BaseException:
             self._unlink()
-            self._listener.close()
+            self._close_all()
             raise
 
     def __enter__(self) -> Inspector:

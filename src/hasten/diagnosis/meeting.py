@@ -118,10 +118,40 @@ def may_ask(uid: int) -> bool:
 
 
 def places(pid: int, uid: int) -> Iterator[str]:
-    """Yield the paths at which the socket of a process may lie, of those that are safe to use."""
-    for folder in folders(uid, os.environ.get("XDG_RUNTIME_DIR")):
+    """Yield the paths at which the socket of a process may lie, of those that are safe to use.
+
+    On Linux that is where the process itself would put it, by its own environment and, for one in a container or with a
+    /tmp of its own, in its own file system and by its own number.
+    """
+    runtime, number = _as_it_knows_itself(pid)
+    known = folders(uid, runtime or os.environ.get("XDG_RUNTIME_DIR"))
+    found = [(folder, pid) for folder in known]
+    if sys.platform == "linux" and pid != os.getpid():
+        found += [(f"/proc/{pid}/root{folder}", number) for folder in known]
+    for folder, name in found:
         try:
             check(folder, uid)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
-        yield f"{folder}/{pid}.sock"
+        except PermissionError as error:
+            if error.errno == errno.EACCES:  # its file system is not for us to see
+                continue
+            raise
+        yield f"{folder}/{name}.sock"
+
+
+def _as_it_knows_itself(pid: int) -> tuple[str | None, int]:
+    """Return the XDG_RUNTIME_DIR of a process, if it is known, and its number in its own namespace."""
+    number, runtime = pid, None
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("NSpid:"):
+                    number = int(line.split()[-1])
+        with open(f"/proc/{pid}/environ", encoding="utf-8", errors="surrogateescape") as file:
+            for variable in file.read().split("\0"):
+                if variable.startswith("XDG_RUNTIME_DIR="):
+                    runtime = variable.partition("=")[2]
+    except OSError:
+        pass
+    return runtime, number

@@ -184,7 +184,7 @@ class _Seen:
 
     def look(self, loop: Any, now: float, on_processor: bool) -> bool:
         """Note what the loop does; return True if it works. `on_processor`: it did a moment ago, for sure."""
-        if not isinstance(loop, Scheduler) or not loop.is_running():
+        if not isinstance(loop, Scheduler) or not Scheduler.is_running(loop):
             return False
         self._looks += 1
         number = loop._ticks
