@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -57,8 +58,16 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if first not in VERBS:
         raise UsageError(f"there is no verb {first!r}: it is one of {', '.join(VERBS)} ('hasten run PROGRAM.py')")
-    status: int = importlib.import_module(f"hasten.cli.{first}").main(rest)
-    return status
+    verb = importlib.import_module(f"hasten.cli.{first}").main
+    if first == "run":  # what the program meets with is the program's
+        return verb(rest)  # type: ignore[no-any-return]
+    try:
+        status: int = verb(rest)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `hasten ps PID | head`: what was not read is not wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return 0
 
 
 def _version() -> str:

@@ -48,9 +48,6 @@ def main(words: Sequence[str]) -> int:
             return _live(watch, asked)
     except KeyboardInterrupt:
         return 0
-    except BrokenPipeError:
-        sys.stderr.close()  # `| head` has seen enough
-        return 0
     except asking.Unreachable as error:
         return looking.tell(error, asked)
 
