@@ -139,6 +139,22 @@ def test_ps(child: Child, capsys: pytest.CaptureFixture[str]) -> None:
     assert "more like this" not in everything
 
 
+def test_ps_for_some_time(child: Child, capsys: pytest.CaptureFixture[str]) -> None:
+    code = (
+        "import asyncio\n"
+        "async def moves():\n    while True:\n        await asyncio.sleep(0.001)\n"
+        "async def stays():\n    await asyncio.sleep(1000)\n"
+        "async def main():\n"
+        "    asyncio.get_running_loop().call_soon(lambda: print('ready', flush=True))\n"
+        "    await asyncio.gather(moves(), stays())\n"
+        "asyncio.run(main())"
+    )
+    told = hasten_says(capsys, "ps", child("-c", code).pid, "--for", "0.6")
+    assert re.search(r"^TASK +COROUTINE +STANDS AT +AWAITS +FOR +MADE AT$", told, re.M)
+    assert re.search(r"stays .* sleep +≥ 1 s ", told)
+    assert re.search(r" moves .* sleep +moves ", told)
+
+
 def test_ps_as_json(child: Child, capsys: pytest.CaptureFixture[str]) -> None:
     pid = child().pid
     told = json.loads(hasten_says(capsys, "ps", "--json", pid))
@@ -266,9 +282,11 @@ def test_wrong_command_lines(verb: str, capsys: pytest.CaptureFixture[str]) -> N
         (["-1"], f"{verb} has no option '-1': see 'hasten {verb} --help'"),
         (["1", "2"], f"{verb} looks into one process: what is '2'?"),
         (["--timeout"], f"{verb} --timeout needs a number of seconds above 0, not ''"),
+        (["--for", "1", "1"], f"{verb} has no option '--for': see 'hasten {verb} --help'"),
         (["--timeout=nan", "1"], f"{verb} --timeout needs a number of seconds above 0, not 'nan'"),
     ):
-        assert refused(capsys, verb, *words, status=2) == f"hasten: {told}\n"
+        if verb != "ps" or words[:1] != ["--for"]:
+            assert refused(capsys, verb, *words, status=2) == f"hasten: {told}\n"
 
 
 def test_no_such_process(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from hasten import compat
+from hasten.aio import companions
 from hasten.diagnosis import doctor, machine
 from hasten.diagnosis.doctor import examine, findings
 from hasten.diagnosis.machine import Files
@@ -68,6 +70,14 @@ def test_a_bad_setting_is_told_once(facts: dict[str, Any], problem: str, remedy:
     assert problem in found.problem
     assert remedy in found.remedy
     assert found.about in facts
+
+
+def test_each_variable_that_is_looked_at_is_known() -> None:
+    source = Path(doctor.__file__).parents[1]
+    looked_at = re.compile(r'(?:environ\.get\(|environ\[|VARIABLE = )"(HASTEN_\w+)"')
+    found = {name for path in source.rglob("*.py") for name in looked_at.findall(path.read_text())}
+    assert {"HASTEN_POLLER", "HASTEN_BATCH_WRITES"} <= found
+    assert {*found, *companions.BY_VARIABLE} <= set(doctor.VARIABLES)
 
 
 def kernel(root: Path, **more: str) -> Files:

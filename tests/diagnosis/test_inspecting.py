@@ -190,7 +190,7 @@ def test_only_so_many_at_a_time(inspector: inspecting.Inspector) -> None:
 
 
 def test_an_answer_that_nobody_takes(inspector: inspecting.Inspector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(census, "census", lambda loops: {"filler": "x" * 10_000_000})
+    monkeypatch.setattr(census, "census", lambda loops: {"filler": "x" * 10_000_000, "tasks": []})
     with connect(inspector) as peer:
         peer.sendall(b'{"protocol":1,"ask":"ps"}\n')
         assert len(ask()["filler"]) == 10_000_000  # nobody waits for it

@@ -35,6 +35,7 @@ class Asked:
     pid: int
     json: bool = False
     timeout: float = TIMEOUT
+    seconds: float | None = None  # of --for
     flags: frozenset[str] = frozenset()
 
 
@@ -50,7 +51,10 @@ def understand(verb: str, words: Sequence[str], flags: Sequence[str] = ()) -> As
             asked.json = True
         elif word == "--timeout" or word.startswith("--timeout="):
             value = word.partition("=")[2] if "=" in word else (rest.pop(0) if rest else "")
-            asked.timeout = _seconds(verb, value)
+            asked.timeout = _seconds(verb, "--timeout", value)
+        elif "--for" in flags and (word == "--for" or word.startswith("--for=")):
+            value = word.partition("=")[2] if "=" in word else (rest.pop(0) if rest else "")
+            asked.seconds = _seconds(verb, "--for", value)
         elif word in flags:
             found.add(word)
         elif word.startswith("-"):
@@ -71,13 +75,13 @@ def _number(verb: str, word: str) -> int:
     return int(word)
 
 
-def _seconds(verb: str, value: str) -> float:
+def _seconds(verb: str, option: str, value: str) -> float:
     try:
         seconds = float(value)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e6:
-        raise UsageError(f"{verb} --timeout needs a number of seconds above 0, not {value!r}")
+        raise UsageError(f"{verb} {option} needs a number of seconds above 0, not {value!r}")
     return seconds
 
 

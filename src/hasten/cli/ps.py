@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,19 +14,21 @@ from hasten.cli.looking import plain
 from hasten.diagnosis import asking
 
 HELP = f"""\
-usage: hasten ps PID [--all] [--json] [--timeout S]
+usage: hasten ps PID [--for S] [--all] [--json] [--timeout S]
 
 Shows the tasks of a process as a tree: below a task stand those that it waits for. Of each: its name, its coroutine,
 the line where that stands, what it awaits there, and where it was made.
 
+  --for S        watch for S seconds first, and tell which tasks have not moved meanwhile
   --all          also all of many tasks that stand side by side in the same place
 {looking.OPTIONS}
 {looking.NOTE}"""
 
 ALIKE = 3  # that are shown of those that stand side by side in the same place
-HEADINGS = ("TASK", "COROUTINE", "STANDS AT", "AWAITS", "MADE AT")
+HEADINGS = ("TASK", "COROUTINE", "STANDS AT", "AWAITS", "FOR", "MADE AT")
 NARROWEST = 12
-_Row = tuple[str, str, str, str, str]
+LEAST = 0.5  # seconds in one place that are worth telling
+_Row = tuple[str, str, str, str, str, str]
 
 
 def main(words: Sequence[str]) -> int:
@@ -33,9 +36,9 @@ def main(words: Sequence[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         print(HELP, end="")
         return 0
-    asked = looking.understand("ps", words, ("--all",))
+    asked = looking.understand("ps", words, ("--all", "--for"))
     try:
-        answer = asking.ask(asked.pid, "ps", asked.timeout)
+        answer = _ask(asked)
     except asking.Unreachable as error:
         return looking.tell(error, asked)
     if asked.json:
@@ -45,6 +48,15 @@ def main(words: Sequence[str]) -> int:
     print(looking.headline(answer, asked.pid))
     print("\n".join(as_text(answer, looking.Paths(asked.pid), width, everything="--all" in asked.flags)))
     return 0
+
+
+def _ask(asked: looking.Asked) -> dict[str, Any]:
+    with asking.Line(asked.pid, asked.timeout) as line:
+        if asked.seconds is not None:
+            line.ask("top")  # from now on it looks
+            time.sleep(asked.seconds)
+            line.ask("top")
+        return line.ask("ps")
 
 
 def as_text(
@@ -125,7 +137,7 @@ def _rows(
                 yield (indent + branch.replace("└", "├") + _row(other, paths)[0], *_row(other, paths)[1:])
             following = at + alike
             corner = branch if not branch else "└─ " if following == len(brothers) else "├─ "
-            yield (f"{indent}{corner}… {alike - ALIKE} more like this", "", "", "", "")
+            yield (f"{indent}{corner}… {alike - ALIKE} more like this", "", "", "", "", "")
         work.append((indent, below, brothers, following))
         if alike <= ALIKE + 1:
             inner = indent + ("" if not branch else "   " if last else "│  ")
@@ -138,7 +150,8 @@ def _alike(brothers: list[dict[str, Any]], at: int, children: dict[Any, list[dic
     def key(task: dict[str, Any]) -> Any:
         if children.get(task["id"]):
             return object()
-        return [task[field] for field in ("coroutine", "stands", "awaits", "made", "state")]
+        moves = (task.get("stands_for") or 0) < LEAST
+        return [moves, *(task[field] for field in ("coroutine", "stands", "awaits", "made", "state"))]
 
     first = key(brothers[at])
     end = at + 1
@@ -159,15 +172,19 @@ def _row(task: dict[str, Any], paths: looking.Paths) -> _Row:
     )
     if task["cancelling"]:
         awaits += " (being cancelled)"
-    return plain(task["name"]), plain(task["coroutine"]), where, awaits, paths.place(task["made"])
+    age = task.get("stands_for")
+    stood = "" if age is None else f"≥ {age:.0f} s" if age >= LEAST else "moves"
+    return plain(task["name"]), plain(task["coroutine"]), where, awaits, stood, paths.place(task["made"])
 
 
 def _table(rows: list[_Row], width: int | None) -> Iterator[str]:
     """Yield the rows as columns, the widest columns cut where the screen is too narrow."""
     if not rows:
         return
-    table = [HEADINGS, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
+    # what is known of no task has no column
+    kept = [at for at, heading in enumerate(HEADINGS) if heading != "FOR" or any(row[at] for row in rows)]
+    table = [[row[at] for at in kept] for row in (HEADINGS, *rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(kept))]
     while width is not None and sum(widths) + 2 * len(widths) - 2 > width and max(widths) > NARROWEST:
         widths[widths.index(max(widths))] -= 1
     for row in table:

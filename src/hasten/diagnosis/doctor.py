@@ -33,6 +33,7 @@ VARIABLES: dict[str, tuple[str, ...] | None] = {
     departures.VARIABLE: _SWITCH,
     "HASTEN_INSPECT": _SWITCH,
     "HASTEN_WATCH": None,
+    "HASTEN_ORIGINS": None,
     "HASTEN_TRACE": None,
     "HASTEN_NO_EXTENSIONS": None,  # these two: when it is built
     "HASTEN_SANITIZE": None,

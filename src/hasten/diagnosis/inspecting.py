@@ -299,7 +299,11 @@ class _Peer:
                 return {"error": f"not understood: it is not protocol {meeting.PROTOCOL}, that of hasten {_version()}"}
             what = request.get("ask")
             if what == "ps":
-                return {"process": _process(), **census.census(loops())}
+                told = census.census(loops())
+                ages = {} if self.sampler is None else self.sampler.ages()
+                for task in told["tasks"]:
+                    task["stands_for"] = ages.get(task["id"])
+                return {"process": _process(), **told}
             if what == "dump":
                 threads = census.threads(without=threading.get_ident())
                 return {"process": _process(), "threads": threads, **census.census(loops())}

@@ -110,6 +110,11 @@ class Sampler:
             "tasks": tasks
         }
 
+    def ages(self) -> dict[int, float]:
+        """Return for how many seconds each task has been seen to stand where it stood in the last report, by its id."""
+        now = time.monotonic()
+        return {key: now - stand.since for key, stand in self._stands.items()}
+
     def _busiest(self) -> list[dict[str, Any]]:
         """Return what was found running most often, and the places where it was found, the most frequent first."""
         by_root: dict[census.Place, dict[census.Place, int]] = {}
