@@ -143,6 +143,10 @@ class Poller:
         """Return all that are registered. For rare cases, as it looks at each fd."""
         raise NotImplementedError
 
+    def watched(self) -> list[Watch]:
+        """Return what all_watches() does, to Python."""
+        return self.all_watches()
+
     def wait(self, timeout: float) -> int:
         """Harvest; see the top of this file."""
         raise NotImplementedError

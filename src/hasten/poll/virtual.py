@@ -72,10 +72,6 @@ class VirtualPoller(Poller):
         inner = cython.cast(Poller, self.inner)
         return inner.all_watches()
 
-    def watched(self) -> list[Watch]:
-        """Return what all_watches() does, to Python."""
-        return self.all_watches()
-
     def wait(self, timeout: float) -> int:
         inner, guide = cython.cast(Poller, self.inner), self.guide
         if guide is not None:

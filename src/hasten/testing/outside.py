@@ -21,19 +21,28 @@ _POOL_FILE = concurrent.futures.thread.__file__
 
 
 def is_idle(frame: FrameType) -> bool:
-    """True if a thread that stands there waits, without a limit, until somebody has work for it."""
+    """True if a thread that stands there waits, without a limit, until somebody has work for it, and nobody has."""
     code = frame.f_code
-    if code.co_filename == _POOL_FILE:
-        return code.co_name == "_worker"
+    if code.co_filename == _POOL_FILE and code.co_name == "_worker":
+        names = frame.f_locals
+        queue = names.get("work_queue")
+        return names.get("work_item") is None and queue is not None and bool(queue.empty())
     if code.co_filename == _WAIT_FILE and code.co_name == "wait":
-        return frame.f_locals.get("timeout") is None
+        names = frame.f_locals
+        waiter = names.get("waiter")  # Condition's; who has been notified, and did not come to run yet, has lost it
+        return names.get("timeout") is None and (waiter is None or bool(waiter.locked()))
     return False
+
+
+def observes(thread: threading.Thread) -> bool:
+    """True for hasten's own threads that only look on; those of lookups do not."""
+    return thread.name.startswith("hasten-") and not thread.name.startswith("hasten-dns")
 
 
 def busy_threads(known: Iterable[threading.Thread]) -> list[threading.Thread]:
     """Return the threads, but for this one and the `known`, that do something or may do something by themselves."""
     here = threading.current_thread()
-    others = [each for each in threading.enumerate() if each is not here and each not in known]
+    others = [each for each in threading.enumerate() if each is not here and each not in known and not observes(each)]
     if not others:
         return []
     frames = sys._current_frames()

@@ -1,0 +1,190 @@
+"""Who blocks a loop in a test, and for how long: a thread looks at what the loops' threads do.
+
+It looks some times in each `threshold`. A loop whose count of ticks stands still meanwhile, and whose thread is not where
+a loop sleeps, is blocked; the frame that is seen then is what blocks it. This needs the interpreter's lock: where C code
+holds that all the while, the thread sees the place only just afterwards, or not at all. hasten.diagnosis.watch, where it
+is there, sees more, and is used instead.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from types import FrameType
+from typing import Any
+
+import hasten.loop
+from hasten.testing import places
+
+_SLEEPS = (
+    os.path.join(os.path.dirname(hasten.loop.__file__), "poll") + os.sep,
+    os.path.join(os.path.dirname(hasten.loop.__file__), "kernel") + os.sep,
+)
+_LOOP_FILES = (hasten.loop.__file__, __file__.replace("blocks", "leaks"), selectors.__file__)
+
+
+class Stall:
+    """What the sampler knows of one loop."""
+
+    def __init__(self, ident: int, now: float) -> None:
+        self.ident = ident
+        self.ticks = -1
+        self.since = now
+        self.spent = 0.0  # the process's time when it was
+        self.text: str | None = None
+
+
+class Sampler:
+    """The thread that looks."""
+
+    def __init__(self) -> None:
+        self.threshold = 0.0
+        self.report: Callable[[str], object] = str
+        self._loops: dict[Any, Stall] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._ended = False
+
+    def begin(self, threshold: float, report: Callable[[str], object]) -> None:
+        """Report from now on what blocks a loop for longer. 0: nothing."""
+        with self._changed:
+            self.threshold, self.report = threshold, report
+
+    @contextmanager
+    def watching(self, loop: Any) -> Iterator[None]:
+        """Watch a loop that runs in this thread."""
+        if not self.threshold:
+            yield
+            return
+        with self._changed:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="hasten-blocks", daemon=True)
+                self._thread.start()
+            self._loops[id(loop), threading.get_ident()] = stall = Stall(threading.get_ident(), time.monotonic())
+            stall.spent = time.process_time()
+            known = loop
+            self._changed.notify()
+        stall.loop = known  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._settle(stall, time.monotonic())
+                self._loops.pop((id(loop), threading.get_ident()), None)
+                stall.loop = None  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        with self._changed:
+            while not self._ended:
+                if not self._loops:
+                    self._changed.wait()
+                    continue
+                before = time.monotonic()
+                pause = min(max(self.threshold / 5, 0.002), 0.05)
+                self._changed.wait(pause)
+                now = time.monotonic()
+                for stall in list(self._loops.values()):
+                    self._look(stall, now, now - before - pause)
+
+    def _look(self, stall: Stall, now: float, late: float) -> None:
+        loop = getattr(stall, "loop", None)
+        frame = sys._current_frames().get(stall.ident)
+        if loop is None or frame is None:
+            return
+        ticks, spent = loop._ticks, time.process_time()
+        # This process as a whole did not run: nobody blocked it. Else somebody computed, and held the lock.
+        stopped = late > self.threshold / 2 and spent - stall.spent < late / 2
+        if ticks != stall.ticks or stopped or sleeps(frame):
+            self._settle(stall, now)
+            stall.ticks, stall.since = ticks, now
+        elif now - stall.since >= self.threshold and stall.text is None:
+            stall.text = told(frame)
+        stall.spent = spent
+
+    def _settle(self, stall: Stall, now: float) -> None:
+        """Report a stall that is over."""
+        text, stall.text = stall.text, None
+        if text is not None:
+            self.report(f"{now - stall.since:.2f} s {text}")
+
+
+def sleeps(frame: FrameType) -> bool:
+    """True if a loop's thread that stands there waits for events, or is between two callbacks; or is in a debugger."""
+    path = frame.f_code.co_filename
+    if path in _LOOP_FILES or path.startswith(_SLEEPS):
+        return True
+    each: FrameType | None = frame
+    while each is not None:
+        if each.f_code.co_filename.endswith(("bdb.py", "pdb.py")):
+            return True
+        each = each.f_back
+    return False
+
+
+def told(frame: FrameType) -> str:
+    """Return as text where a thread stands: the program's line, and who called it."""
+    lines: list[str] = []
+    each: FrameType | None = frame
+    while each is not None and each.f_code.co_filename not in _LOOP_FILES:
+        lines.append(places.told((each.f_code.co_filename, each.f_lineno, each.f_code.co_qualname)))
+        each = each.f_back
+    users = [line for line in lines if places.is_users(os.path.abspath(line.partition(":")[0]))] or lines
+    text = f"at {users[0]}"
+    if lines[0] != users[0]:
+        text += f"\n      there in {lines[0]}"
+    return "\n      called from ".join([text, *users[1:4]])
+
+
+class Watched:
+    """hasten.diagnosis.watch in the sampler's place: for one test at a time."""
+
+    def __init__(self, watch: Callable[..., Any]) -> None:
+        self._watch = watch
+        self._running: Any = None
+
+    def begin(self, threshold: float, report: Callable[[str], object]) -> None:
+        """Report from now on what blocks a loop for longer. 0: nothing."""
+        self.close()
+        if threshold:
+            self._running = self._watch(
+                threshold=threshold, report=lambda stall: report(str(getattr(stall, "text", stall)))
+            )
+
+    @contextmanager
+    def watching(self, loop: Any) -> Iterator[None]:
+        """Do nothing: it finds the loops by itself."""
+        yield
+
+    def close(self) -> None:
+        """End."""
+        running, self._running = self._running, None
+        for name in ("stop", "close", "__exit__"):
+            end = getattr(running, name, None)
+            if end is not None:
+                end(*((None, None, None) if name == "__exit__" else ()))
+                break
+
+
+def watcher() -> Sampler | Watched:
+    """Return what this version of hasten has to see blocking calls with."""
+    name = "hasten.diagnosis.watch"
+    if find_spec(name) is not None:
+        watch = getattr(import_module(name), "watch", None)
+        if callable(watch):
+            return Watched(watch)
+    return Sampler()
