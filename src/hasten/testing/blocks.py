@@ -1,9 +1,9 @@
 """Who blocks a loop in a test, and for how long: a thread looks at what the loops' threads do.
 
-It looks some times in each `threshold`. A loop whose count of ticks stands still meanwhile, and whose thread is not where
-a loop sleeps, is blocked; the frame that is seen then is what blocks it. This needs the interpreter's lock: where C code
-holds that all the while, the thread sees the place only just afterwards, or not at all. hasten.diagnosis.watch, where it
-is there, sees more, and is used instead.
+It looks five times in each `threshold`. A loop whose count of ticks stands still meanwhile, and whose thread is not
+where a loop sleeps, is blocked; the frame that is seen then is what blocks it. This needs the interpreter's lock: where
+C code holds that all the while, the thread sees the place only just afterwards, or not at all. hasten.diagnosis.watch,
+where it is there, sees more, and is used instead.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ _LOOP_FILES = (hasten.loop.__file__, __file__.replace("blocks", "leaks"), select
 class Stall:
     """What the sampler knows of one loop."""
 
-    def __init__(self, ident: int, now: float) -> None:
+    def __init__(self, loop: Any, ident: int, now: float) -> None:
+        self.loop = loop
         self.ident = ident
         self.ticks = -1
         self.since = now
-        self.spent = 0.0  # the process's time when it was
+        self.spent = time.process_time()
         self.text: str | None = None
 
 
@@ -47,7 +48,7 @@ class Sampler:
     def __init__(self) -> None:
         self.threshold = 0.0
         self.report: Callable[[str], object] = str
-        self._loops: dict[Any, Stall] = {}
+        self._stalls: list[Stall] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._ended = False
@@ -67,18 +68,15 @@ class Sampler:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="hasten-blocks", daemon=True)
                 self._thread.start()
-            self._loops[id(loop), threading.get_ident()] = stall = Stall(threading.get_ident(), time.monotonic())
-            stall.spent = time.process_time()
-            known = loop
+            stall = Stall(loop, threading.get_ident(), time.monotonic())
+            self._stalls.append(stall)
             self._changed.notify()
-        stall.loop = known  # type: ignore[attr-defined]
         try:
             yield
         finally:
             with self._changed:
                 self._settle(stall, time.monotonic())
-                self._loops.pop((id(loop), threading.get_ident()), None)
-                stall.loop = None  # type: ignore[attr-defined]
+                self._stalls.remove(stall)
 
     def close(self) -> None:
         """End the thread."""
@@ -91,22 +89,21 @@ class Sampler:
     def _run(self) -> None:
         with self._changed:
             while not self._ended:
-                if not self._loops:
+                if not self._stalls:
                     self._changed.wait()
                     continue
                 before = time.monotonic()
                 pause = min(max(self.threshold / 5, 0.002), 0.05)
                 self._changed.wait(pause)
                 now = time.monotonic()
-                for stall in list(self._loops.values()):
+                for stall in list(self._stalls):
                     self._look(stall, now, now - before - pause)
 
     def _look(self, stall: Stall, now: float, late: float) -> None:
-        loop = getattr(stall, "loop", None)
         frame = sys._current_frames().get(stall.ident)
-        if loop is None or frame is None:
+        if frame is None:
             return
-        ticks, spent = loop._ticks, time.process_time()
+        ticks, spent = stall.loop._ticks, time.process_time()
         # This process as a whole did not run: nobody blocked it. Else somebody computed, and held the lock.
         stopped = late > self.threshold / 2 and spent - stall.spent < late / 2
         if ticks != stall.ticks or stopped or sleeps(frame):

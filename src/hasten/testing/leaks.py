@@ -79,9 +79,9 @@ def _noting(name: str) -> Callable[..., Any]:
     return method
 
 
-for _name in _MAKE_TRANSPORTS.split():
-    if hasattr(Loop, _name):
-        setattr(Checks, _name, _noting(_name))
+for _method in _MAKE_TRANSPORTS.split():
+    if hasattr(Loop, _method):
+        setattr(Checks, _method, _noting(_method))
 
 
 class CheckedLoop(Checks, Loop):

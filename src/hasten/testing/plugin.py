@@ -25,7 +25,7 @@ class Rules:
                 unknown = [*mark.args, *sorted(set(mark.kwargs) - {"leaks", "blocks", "virtual_time"})]
                 if unknown:
                     raise pytest.UsageError(
-                        f"{item.nodeid}: @pytest.mark.hasten takes leaks=, blocks= and virtual_time=, not {unknown[0]!r}"
+                        f"@pytest.mark.hasten takes leaks=, blocks= and virtual_time=, not {unknown[0]!r}"
                     )
                 for name, value in mark.kwargs.items():
                     marks.setdefault(name, value)
@@ -112,7 +112,7 @@ class Plugin:
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         """Fail the test itself by what is known when it ends."""
         if self.wrong:
-            raise pytest.UsageError(self.wrong)
+            pytest.fail(self.wrong, pytrace=False)
         try:
             result = yield
         except BaseException:
