@@ -16,6 +16,10 @@ TWO_LOOPS = "two-loops"
 WRONG_THREAD = "wrong-thread"
 COROUTINE_AS_CALLBACK = "coroutine-as-callback"
 NOT_A_COROUTINE = "not-a-coroutine"
+DEADLOCK = "deadlock"
+NEVER_AWAITED = "never-awaited"
+EXCEPTION_UNSEEN = "exception-nobody-took"
+NOT_ENDING = "tasks-that-do-not-end"
 
 # By the name of the page in docs/mistakes/.
 ADVICE = {
@@ -34,6 +38,15 @@ ADVICE = {
     "run a coroutine; to start it later, have the callback be a function that calls create_task().",
     NOT_A_COROUTINE: "A coroutine is what calling an `async def` function returns. If this is such a function, call "
     "it: main(), not main. If it is an ordinary function, `await asyncio.to_thread(function)` runs it in a thread.",
+    DEADLOCK: "Take locks in the same order everywhere, take no lock twice in one task, and have somebody put, set or "
+    "notify what others wait for also where it fails. Put `async with asyncio.timeout(seconds)` around what may wait "
+    "for ever.",
+    NEVER_AWAITED: "Calling an `async def` function only makes a coroutine. Write `await` before the call, or "
+    "asyncio.create_task() around it to have it run meanwhile.",
+    EXCEPTION_UNSEEN: "A task's exception goes to who awaits the task. Await it, use asyncio.TaskGroup, or give it a "
+    "done callback that looks at task.exception().",
+    NOT_ENDING: "A cancelled task ends when CancelledError leaves its coroutine. Let it through: catch Exception and "
+    "not BaseException, `raise` at the end of `except CancelledError`, and wait for nothing long in `finally`.",
 }
 
 

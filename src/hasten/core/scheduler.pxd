@@ -46,6 +46,7 @@ cdef class Scheduler(Batches):
     cdef int sleep(self) except -1
     @cython.locals(probe=Probe)
     cdef int tell_of_poll(self, double timeout) except -1
+    cdef int tell_idle(self) except -1
     @cython.locals(h=TimerHandle, timers=Timers)
     cdef int settle(self) except -1
     @cython.locals(poller=Poller, now=double, real=double, probe=Probe)
@@ -68,3 +69,5 @@ cdef class Scheduler(Batches):
     cdef int check_ready(self, object callback, str method) except -1
     cdef Handle post_traced(self, object callback, tuple args, object context)
     cdef object make_task(self, object coro, object name, object context, object eager_start, dict more)
+
+cdef object _idle_hook

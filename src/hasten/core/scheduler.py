@@ -31,6 +31,8 @@ from hasten.poll.contract import Poller, Watch
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")  # Unpack[_Ts] below: Cython warns of *_Ts
 
+_idle_hook: Any = None  # see on_idle()
+
 FACTORY_TAKES_NAME = sys.version_info >= (3, 13, 3)  # and every other keyword argument that the caller gave
 
 
@@ -308,6 +310,10 @@ class Scheduler(Batches):
             watch.queued = True
         return 0
 
+    def _watches(self) -> list[Watch]:
+        """Return what the poller watches."""
+        return self._poller.all_watches()
+
     def _stir(self) -> None:
         """Have the next ticks ask the poller: something was sent past the transports, perhaps to a peer here."""
         self._poller.stirred = True
@@ -389,6 +395,8 @@ class Scheduler(Batches):
         sleep. What is scheduled after that look wakes the poller.
         """
         self.settle()
+        if _idle_hook is not None and self._timers.count() == 0:
+            self.tell_idle()
         timers, queue, poller = self._timers, self._ready, self._poller
         if self.probe is not None:
             self.tell_of_poll(self.patience(self.now() if timers.count() else math.inf))
@@ -408,6 +416,17 @@ class Scheduler(Batches):
         probe = self.probe
         if probe is not None:
             probe.of_loop(probes.POLL_BEGINS, timeout)
+        return 0
+
+    def tell_idle(self) -> int:
+        """Call on_idle()'s hook, before a sleep without limit. It may make something ready, or set a timer."""
+        hook = _idle_hook
+        if self.patience(math.inf) < 0.0 and hook is not None:
+            try:
+                hook(self)
+            except BaseException as exc:
+                report.escaped(self, exc, "Exception in the hook of a loop that has nothing to do")
+            self.settle()
         return 0
 
     def settle(self) -> int:
@@ -468,6 +487,15 @@ class Scheduler(Batches):
 
     def _timer_handle_cancelled(self, h: Any) -> None:
         """Do nothing: handles of the standard library's own classes call this."""
+
+
+def on_idle(hook: Callable[[Any], object] | None) -> None:
+    """Have hook(loop) called whenever a loop is about to sleep without limit, with nothing ready and no timer set.
+
+    For diagnosis. Who does not use it pays one look at a word of C for each sleep. None: nothing is called any more.
+    """
+    global _idle_hook
+    _idle_hook = hook
 
 
 _time = Scheduler.time  # not replaced yet

@@ -274,6 +274,20 @@ class Task(Future):
                 self.must_cancel = False
         return self._num_cancels_requested
 
+    def _interrupt(self, exc: BaseException) -> bool:
+        """Throw an exception in where the task waits, at its next step; return False if it does not wait.
+
+        What it waited for goes on. For diagnosis: what is to stop goes by cancel().
+        """
+        waiter = self._fut_waiter
+        if waiter is None or self.status != state.PENDING or not waiter.remove_done_callback(self._wakeup):
+            return False
+        if self._fut_waiter is not waiter:  # its methods may be anybody's
+            return False
+        self._fut_waiter = None
+        self.step_again(exc)
+        return True
+
     # ---- stepping -------------------------------------------------------------------------
 
     def restep(self) -> int:

@@ -1,0 +1,141 @@
+"""Deadlocks: every task waits, and nothing can wake one any more.
+
+The check runs when a loop is about to sleep without limit: nothing is ready, and no timer is set. It then asks for all
+that might wake the loop from outside: another thread of the process (also one of C's, seen in /proc), a watched file
+descriptor, a signal handler, another poller than the two real ones. If there is any, nothing is said, whether or not it
+will ever wake a task. If there is none, no code will run in this process again: that is no guess.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import signal
+import sys
+import threading
+import weakref
+from typing import Any
+
+from hasten.aio.running import Runner
+from hasten.core import advice, scheduler
+from hasten.core.registry import all_tasks
+from hasten.core.task import Task
+from hasten.diagnosis import graph_text, standing
+from hasten.diagnosis.wait_graph import WaitGraph, wait_graph
+
+logger = logging.getLogger("asyncio")
+_POLLERS = ("epoll", "selectors")
+_THREADS = "/proc/self/task"
+# C threads of hasten's own, by the names that they give themselves: they schedule nothing
+_OWN_THREADS = frozenset(("hasten-guard", "hasten-watch"))
+_FATAL = frozenset(
+    getattr(signal, name) for name in ("SIGSEGV", "SIGFPE", "SIGABRT", "SIGBUS", "SIGILL") if hasattr(signal, name)
+)
+_told: weakref.WeakSet[Any] = weakref.WeakSet()  # main tasks, or loops without one
+_watched: weakref.ref[Any] | None = None  # something that was registered when it was last looked for
+
+
+class DeadlockError(RuntimeError):
+    """Every task waits, and nothing can wake one: raised where the main task waits, in the place of a hang."""
+
+
+def tell_deadlocks(enabled: bool = True) -> None:
+    """Look for deadlocks from now on, on all loops of the process, or no longer.
+
+    When one is found, DeadlockError is raised where the task waits that run() or run_until_complete() runs; the verdict
+    is also logged on the "asyncio" logger, where there is no such task or it has been told once.
+    """
+    scheduler.on_idle(_look if enabled else None)
+
+
+def is_dead(loop: Any) -> bool:
+    """True if nothing can wake a loop of this thread that has nothing to do; False also where that cannot be known."""
+    return (
+        getattr(loop._poller, "name", "") in _POLLERS
+        and type(loop._poller).__module__.startswith("hasten.poll.")
+        and not loop._watches()
+        and not _others_live()
+        and not _signals_are_handled()
+    )
+
+
+def verdict(graph: WaitGraph) -> str:
+    """Say what a deadlock is made of: the circles, and what else waits for what."""
+    circles = graph.circles()
+    lines = ["Deadlock: every task waits, and nothing can wake one."]
+    for circle in circles:
+        lines.append(f"In a circle: {graph_text.circle(circle)}")
+    if not circles:
+        lines.append("Nobody is left who could do what they wait for:")
+    told = {node.key for circle in circles for node in circle} if circles else set()
+    tasks = sorted(graph.tasks, key=lambda node: node.key not in told)
+    for node in tasks[:20]:
+        lines.append(f"  {graph_text.label(node)} stands at {standing.show(node.at)}")
+        for edge in graph.from_node(node.key)[:5]:
+            lines.append(f"    {edge.how} {graph_text.label(graph.by_key[edge.target])}")
+    if len(tasks) > 20:
+        lines.append(f"  … and {len(tasks) - 20} more")
+    return "\n".join(lines)
+
+
+def _look(loop: Any) -> None:
+    """Look, when a loop is about to sleep without limit, and tell."""
+    global _watched
+    watch = None if _watched is None else _watched()
+    if watch is not None and watch.events:  # still registered: most often the first answer
+        return
+    watches = loop._watches()
+    if watches:
+        _watched = weakref.ref(watches[0])
+        return
+    if not is_dead(loop) or not loop.is_running() or not all_tasks(loop):
+        return
+    main = loop._until
+    key = main if type(main) is Task else loop
+    if key in _told:  # one that has caught the error, and waits again
+        return
+    words = verdict(wait_graph(loop))
+    if len(loop._ready) or loop._scheduled or not is_dead(loop):
+        return  # the collector ran meanwhile, or a signal's handler
+    _told.add(key)
+    if type(main) is Task and main._interrupt(advice.add(DeadlockError(words), advice.DEADLOCK)):
+        return
+    logger.error("%s\nSee docs/mistakes/%s.md", words, advice.DEADLOCK)
+
+
+def _others_live() -> bool:
+    """True if another thread lives, whatever it does: an idle one of an executor may be about to begin a job."""
+    if threading.get_ident() != threading.main_thread().ident or len(sys._current_frames()) > 1:
+        return True
+    try:
+        own = str(os.getpid())
+        for number in os.listdir(_THREADS):
+            if number == own:
+                continue
+            with open(f"{_THREADS}/{number}/comm", encoding="utf-8", errors="replace") as file:
+                if file.read().strip() not in _OWN_THREADS:
+                    return True
+    except OSError:
+        return True  # not Linux, or a thread that has just ended: nobody knows
+    return False
+
+
+def _signals_are_handled() -> bool:
+    """True if a signal would run Python code. Ctrl-C does not count: it ends the program."""
+    for number in signal.valid_signals():
+        handler = signal.getsignal(number)
+        if handler is None:
+            if number not in _FATAL:
+                return True
+        elif callable(handler) and not isinstance(handler, signal.Handlers) and not _is_default(handler):
+            return True
+    return False
+
+
+def _is_default(handler: Any) -> bool:
+    if handler is signal.default_int_handler:
+        return True
+    owner = getattr(handler.func, "__self__", None) if type(handler) is functools.partial else None
+    return type(owner) in (Runner, asyncio.Runner)
