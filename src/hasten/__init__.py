@@ -4,6 +4,7 @@ Every public name of Python 3.15's asyncio is here, on every Python from 3.11. E
 modules below; this file only hands the names on.
 """
 
+import os as _os
 import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
@@ -101,10 +102,15 @@ if _TYPE_CHECKING:  # imported when they are first asked for
     from hasten.aio.subprocess import create_subprocess_exec as create_subprocess_exec
     from hasten.aio.subprocess import create_subprocess_shell as create_subprocess_shell
     from hasten.core.bridging import wrap_future as wrap_future
+    from hasten.diagnosis.deadlock import DeadlockError as DeadlockError
+    from hasten.diagnosis.deadlock import tell_deadlocks as tell_deadlocks
+    from hasten.diagnosis.forgotten import tell_forgotten as tell_forgotten
     from hasten.diagnosis.inspecting import inspect as inspect
     from hasten.diagnosis.metrics import all_metrics as all_metrics
     from hasten.diagnosis.metrics import metrics as metrics
     from hasten.diagnosis.trace import trace as trace
+    from hasten.diagnosis.wait_graph import WaitGraph as WaitGraph
+    from hasten.diagnosis.wait_graph import wait_graph as wait_graph
     from hasten.primitives.awaited_by import future_add_to_awaited_by as future_add_to_awaited_by
     from hasten.primitives.awaited_by import future_discard_from_awaited_by as future_discard_from_awaited_by
     from hasten.primitives.completing import as_completed as as_completed
@@ -142,6 +148,11 @@ if _TYPE_CHECKING:  # imported when they are first asked for
 if _sys.platform == "win32":
     from asyncio import IocpProactor as IocpProactor  # type: ignore[attr-defined]
     from asyncio import ProactorEventLoop as ProactorEventLoop  # type: ignore[attr-defined]
+
+if _os.environ.get("HASTEN_WATCH", "0") not in ("", "0"):
+    from hasten.diagnosis import by_default as _by_default
+
+    _by_default.begin()
 
 __version__ = "0.1.0"
 __all__ = [*_names.PUBLIC, "Loop", "install", "uninstall"]

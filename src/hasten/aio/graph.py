@@ -99,6 +99,16 @@ def _suspended_stack(coro: Any) -> list[FrameType]:
     return frames
 
 
+def place_of(task: Any) -> tuple[str, int, str] | None:
+    """Return (file, line, function) where a suspended task stands: of the innermost frame, not asyncio's or hasten's."""
+    get_coro = getattr(task, "get_coro", None)
+    frames = [] if get_coro is None else _suspended_stack(get_coro())
+    for frame in reversed(frames):
+        if not frame.f_globals.get("__name__", "").startswith(("hasten.", "asyncio.")) or frame is frames[0]:
+            return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname
+    return None
+
+
 def _running_stack(frame: FrameType | None, task: Any) -> list[FrameType]:
     """The frames from this one out to that of the running task's coroutine; innermost first."""
     get_coro = getattr(task, "get_coro", None)

@@ -65,9 +65,12 @@ PUBLIC = tuple(sorted(HOMES))
 # What hasten has and asyncio does not, by the module that defines it. Not in `__all__`: `from hasten import *` gives
 # asyncio's names.
 _COMPANIONS: dict[str, str] = {
+    "hasten.diagnosis.deadlock": "DeadlockError tell_deadlocks",
+    "hasten.diagnosis.forgotten": "tell_forgotten",
     "hasten.diagnosis.inspecting": "inspect",
     "hasten.diagnosis.metrics": "metrics all_metrics",
     "hasten.diagnosis.trace": "trace",
+    "hasten.diagnosis.wait_graph": "WaitGraph wait_graph",
 }
 COMPANIONS = {name: home for home, names in _COMPANIONS.items() for name in names.split()}
 

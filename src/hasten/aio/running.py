@@ -7,6 +7,7 @@ import asyncio
 import contextvars
 import functools
 import inspect
+import logging
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -17,6 +18,7 @@ from hasten.aio.install import chosen_policy
 from hasten.core import advice
 from hasten.core.registry import all_tasks
 from hasten.core.scheduler import Scheduler
+from hasten.core.task import Task
 from hasten.loop import new_event_loop
 from hasten.primitives.coroutines import await_it
 
@@ -24,6 +26,8 @@ _T = TypeVar("_T")
 _CREATED, _OPEN, _CLOSED = range(3)
 # seconds that threads of the default executor get to end
 THREAD_JOIN_TIMEOUT = 300
+# seconds that tasks get to end once they are cancelled, before it is told which do not
+CANCEL_TIMEOUT = 5.0
 
 
 class Runner:
@@ -202,6 +206,28 @@ def _give_sigint_back(handler: Any) -> None:
         _signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _tell_left(left: set[Any]) -> None:
+    """Tell which tasks have not ended although run() has cancelled them: it goes on waiting, perhaps for ever."""
+    from hasten.aio.graph import place_of
+
+    lines = []
+    for task in left:
+        if task.done():
+            continue
+        made = task.created_at() if type(task) is Task else None
+        parts = [f"  task {task.get_name()!r}"]
+        if made is not None:
+            parts.append(f'made at File "{made[0]}", line {made[1]}, in {made[2]}')
+        place = place_of(task)
+        if place is not None:
+            parts.append(f'stands at File "{place[0]}", line {place[1]}, in {place[2]}')
+        lines.append("\n    ".join(parts))
+    if lines:
+        lines.sort()
+        lines.insert(0, f"{len(lines)} task(s) cancelled at the end of run() still run {CANCEL_TIMEOUT:g} s later: it waits for them")
+        logging.getLogger("asyncio").warning("%s", "\n".join([*lines, advice.text(advice.NOT_ENDING)]))
+
+
 def _cancel_all(loop: Any) -> None:
     """Cancel the tasks that are left, and wait until they have ended."""
     left = all_tasks(loop)
@@ -211,7 +237,9 @@ def _cancel_all(loop: Any) -> None:
 
     for task in left:
         task.cancel()
+    patience = loop.call_later(CANCEL_TIMEOUT, _tell_left, left)
     loop.run_until_complete(gather(*left, return_exceptions=True))
+    patience.cancel()
     for task in left:
         if task.cancelled():
             continue

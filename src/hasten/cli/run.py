@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from hasten.aio.install import install
 from hasten.cli import program
 from hasten.cli.usage import UsageError
+from hasten.diagnosis import by_default
 
 HELP = """\
 usage: hasten run [OPTIONS] PROGRAM.py ARGS…
@@ -40,6 +41,7 @@ def main(words: Sequence[str]) -> int:
     words, options = _options(words)
     chosen = _choose(words)
     install()
+    by_default.begin()
     if "--inspect" in options:
         _inspect()
     if "--trace" in options:

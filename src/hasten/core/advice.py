@@ -52,5 +52,10 @@ ADVICE = {
 
 def add(exc: _E, mistake: str) -> _E:
     """Return the exception, with a note that says what to do about a mistake, one of ADVICE's names."""
-    exc.add_note(f"{ADVICE[mistake]}\nSee docs/mistakes/{mistake}.md")
+    exc.add_note(text(mistake))
     return exc
+
+
+def text(mistake: str) -> str:
+    """Return what to do about a mistake, one of ADVICE's names, and its page."""
+    return f"{ADVICE[mistake]}\nSee docs/mistakes/{mistake}.md"

@@ -12,9 +12,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
-from hasten.core import describe
+from hasten.core import advice, describe
 from hasten.kernel import step
 
 logger = logging.getLogger("asyncio")
@@ -60,8 +61,27 @@ def unseen(fut: Any, kind: str, exc: BaseException | None, place: tuple[str, int
     """Report an exception that nobody has looked at, and where the task was made, if that is known."""
     more: dict[str, Any] = {"exception": exc, "future": fut}
     if place is not None and not fut._source_traceback:
-        more["created_at"] = f'File "{place[0]}", line {place[1]}, in {place[2]}'
+        more["created_at"] = _place(place)
+        more["advice"] = advice.text(advice.EXCEPTION_UNSEEN)
     lost(fut, f"{kind} exception was never retrieved", **more)
+
+
+def destroyed(task: Any, coro: Any, place: tuple[str, int, str] | None) -> None:
+    """Report a task that was dropped while it waited: where it was made, and where it stood."""
+    more: dict[str, Any] = {"task": task}
+    if not task._source_traceback:
+        if place is not None:
+            more["created_at"] = _place(place)
+        while type(coro) is CoroutineType and type(coro.cr_await) is CoroutineType:
+            coro = coro.cr_await
+        if type(coro) is CoroutineType and coro.cr_frame is not None:
+            code = coro.cr_code
+            more["stood_at"] = _place((code.co_filename, coro.cr_frame.f_lineno, code.co_qualname))
+    lost(task, "Task was destroyed but it is pending!", **more)
+
+
+def _place(place: tuple[str, int, str]) -> str:
+    return f'File "{place[0]}", line {place[1]}, in {place[2]}'
 
 
 def ended_already(task: Any) -> None:
@@ -96,16 +116,18 @@ def log(context: dict[str, Any]) -> None:
     message = context.get("message") or "Unhandled exception in event loop"
     lines = [message if type(message) is str else _text(message)]
     for key in sorted(context, key=_text):
-        if key in ("message", "exception"):
+        if key in ("message", "exception", "advice"):
             continue
         value = context[key]
         if key == "source_traceback":
             value = f"Object created at (most recent call last):\n{_stack(value)}"
         elif key == "handle_traceback":
             value = f"Handle created at (most recent call last):\n{_stack(value)}"
-        elif key != "created_at":
+        elif key not in ("created_at", "stood_at"):
             value = describe.safe(value)
         lines.append(f"{_text(key)}: {value}")
+    if "advice" in context:
+        lines.append(_text(context["advice"]))
     _log("\n".join(lines), context.get("exception"))
 
 

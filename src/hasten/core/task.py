@@ -22,6 +22,7 @@ from hasten.kernel.step import Step
 
 _Stdlib = asyncio.Task
 _numbers = 0
+_failed_hook: Any = None  # see on_failed()
 # task factories that mean: hasten's own tasks, started eagerly
 eager_factories: list[Any] = [getattr(asyncio, "eager_task_factory", None)]
 
@@ -469,9 +470,20 @@ class Task(Future):
                 self.error_tb = tb
                 self.status = state.FINISHED
                 self.log_tb = True
+                if _failed_hook is not None:
+                    self.tell_failed()
             self.schedule_guarded()
         if step.ends_loop(exc):
             raise exc
+        return 0
+
+    def tell_failed(self) -> int:
+        hook = _failed_hook
+        try:
+            if hook is not None:
+                hook(self)
+        except BaseException as exc:
+            report.escaped(self._loop, exc, "Exception in the hook of tasks that fail")
         return 0
 
     def schedule_guarded(self) -> int:
@@ -493,7 +505,7 @@ class Task(Future):
             return
         if self.status == state.PENDING:
             if self.log_destroy_pending:
-                report.lost(self, "Task was destroyed but it is pending!", task=self)
+                report.destroyed(self, self._coro, self.created_at())
         elif self.log_tb and self.status == state.FINISHED:
             self.log_tb = False
             report.unseen(self, "Task", self.error, self.created_at())
@@ -526,6 +538,12 @@ def spawn(
         queue.push(t, ready.TASK)  # may find no memory
         t.enlist()
     return t
+
+
+def on_failed(hook: Any) -> None:
+    """Have hook(task) called when a task has ended by an exception; None: no longer. For diagnosis."""
+    global _failed_hook
+    _failed_hook = hook
 
 
 step.skip_origin(asyncio.create_task, asyncio.TaskGroup.create_task, asyncio.Runner.run, asyncio.to_thread)

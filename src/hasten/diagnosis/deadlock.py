@@ -16,14 +16,15 @@ import signal
 import sys
 import threading
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hasten.aio.running import Runner
 from hasten.core import advice, scheduler
 from hasten.core.registry import all_tasks
 from hasten.core.task import Task
-from hasten.diagnosis import graph_text, standing
-from hasten.diagnosis.wait_graph import WaitGraph, wait_graph
+
+if TYPE_CHECKING:
+    from hasten.diagnosis.wait_graph import WaitGraph
 
 logger = logging.getLogger("asyncio")
 _POLLERS = ("epoll", "selectors")
@@ -63,6 +64,8 @@ def is_dead(loop: Any) -> bool:
 
 def verdict(graph: WaitGraph) -> str:
     """Say what a deadlock is made of: the circles, and what else waits for what."""
+    from hasten.diagnosis import graph_text, standing  # only now: most programs never come here
+
     circles = graph.circles()
     lines = ["Deadlock: every task waits, and nothing can wake one."]
     for circle in circles:
@@ -96,13 +99,15 @@ def _look(loop: Any) -> None:
     key = main if type(main) is Task else loop
     if key in _told:  # one that has caught the error, and waits again
         return
+    from hasten.diagnosis.wait_graph import wait_graph
+
     words = verdict(wait_graph(loop))
     if len(loop._ready) or loop._scheduled or not is_dead(loop):
         return  # the collector ran meanwhile, or a signal's handler
     _told.add(key)
     if type(main) is Task and main._interrupt(advice.add(DeadlockError(words), advice.DEADLOCK)):
         return
-    logger.error("%s\nSee docs/mistakes/%s.md", words, advice.DEADLOCK)
+    logger.error("%s\n%s", words, advice.text(advice.DEADLOCK))
 
 
 def _others_live() -> bool:

@@ -118,12 +118,19 @@ class WaitGraph:
                     del place[key]
                     done.add(key)
                 elif step in place:
-                    found.append(tuple(self.by_key[each] for each in path[place[step] :]))
+                    found.append(self._turned(path[place[step] :]))
                 elif step not in done and step in targets:
                     place[step] = len(path)
                     path.append(step)
                     work.append((step, iter(targets[step])))
         return found
+
+    def _turned(self, keys: list[str]) -> tuple[Node, ...]:
+        """Have a circle begin with the task of the least name: whoever was found first."""
+        nodes = [self.by_key[key] for key in keys]
+        tasks = [i for i, node in enumerate(nodes) if node.kind == "task"]
+        first = min(tasks, key=lambda i: _in_order(nodes[i].name)) if tasks else 0
+        return (*nodes[first:], *nodes[:first])
 
     def text(self) -> str:
         """Return it as text for people."""
