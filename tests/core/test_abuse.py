@@ -14,7 +14,7 @@ import hasten
 
 PROGRAM = Path(__file__).with_name("abuse.py")
 # An interpreter each. A floor stands for all of its modules.
-GROUPS = ("kernel", "core", "poll", "net", "primitives", "functions", "classes", "loop")
+GROUPS = ("kernel", "core", "poll", "net", "primitives", "diagnosis", "functions", "classes", "loop")
 SEEDS = (1, 2, 11)
 
 

@@ -6,6 +6,7 @@ cimport hasten.kernel.step as step
 
 @cython.locals(probe=Probe)
 cpdef list observers_of(object loop)
+cdef int check_loop(object loop) except -1
 cdef int check(object observer, object loop) except -1
 cdef bint is_in(list items, object thing) except -1
 cdef int observe(object loop, Observer observer) except -1

@@ -44,7 +44,8 @@ def detach(observer: Observer, loop: Any = None) -> None:
 
 
 def observers_of(loop: Any) -> list[Observer]:
-    """Return who observes a loop of hasten's."""
+    """Return who observes a loop of hasten's. Raises TypeError for another one."""
+    check_loop(loop)
     probe = cython.cast(Scheduler, loop).probe
     return [] if probe is None else probe.observers
 
@@ -52,7 +53,12 @@ def observers_of(loop: Any) -> list[Observer]:
 def check(observer: Any, loop: Any) -> int:
     if not isinstance(observer, Observer):
         raise TypeError(f"an observer derives from hasten.core.probe.Observer, got {observer!r}")
-    if loop is not None and not isinstance(loop, Scheduler):
+    return 0 if loop is None else check_loop(loop)
+
+
+def check_loop(loop: Any) -> int:
+    """Raise TypeError for what is no loop of hasten's: the fields of one are looked at."""
+    if not isinstance(loop, Scheduler):
         raise TypeError(f"only hasten's own loops can be observed, got {loop!r}")
     return 0
 
@@ -103,6 +109,7 @@ def apply(loop: Scheduler, probe: Probe) -> int:
 
 def tell(loop: Any, exc: BaseException, observer: Observer) -> None:
     """Report an observer that raised and is removed. What is to end the loop, as KeyboardInterrupt, its next entry raises."""
+    check_loop(loop)
     probe = cython.cast(Scheduler, loop).probe
     if probe is not None:
         apply(loop, probe)
@@ -128,6 +135,7 @@ def throw(exc: BaseException) -> None:
 
 def begin(loop: Any) -> None:
     """Note that a loop begins to run, and tell those who observe it."""
+    check_loop(loop)
     running.append(loop)
     for observer in list(everywhere):
         observe_quietly(loop, observer)
@@ -136,6 +144,7 @@ def begin(loop: Any) -> None:
 
 def end(loop: Any) -> None:
     """Take begin() back. Needs no memory."""
+    check_loop(loop)
     try:
         of_loop(loop, probes.LOOP_ENDS)
     finally:
@@ -147,6 +156,7 @@ def end(loop: Any) -> None:
 
 def forget(loop: Any) -> None:
     """Let go of the observers of a loop that is closed."""
+    check_loop(loop)
     ours = cython.cast(Scheduler, loop)
     ours.probe = ours._ready.probe = None
     ours._set_debug(ours.debug)

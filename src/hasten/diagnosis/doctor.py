@@ -34,7 +34,7 @@ VARIABLES: dict[str, tuple[str, ...] | None] = {
     "HASTEN_INSPECT": _SWITCH,
     "HASTEN_WATCH": None,
     "HASTEN_ORIGINS": None,
-    "HASTEN_TRACE": None,
+    "HASTEN_SEED": None,
     "HASTEN_NO_EXTENSIONS": None,  # these two: when it is built
     "HASTEN_SANITIZE": None,
     "HASTEN_POOLS": None,

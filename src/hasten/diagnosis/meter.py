@@ -88,7 +88,8 @@ def meter_of(loop: Any) -> Meter:
 
 
 def kept(loop: Any) -> dict[str, int]:
-    """Return the figures that a loop of hasten keeps anyway, by the names of Metrics' fields."""
+    """Return the figures that a loop of hasten keeps anyway, by the names of Metrics' fields. Raises TypeError."""
+    observing.observers_of(loop)  # raises for what is no loop of hasten's
     ours = cython.cast(Scheduler, loop)
     roster, queue, timers, workshop = ours._roster, ours._ready, ours._timers, ours.workshop
     return {
