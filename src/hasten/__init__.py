@@ -17,6 +17,7 @@ with _compat.cython_stand_in():  # all that is compiled
     if not _compat.compiled():
         import hasten.diagnosis.meter
         import hasten.diagnosis.recorder
+        import hasten.diagnosis.watcher
         import hasten.net.connecting
         import hasten.net.datagrams
         import hasten.net.pipe_ends
@@ -111,6 +112,7 @@ if _TYPE_CHECKING:  # imported when they are first asked for
     from hasten.diagnosis.trace import trace as trace
     from hasten.diagnosis.wait_graph import WaitGraph as WaitGraph
     from hasten.diagnosis.wait_graph import wait_graph as wait_graph
+    from hasten.diagnosis.watch import watch as watch
     from hasten.primitives.awaited_by import future_add_to_awaited_by as future_add_to_awaited_by
     from hasten.primitives.awaited_by import future_discard_from_awaited_by as future_discard_from_awaited_by
     from hasten.primitives.completing import as_completed as as_completed

@@ -368,7 +368,11 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
     page.write_text(trace_page.page(trace_file.read(file), "t").replace("</body>", USER))
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", "--dump-dom"]
     done = subprocess.run(
-        [CHROMIUM, *options, page.as_uri()], capture_output=True, text=True, timeout=120, env={**os.environ, "HOME": str(tmp_path)}
+        [CHROMIUM, *options, page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "HOME": str(tmp_path)},
     )
     [shown] = re.findall("<pre>(.*?)</pre>", done.stdout, re.DOTALL)
     assert "error" not in shown

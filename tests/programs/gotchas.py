@@ -158,7 +158,9 @@ def output(gotcha: Gotcha, on: str) -> str:
         path = Path(scratch) / "program.py"
         path.write_text(textwrap.dedent(gotcha.program), "utf-8")
         command = [sys.executable, *(["-m", "hasten", "run"] if on == "hasten" else []), "program.py"]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("HASTEN_W", "PYTHONASYNC"))}
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(("HASTEN_W", "PYTHONASYNC"))
+        }
         environment |= {"HASTEN_WATCH": "1"} if on == "hasten" else {}
         try:
             done = subprocess.run(

@@ -70,6 +70,7 @@ _COMPANIONS: dict[str, str] = {
     "hasten.diagnosis.inspecting": "inspect",
     "hasten.diagnosis.metrics": "metrics all_metrics",
     "hasten.diagnosis.trace": "trace",
+    "hasten.diagnosis.watch": "watch",
     "hasten.diagnosis.wait_graph": "WaitGraph wait_graph",
 }
 COMPANIONS = {name: home for home, names in _COMPANIONS.items() for name in names.split()}

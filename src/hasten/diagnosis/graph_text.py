@@ -74,9 +74,7 @@ def json_text(graph: wait_graph.WaitGraph) -> str:
 
 def dot(graph: wait_graph.WaitGraph) -> str:
     """A directed graph; what is in a circle is red."""
-    pairs = {
-        (each[i].key, each[(i + 1) % len(each)].key) for each in graph.circles() for i in range(len(each))
-    }
+    pairs = {(each[i].key, each[(i + 1) % len(each)].key) for each in graph.circles() for i in range(len(each))}
     red = {key for pair in pairs for key in pair}
     lines = ["digraph waits {", "  rankdir=LR;"]
     for node in graph.nodes:
@@ -89,9 +87,7 @@ def dot(graph: wait_graph.WaitGraph) -> str:
     for edge in graph.edges:
         style = "" if edge.must else ", style=dashed"
         color = ", color=red" if (edge.waiter, edge.target) in pairs else ""
-        lines.append(
-            f"  {_quoted(edge.waiter)} -> {_quoted(edge.target)} [label={_quoted(edge.how)}{style}{color}];"
-        )
+        lines.append(f"  {_quoted(edge.waiter)} -> {_quoted(edge.target)} [label={_quoted(edge.how)}{style}{color}];")
     lines.append("}")
     return "\n".join(lines)
 

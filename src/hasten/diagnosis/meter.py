@@ -66,7 +66,13 @@ class Meter(Observer):
         measured = self.measured
         if self.begun > 0.0:
             measured += step.monotonic() - self.begun
-        return measured, max(measured - self.asleep, 0.0), tuple([self.counts[i] for i in range(LENGTH + 1)]), self.lag, self.longest
+        return (
+            measured,
+            max(measured - self.asleep, 0.0),
+            tuple([self.counts[i] for i in range(LENGTH + 1)]),
+            self.lag,
+            self.longest,
+        )
 
 
 @cython.cclass

@@ -20,7 +20,12 @@ _NOW = (
     ("timers", "{timer}", "Timers that are set.", lambda m: m.timers),
     ("transports", "{transport}", "Connections, pipes and datagram sockets that are open.", lambda m: m.transports),
     ("utilization", "1", "The share of the time that the loop did not sleep.", lambda m: m.utilisation),
-    ("lag.p50", "s", "Half of the looks for events came within this time after the last.", lambda m: m.lag.quantile(0.5)),
+    (
+        "lag.p50",
+        "s",
+        "Half of the looks for events came within this time after the last.",
+        lambda m: m.lag.quantile(0.5),
+    ),
     ("lag.p99", "s", "99 of 100 looks for events came within this time.", lambda m: m.lag.quantile(0.99)),
     ("lag.max", "s", "The longest time between two looks for events.", lambda m: m.lag.longest),
 )

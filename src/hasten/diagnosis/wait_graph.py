@@ -359,7 +359,9 @@ class _Reader:
             job = _job_of(fut)
             if job is not None:
                 state = "runs" if job.running() else "has not begun"
-                self._edge(node, self._add(job, "job", "a thread's or another executor's job", state), "is completed by")
+                self._edge(
+                    node, self._add(job, "job", "a thread's or another executor's job", state), "is completed by"
+                )
             else:
                 self._edge(node, self._nobody(), "is completed by", False)
         return node

@@ -1,0 +1,261 @@
+"""hasten.watch(): tells which line blocks a loop, when it has, and what to use instead.
+
+A thread of C looks whether the loops come back to their pollers, and reads what their threads do meanwhile (see
+kernel/stall_watch.h). Where that cannot be, a thread of Python's does, which sees nothing while a C function keeps the
+interpreter's lock. Reports are made by the loop's own thread, when the stall is over.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from hasten.core import observing
+from hasten.core.probe import Observer
+from hasten.core.registry import all_tasks, current_task
+from hasten.diagnosis.stall import Place, Stall, innermost_first
+from hasten.diagnosis.watcher import Watcher, waiting
+from hasten.kernel import stalls
+
+THRESHOLD = 0.1
+HANG = 5.0  # seconds of a stall, after which the thread of C tells it without Python
+AGAIN = 60.0  # seconds in which the same place is not told again
+PLACES = 1000  # that are remembered
+logger = logging.getLogger("asyncio")
+_how: str | None = None
+
+
+def how() -> str:
+    """Return who looks: "C thread", or "Python thread: " and why."""
+    global _how
+    if _how is None:
+        _how = _find_out()
+    return _how
+
+
+def _find_out() -> str:
+    if not stalls.available():
+        if os.environ.get("HASTEN_NO_EXTENSIONS") or not hasattr(stalls, "__pyx_capi__"):
+            return "Python thread: hasten is not compiled"
+        return "Python thread: this system does not let a process read its own memory by process_vm_readv or a pipe"
+    if not _agrees():
+        return f"Python thread: the frames of this Python ({sys.version.split()[0]}) lie otherwise than expected"
+    return "C thread"
+
+
+def _agrees() -> bool:
+    """True if the thread of C would read just the frames that sys._getframe() shows. It is asked before it is trusted."""
+
+    def read() -> tuple[list[tuple[str, int, str]] | None, list[tuple[str, int, str]]]:
+        return stalls.mirror(), innermost_first(sys._getframe(1))
+
+    seen, expected = read()
+    if seen is None:
+        return False
+    # The innermost one is read(); the next stands at the line that called it in both.
+    return all(
+        line == wanted[1] and wanted[0].endswith(file) and wanted[2].endswith(name)
+        for (file, line, name), wanted in zip(seen[1:20], expected[:19], strict=False)
+    ) and (len(seen) > 40 or len(seen) == len(expected) + 1)
+
+
+class Watch(Observer):
+    """All loops of hasten, being watched; `hasten.watch()` makes it. As a context manager it ends with the block."""
+
+    def __init__(self, threshold: float, report: Callable[[Stall], object] | None) -> None:
+        self.threshold = threshold
+        self._report = report
+        self._watchers: list[tuple[Any, Watcher]] = []  # of the loops that run
+        self._told: dict[tuple[str, int], list[float]] = {}  # when a place was told last, and how often it was not
+        self._lock = threading.Lock()
+        self._stop: threading.Event | None = None
+        observing.attach(self)
+
+    def __repr__(self) -> str:
+        return f"<hasten.watch threshold={self.threshold:g} s, {how()}>"
+
+    def loop_begins(self, loop: Any) -> None:
+        """Watch a loop that begins to run, or runs already; in its thread."""
+        watcher = Watcher(self._stalled)
+        watcher.thread = threading.get_ident()
+        here = loop._thread_id in (None, watcher.thread)
+        if not here or not watcher.watch(loop, self.threshold, HANG, how() == "C thread"):
+            watcher.thread = loop._thread_id or watcher.thread
+            watcher.watch(loop, self.threshold, HANG, False)
+            self._begin_thread()
+        with self._lock:
+            self._watchers.append((loop, watcher))
+        observing.attach(watcher, loop)
+
+    def loop_ends(self, loop: Any) -> None:
+        """Let go of the loop."""
+        with self._lock:
+            gone = [watcher for known, watcher in self._watchers if known is loop]
+            self._watchers = [each for each in self._watchers if each[0] is not loop]
+        for watcher in gone:
+            watcher.loop_ends(loop)
+            observing.detach(watcher, loop)
+
+    def stop(self) -> None:
+        """Watch no more."""
+        observing.detach(self)
+        with self._lock:
+            gone, self._watchers = self._watchers, []
+            stop, self._stop = self._stop, None
+        for loop, watcher in gone:
+            watcher.loop_ends(loop)
+            observing.detach(watcher, loop)
+        if stop is not None:
+            stop.set()
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # ---- telling --------------------------------------------------------------------------
+
+    def _stalled(self, watcher: Watcher, loop: Any, since: float, now: float, seen: Any) -> None:
+        """Tell of a stall that was sampled; in the loop's thread, which has just ended it."""
+        _, excused, computed, of, _, _, samples = seen
+        seconds = now - since - excused
+        if seconds < self.threshold or not samples:
+            return
+        samples.sort(key=lambda each: each[0], reverse=True)
+        count, _, _, address, frames = samples[0]
+        task = next((each for each in all_tasks(loop) if id(each) == address), None)
+        made = None if task is None or not hasattr(task, "created_at") else task.created_at()
+        stall = Stall(
+            seconds=seconds,
+            computed=min(max(computed / of, 0.0), 1.0) if of > 0.0 else 0.0,
+            places=tuple(Place(file, max(line, 0), name) for file, line, name in frames),
+            share=count / max(sum(each[0] for each in samples), 1),
+            task=None if task is None else task.get_name(),
+            made=None if made is None else f"{made[0]}:{made[1]}",
+            waiting=waiting(loop),
+            thread=threading.current_thread().name,
+        )
+        self._tell(stall, now)
+
+    def _tell(self, stall: Stall, now: float) -> None:
+        if self._report is not None:
+            try:
+                self._report(stall)
+            except Exception:
+                logger.exception("The function that hasten.watch() was given to report stalls failed")
+            return
+        place = stall.place
+        key = ("", 0) if place is None else (place.file, place.line)
+        told = self._told.get(key)
+        if told is not None and now - told[0] < AGAIN:
+            told[1] += 1
+            return
+        repeated = 0 if told is None else int(told[1])
+        if len(self._told) >= PLACES:
+            self._told.clear()
+        self._told[key] = [now, 0]
+        logger.warning("%s", _with(stall, repeated))
+
+    # ---- without the thread of C --------------------------------------------------------------
+
+    def _begin_thread(self) -> None:
+        with self._lock:
+            if self._stop is not None:
+                return
+            self._stop = threading.Event()
+            thread = threading.Thread(target=self._look_on, args=(self._stop,), name="hasten-watch", daemon=True)
+        thread.start()
+
+    def _look_on(self, stop: threading.Event) -> None:
+        """Look at the loops now and then, in a thread of Python's."""
+        cpu = {}
+        while not stop.wait(self.threshold / 8):
+            with self._lock:
+                watchers = list(self._watchers)
+            for loop, watcher in watchers:
+                since = watcher.awake
+                if since and time.monotonic() - since >= self.threshold / 2:
+                    frame = sys._current_frames().get(watcher.thread)
+                    if frame is not None and watcher.awake == since:
+                        begun = cpu.setdefault((id(watcher), since), time.monotonic())
+                        self._add(loop, watcher, since, innermost_first(frame), begun)
+                    del frame
+            if len(cpu) > 100:
+                cpu.clear()
+
+    def _add(self, loop: Any, watcher: Watcher, since: float, frames: list[tuple[str, int, str]], begun: float) -> None:
+        found = watcher.sampled
+        samples = list(found[6]) if found is not None and found[0] == since else []
+        try:
+            task = id(current_task(loop))
+        except RuntimeError:
+            task = 0
+        for i, (count, still, left_out, known, places) in enumerate(samples):
+            if places == frames:
+                samples[i] = (count + 1, still, left_out, known, places)
+                break
+        else:
+            if len(samples) < 3:
+                samples.append((1, True, 0, task, frames))
+        watcher.sampled = (since, 0.0, _computes(frames), 1.0, 0, 0, samples)
+
+
+def _computes(frames: list[tuple[str, int, str]]) -> float:
+    """Without the thread's clock nobody knows; a line that calls nothing that waits computes, most likely."""
+    place = Place(*frames[0])
+    return 0.0 if any(word in place.source for word in ("sleep", "acquire", "recv", "read", "wait", "join")) else 1.0
+
+
+def _with(stall: Stall, repeated: int) -> Stall:
+    from dataclasses import replace
+
+    return replace(stall, repeated=repeated) if repeated else stall
+
+
+def watch(threshold: float = THRESHOLD, *, report: Callable[[Stall], object] | None = None) -> Watch:
+    """Tell, from now on, of each time that a loop of hasten, in any thread, is blocked for longer than a threshold.
+
+    Arguments:
+        threshold: in seconds; times a few milliseconds below it are not told.
+        report: called with each Stall, in the thread of its loop; None: they are logged as warnings of the "asyncio"
+            logger, and the same place once a minute.
+
+    Raises:
+        TypeError: the threshold is no number, or `report` cannot be called.
+        ValueError: it is not positive, or not finite.
+    """
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
+        raise TypeError(f"threshold is a number of seconds, not {threshold!r}")
+    if not 0.001 <= threshold < math.inf:
+        raise ValueError(f"threshold is a number of seconds, at least 0.001, not {threshold!r}")
+    if report is not None and not callable(report):
+        raise TypeError(f"report is called with each stall: a function is needed, not {report!r}")
+    return Watch(float(threshold), report)
+
+
+_watch: Watch | None = None
+
+
+def begin(loop: Any = None) -> None:
+    """Watch, as HASTEN_WATCH says, for the rest of the process; done once."""
+    global _watch
+    if _watch is None:
+        said = os.environ.get("HASTEN_WATCH", "")
+        try:
+            threshold = THRESHOLD if said in ("", "1") else float(said)
+            _watch = watch(threshold)
+        except ValueError:
+            logger.warning(
+                "HASTEN_WATCH=%r: 1 watches loops, 0 does not, another number is a threshold in seconds", said
+            )
+            _watch = watch()

@@ -1,0 +1,90 @@
+"""What watches one loop: it shows since when the loop is awake, and hands on what was seen while it did not come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cython
+
+from hasten.core.probe import Observer
+from hasten.core.scheduler import Scheduler
+from hasten.kernel import step
+from hasten.kernel.stalls import Watched
+
+
+@cython.cclass
+class Watcher(Observer):
+    """`report(watcher, loop, since, now, seen)` is called in the loop's thread when a stall has ended that was sampled.
+
+    `seen` is what Watched.take() gives, or the samples of a thread of Python's.
+    """
+
+    watched: Watched
+    report: Callable[[Any, Any, float, float, Any], object]
+    awake: float
+    sampled: Any
+    thread: Any
+
+    def __init__(self, report: Callable[[Any, Any, float, float, Any], object]) -> None:
+        self.watched = Watched()
+        self.report = report
+
+    def watch(self, loop: Any, threshold: float, hang: float, here: bool) -> bool:
+        """Begin, in the loop's thread; times in seconds. `here`: by the thread of C; return False where it cannot be."""
+        if not isinstance(loop, Scheduler):
+            raise TypeError(f"only hasten's own loops can be watched, got {loop!r}")
+        watched = self.watched
+        if here and not watched.attach(cython.cast(Scheduler, loop)._step, threshold, hang):
+            return False
+        self.wakes(step.monotonic())
+        return True
+
+    def wakes(self, now: float) -> int:
+        watched = self.watched
+        self.awake = now
+        watched.wakes(now)
+        return 0
+
+    def sleeps(self, loop: Any) -> int:
+        since = self.awake
+        watched = self.watched
+        self.awake = 0.0
+        if watched.sleeps() or self.sampled is not None:
+            self.hand_on(loop, since)
+        return 0
+
+    def hand_on(self, loop: Any, since: float) -> int:
+        now = step.monotonic()
+        seen, self.sampled = self.sampled, None
+        if seen is None:
+            watched = self.watched
+            seen = watched.take()
+        if (
+            seen is not None and seen[0] == since
+        ):  # else it is of an earlier time, taken too late to say how long that was
+            self.report(self, loop, since, now, seen)
+        return 0
+
+    def loop_ends(self, loop: Any) -> None:
+        self.sleeps(loop)
+        watched = self.watched
+        watched.detach()
+
+    def poll_begins(self, loop: Any, timeout: float) -> None:
+        self.sleeps(loop)
+
+    def poll_ends(self, loop: Any, now: float) -> None:
+        self.wakes(now)
+
+
+def waiting(loop: Any) -> int:
+    """Return how many entries of the ready queue, and timers that are due, wait for their turn."""
+    if not isinstance(loop, Scheduler):
+        raise TypeError(f"only hasten's own loops can be watched, got {loop!r}")
+    ours = cython.cast(Scheduler, loop)
+    queue, now, due = ours._ready, ours.now(), 0
+    for handle in ours._scheduled:
+        if not handle.cancelled() and handle.when() <= now:
+            due += 1
+    return queue.count() + due

@@ -1,0 +1,296 @@
+/* The Python frames of a thread, read by another thread that holds no lock of the interpreter's.
+ *
+ * All is read through the kernel: process_vm_readv on this very process, or where a sandbox refuses that, write() into a pipe
+ * and read() out of it. An address that has become wrong is an error of the call and no crash. No reference is touched, so
+ * what is read may change under the reader's hands: the chain is walked, named, walked and named again, and what was the
+ * same from the outermost frame inwards stood on the stack meanwhile.
+ *
+ * Sources: process_vm_readv(2); CPython's Include/internal/pycore_frame.h, pycore_interpframe_structs.h, pycore_debug_offsets.h
+ * (from 3.13 on the running interpreter says itself where its fields lie), Objects/locations.md for the table of lines. */
+#ifndef HASTEN_FRAME_READING_H
+#define HASTEN_FRAME_READING_H
+#ifndef Py_BUILD_CORE
+#  define Py_BUILD_CORE 1
+#endif
+#include <Python.h>
+#undef _PyGC_FINALIZED /* see internals.h */
+#include "hasten.h"
+
+#if defined(__linux__) && !defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030B0000
+#  define HASTEN_READS_FRAMES 1
+#endif
+
+enum { HASTEN_INNER = 40, HASTEN_OUTER = 8, HASTEN_FRAMES = HASTEN_INNER + HASTEN_OUTER };
+
+typedef struct {
+    char file[160], name[96];           /* UTF-8; of longer ones the end */
+    int line;                           /* -1: unknown */
+} hasten_place;
+
+typedef struct {
+    int n;                              /* places, innermost first */
+    int left_out;                       /* frames in the middle */
+    int still;                          /* nothing moved while it was read */
+    int count;                          /* such samples */
+    uintptr_t task;                     /* address of the task that is published as current */
+    uintptr_t keys[HASTEN_FRAMES];      /* of the places: equal if they are */
+    hasten_place places[HASTEN_FRAMES];
+} hasten_sample;
+
+#ifdef HASTEN_READS_FRAMES
+#include "internal/pycore_frame.h"
+#if PY_VERSION_HEX >= 0x030D0000
+#  include "internal/pycore_runtime.h"
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { HASTEN_DEEP = 4096, HASTEN_TABLE = 65536, HASTEN_OF_GENERATOR = 1, HASTEN_OF_INTERPRETER = 3 };
+
+/* ---- where things lie ---- */
+
+static struct {
+    size_t ts_frame;                    /* in PyThreadState: current_frame; up to 3.12: cframe */
+    int indirect;                       /* up to 3.12: a _PyCFrame lies between */
+    size_t cf_frame;
+    size_t size, code, previous, instr, owner;
+    size_t filename, qualname, table, first_line, begin, bytecode;
+} hasten_at;
+
+static void hasten_lay(void) {
+#if PY_VERSION_HEX >= 0x030D0000
+    const _Py_DebugOffsets *o = &_PyRuntime.debug_offsets;
+    hasten_at.ts_frame = o->thread_state.current_frame;
+    hasten_at.size = o->interpreter_frame.owner + 1;
+    hasten_at.code = o->interpreter_frame.executable;
+    hasten_at.previous = o->interpreter_frame.previous;
+    hasten_at.instr = o->interpreter_frame.instr_ptr;
+    hasten_at.owner = o->interpreter_frame.owner;
+    hasten_at.filename = o->code_object.filename;
+    hasten_at.qualname = o->code_object.qualname;
+    hasten_at.table = o->code_object.linetable;
+    hasten_at.first_line = o->code_object.firstlineno;
+    hasten_at.bytecode = o->code_object.co_code_adaptive;
+#else
+    hasten_at.ts_frame = offsetof(PyThreadState, cframe);
+    hasten_at.indirect = 1;
+    hasten_at.cf_frame = offsetof(_PyCFrame, current_frame);
+    hasten_at.size = offsetof(_PyInterpreterFrame, owner) + 1;
+    hasten_at.code = offsetof(_PyInterpreterFrame, f_code);
+    hasten_at.previous = offsetof(_PyInterpreterFrame, previous);
+    hasten_at.instr = offsetof(_PyInterpreterFrame, prev_instr);
+    hasten_at.owner = offsetof(_PyInterpreterFrame, owner);
+    hasten_at.filename = offsetof(PyCodeObject, co_filename);
+    hasten_at.qualname = offsetof(PyCodeObject, co_qualname);
+    hasten_at.table = offsetof(PyCodeObject, co_linetable);
+    hasten_at.first_line = offsetof(PyCodeObject, co_firstlineno);
+    hasten_at.bytecode = offsetof(PyCodeObject, co_code_adaptive);
+#endif
+    hasten_at.begin = offsetof(PyCodeObject, _co_firsttraceable);
+}
+
+/* ---- reading ---- */
+
+struct hasten_step { uintptr_t frame, code, instr; int owner; };
+
+/* One reader at a time uses these, under the mutex of stall_watch.h. Only the pages that are used take memory. */
+static struct hasten_step hasten_walked[HASTEN_DEEP], hasten_again[HASTEN_DEEP];
+static unsigned char hasten_lines[HASTEN_TABLE];
+static pid_t hasten_self;
+static int hasten_by_pipe, hasten_pipe[2] = {-1, -1};
+
+static int hasten_peek(uintptr_t from, void *to, size_t n) {
+    if (from <= 4096) return 0;
+    if (hasten_by_pipe) {
+        ssize_t put = write(hasten_pipe[1], (void *)from, n);
+        ssize_t got = put > 0 ? read(hasten_pipe[0], to, (size_t)put) : 0;
+        return put == (ssize_t)n && got == put;
+    }
+    struct iovec here = {to, n}, there = {(void *)from, n};
+    return process_vm_readv(hasten_self, &here, 1, &there, 1, 0) == (ssize_t)n;
+}
+
+/* False where nothing can be read. `pipe`: by no other means. Called anew in the child of a fork. */
+static int hasten_can_read(int pipe) {
+    static const long known = 0x123456789abcdef;
+    long got = 0;
+    hasten_self = getpid();
+    hasten_by_pipe = 0;
+    if (!pipe && hasten_peek((uintptr_t)&known, &got, sizeof got) && got == known) return 1;
+    if (hasten_pipe[1] < 0 && pipe2(hasten_pipe, O_CLOEXEC | O_NONBLOCK)) return 0;
+    hasten_by_pipe = 1;
+    return hasten_peek((uintptr_t)&known, &got, sizeof got) && got == known
+        && !hasten_peek((uintptr_t)~0xfffUL, &got, sizeof got);
+}
+
+/* The chain of frames of a thread, innermost first. 0: it could not be read. */
+static int hasten_walk(uintptr_t state, struct hasten_step *out) {
+    unsigned char raw[256];
+    uintptr_t f;
+    int n = 0, seen = 0;
+    if (!hasten_peek(state + hasten_at.ts_frame, &f, sizeof f)) return 0;
+    if (hasten_at.indirect && !hasten_peek(f + hasten_at.cf_frame, &f, sizeof f)) return 0;
+    while (f && n < HASTEN_DEEP && seen++ < 2 * HASTEN_DEEP) {
+        if (!hasten_peek(f, raw, hasten_at.size)) return 0;
+        int owner = *(signed char *)(raw + hasten_at.owner);
+        if (owner < HASTEN_OF_INTERPRETER) {
+            uintptr_t code;
+            memcpy(&code, raw + hasten_at.code, sizeof code);
+            memcpy(&out[n].instr, raw + hasten_at.instr, sizeof(uintptr_t));
+            out[n].code = code & ~(uintptr_t)7;     /* 3.14 and newer: a tagged reference */
+            out[n].frame = f;
+            out[n].owner = owner;
+            n++;
+        }
+        memcpy(&f, raw + hasten_at.previous, sizeof f);
+    }
+    return n;
+}
+
+static int hasten_utf8(unsigned c, char *to) {
+    if (c < 0x80) { to[0] = (char)c; return 1; }
+    if (c < 0x800) { to[0] = (char)(0xC0 | c >> 6); to[1] = (char)(0x80 | (c & 63)); return 2; }
+    if ((c >= 0xD800 && c < 0xE000) || c > 0x10FFFF) { to[0] = '?'; return 1; }
+    if (c < 0x10000) {
+        to[0] = (char)(0xE0 | c >> 12); to[1] = (char)(0x80 | (c >> 6 & 63)); to[2] = (char)(0x80 | (c & 63));
+        return 3;
+    }
+    to[0] = (char)(0xF0 | c >> 18); to[1] = (char)(0x80 | (c >> 12 & 63));
+    to[2] = (char)(0x80 | (c >> 6 & 63)); to[3] = (char)(0x80 | (c & 63));
+    return 4;
+}
+
+static int hasten_is_a(const void *object, PyTypeObject *type) { return ((const PyObject *)object)->ob_type == type; }
+
+/* A str as UTF-8. Of a long one the end: of a path it says more. */
+static int hasten_read_str(uintptr_t o, char *to, size_t room) {
+    PyCompactUnicodeObject u;
+    unsigned char raw[1024];
+    if (!hasten_peek(o, &u, sizeof u) || !hasten_is_a(&u, &PyUnicode_Type)) return 0;
+    PyASCIIObject *a = (PyASCIIObject *)&u;
+    if (!a->state.compact || a->length < 0) return 0;
+    unsigned kind = a->state.kind;
+    if (kind != 1 && kind != 2 && kind != 4) return 0;
+    uintptr_t data = o + (a->state.ascii ? sizeof(PyASCIIObject) : sizeof(PyCompactUnicodeObject));
+    size_t n = (size_t)a->length, most = room - 1 < sizeof raw / 4 ? room - 1 : sizeof raw / 4, put = 0;
+    if (n > most) {
+        data += (n - most) * kind;
+        n = most;
+    }
+    if (n && !hasten_peek(data, raw, n * kind)) return 0;
+    for (size_t i = 0; i < n && put + 5 <= room + (a->state.ascii ? 4 : 0); i++) {
+        unsigned c = raw[i];
+        if (kind == 2) { uint16_t wide; memcpy(&wide, raw + 2 * i, 2); c = wide; }
+        if (kind == 4) { uint32_t wide; memcpy(&wide, raw + 4 * i, 4); c = wide; }
+        put += (size_t)hasten_utf8(c, to + put);
+    }
+    to[put] = 0;
+    return 1;
+}
+
+/* The line of a code unit, counted from the beginning, by the code's table of locations. -1: it has none. */
+static int hasten_line_of(const unsigned char *t, size_t size, int line, long unit) {
+    size_t i = 0;
+    long begin = 0;
+    if (unit < 0) return line;
+    while (i < size) {
+        unsigned kind = t[i] >> 3 & 15, units = (t[i] & 7) + 1u;
+        int has = kind != 15;
+        i++;
+        if (kind == 13 || kind == 14) {
+            unsigned v = 0, shift = 0;
+            while (i < size) {
+                unsigned char c = t[i++];
+                v |= (unsigned)(c & 63) << shift;
+                shift += 6;
+                if (!(c & 64) || shift > 26) break;
+            }
+            line += v & 1 ? -(int)(v >> 1) : (int)(v >> 1);
+        }
+        else if (has && kind >= 10) line += (int)kind - 10;
+        while (i < size && !(t[i] & 128)) i++;
+        if (begin <= unit && unit < begin + (long)units) return has ? line : -1;
+        begin += units;
+    }
+    return -1;
+}
+
+/* What a frame is called. 0: this is no frame, or not any more; 2: it has not begun, or is one of the interpreter's own. */
+static int hasten_name(const struct hasten_step *s, hasten_place *t) {
+    unsigned char head[sizeof(PyCodeObject)];
+    size_t n = hasten_at.bytecode < sizeof head ? hasten_at.bytecode : sizeof head;
+    uintptr_t file, name, table;
+    int first, begins;
+    PyVarObject bytes;
+    if (!hasten_peek(s->code, head, n) || !hasten_is_a(head, &PyCode_Type)) return 0;
+    Py_ssize_t units = ((PyVarObject *)head)->ob_size;
+    long unit = ((long)s->instr - (long)(s->code + hasten_at.bytecode)) / 2;
+    if (units <= 0 || units > 1 << 26 || unit < -1 || unit > units) return 0;
+    memcpy(&begins, head + hasten_at.begin, sizeof begins);
+    if (s->owner != HASTEN_OF_GENERATOR && unit < begins) return 2;
+    memcpy(&file, head + hasten_at.filename, sizeof file);
+    memcpy(&name, head + hasten_at.qualname, sizeof name);
+    memcpy(&table, head + hasten_at.table, sizeof table);
+    memcpy(&first, head + hasten_at.first_line, sizeof first);
+    if (!hasten_read_str(file, t->file, sizeof t->file) || !hasten_read_str(name, t->name, sizeof t->name)) return 0;
+    if (!hasten_peek(table, &bytes, sizeof bytes) || !hasten_is_a(&bytes, &PyBytes_Type) || bytes.ob_size < 0) return 0;
+    size_t size = (size_t)bytes.ob_size < HASTEN_TABLE ? (size_t)bytes.ob_size : HASTEN_TABLE;
+    if (!hasten_peek(table + offsetof(PyBytesObject, ob_sval), hasten_lines, size)) return 0;
+    t->line = hasten_line_of(hasten_lines, size, first, unit);
+    return 1;
+}
+
+/* How many frames, from the outermost on, are the same in two walks; sets `still` if all are, and stand where they stood. */
+static int hasten_same(int n, int m, int *still) {
+    int same = 0;
+    while (same < n && same < m) {
+        struct hasten_step *x = &hasten_walked[n - 1 - same], *y = &hasten_again[m - 1 - same];
+        if (x->frame != y->frame || x->code != y->code) break;
+        same++;
+        if (x->instr != y->instr) break;
+    }
+    *still = same == n && same == m && hasten_walked[0].instr == hasten_again[0].instr;
+    return same;
+}
+
+/* Fills a sample from what was walked: `n` frames. Returns 0 if one could not be named, or was called otherwise the second
+ * time. `alone`: it is the own thread, nothing moves. */
+static int hasten_fill(uintptr_t state, int n, hasten_sample *s, int alone) {
+    char fine[HASTEN_FRAMES];
+    hasten_place again;
+    int from = 0, keep = 0, good = 1;
+    memset(s, 0, offsetof(hasten_sample, places));
+    s->count = s->still = 1;
+    s->left_out = n <= HASTEN_FRAMES ? 0 : n - HASTEN_FRAMES;
+    int all = n - s->left_out, inner = s->left_out ? HASTEN_INNER : n;
+    for (int i = 0; i < all; i++)
+        fine[i] = (char)hasten_name(&hasten_walked[i < inner ? i : n - all + i], &s->places[i]);
+    if (!alone) from = n - hasten_same(n, hasten_walk(state, hasten_again), &s->still);
+    for (int i = 0; i < all; i++) {
+        struct hasten_step *step = &hasten_walked[i < inner ? i : n - all + i];
+        if ((i < inner ? i : n - all + i) < from || fine[i] == 2) continue;
+        if (!fine[i]) return 0;
+        hasten_place *t = &s->places[keep];
+        if (keep != i) *t = s->places[i];
+        s->keys[keep++] = step->code * 31 + (uintptr_t)t->line;
+        /* A code object may be freed, and another one made in its place, between its two names. */
+        if (!alone && (hasten_name(step, &again) != 1 || t->line != again.line || strcmp(t->file, again.file)
+                       || strcmp(t->name, again.name)))
+            good = 0;
+    }
+    s->n = keep;
+    return good && keep > 0;
+}
+
+/* A sample of what a thread does; 0: none could be had. */
+static int hasten_read_frames(uintptr_t state, hasten_sample *s, int alone) {
+    for (int attempt = 0; attempt < 4; attempt++) {
+        int n = hasten_walk(state, hasten_walked);
+        if (n > 0 && hasten_fill(state, n, s, alone)) return 1;
+    }
+    return 0;
+}
+#endif
+#endif
