@@ -55,7 +55,7 @@ class Stall:
     computed: float  # which share of it the loop's thread was at work, 0 to 1; else it waited for something
     places: tuple[Place, ...]  # where it stood, as most samples show it: the innermost call first
     share: float  # of the samples that show this, 0 to 1: less than a half means that no single call blocked
-    task: str | None  # the name of the task whose step it was; None: a callback's, or the task has ended
+    task: str | None  # the name of the task whose step it was; None: a callback's, or the task has ended meanwhile
     made: str | None  # where that task was made, "file:line"
     waiting: int  # callbacks, steps and timers that were ready when it ended
     thread: str  # the name of the loop's thread
@@ -106,13 +106,14 @@ class Stall:
         return lines
 
     def chain(self) -> list[Place]:
-        """The calls and awaits that led there, outermost first, without hasten's own frames and what runs the loop."""
-        found = [place for place in self.places if not place.file.startswith((_PACKAGE, "<frozen "))]
-        outside = 0
-        while outside < len(found) and found[-1 - outside].function in ("<module>", "run", "main_of_thread"):
-            outside += 1
-        inner = found[: len(found) - outside] if self.task is not None else found
-        return list(reversed(inner or found))[-12:]
+        """The calls and awaits that led there, outermost first: from the step or callback on, without hasten's own."""
+        found = []
+        for place in self.places:
+            if place.file.startswith(_PACKAGE) and place.function.endswith("run_forever"):
+                break
+            if not place.file.startswith((_PACKAGE, "<frozen ")):
+                found.append(place)
+        return list(reversed(found[:12]))
 
 
 def _time(seconds: float) -> str:

@@ -84,10 +84,9 @@ class Watch(Observer):
     def loop_begins(self, loop: Any) -> None:
         """Watch a loop that begins to run, or runs already; in its thread."""
         watcher = Watcher(self._stalled)
-        watcher.thread = threading.get_ident()
-        here = loop._thread_id in (None, watcher.thread)
-        if not here or not watcher.watch(loop, self.threshold, HANG, how() == "C thread"):
-            watcher.thread = loop._thread_id or watcher.thread
+        watcher.thread = loop._thread_id or threading.get_ident()
+        here = watcher.thread == threading.get_ident() and how() == "C thread"
+        if not here or not watcher.watch(loop, self.threshold, HANG, True):
             watcher.watch(loop, self.threshold, HANG, False)
             self._begin_thread()
         with self._lock:
