@@ -5,7 +5,7 @@ not sleep, the frames of its thread. What is said of times is what was seen: a b
 took at least the time between the first and the third.
 
 Who looks has the interpreter's lock, and most often gets it when a loop gives it away, between two steps. To see what
-the main thread does on a processor, that thread looks itself, when it is told to without the lock (`kernel/nudge`). Of
+the main thread does when it works, that thread looks itself, when it is told to without the lock (`kernel/nudge`). Of
 loops in other threads, and uncompiled, steps shorter than the switch interval (5 ms) are seldom seen.
 """
 
@@ -39,13 +39,9 @@ _samplers: list[Sampler] = []
 
 def pause() -> bool:
     """Sleep until it is time for the next look; return whether the main thread works then, and looks itself."""
-    clock = _clock(threading.main_thread().ident)
     # not at even distances: what the program does in turns would be met in the same place again and again
     seconds = meeting.PERIOD * (0.5 + _chance.random())
-    if clock is None or not nudge.available():
-        time.sleep(seconds)
-        return False
-    return nudge.after(seconds, clock)
+    return nudge.after(seconds, b"/proc/self/task/%d/stat" % os.getpid())
 
 
 def _look_in_main() -> None:
@@ -74,15 +70,15 @@ class Sampler:
         if not _samplers:
             nudge.set_hook(None)
 
-    def sample(self, loops: list[Any], on_processor: bool = False) -> None:
-        """Look once. `on_processor`: the main thread is, and looks itself."""
+    def sample(self, loops: list[Any], at_work: bool = False) -> None:
+        """Look once. `at_work`: the main thread is, and looks itself."""
         self._looks += 1
         now = time.monotonic()
         main = threading.main_thread().ident
         for loop in loops:
             seen = self._seen.setdefault(id(loop), _Seen())
             thread = getattr(loop, "_thread_id", None)
-            looks_itself = on_processor and thread == main
+            looks_itself = at_work and thread == main
             if seen.look(loop, now, looks_itself) and not looks_itself:
                 self.count(_what_runs(sys._current_frames().get(thread or 0)))
 
@@ -111,9 +107,8 @@ class Sampler:
         }
 
     def ages(self) -> dict[int, float]:
-        """Return for how many seconds each task has been seen to stand where it stood in the last report, by its id."""
-        now = time.monotonic()
-        return {key: now - stand.since for key, stand in self._stands.items()}
+        """Return for how many seconds each task had stood where it stood in the last report, by its id."""
+        return {key: self._since - stand.since for key, stand in self._stands.items()}
 
     def _busiest(self) -> list[dict[str, Any]]:
         """Return what was found running most often, and the places where it was found, the most frequent first."""
@@ -187,15 +182,15 @@ class _Seen:
         self._reported: int | None = None
         self._used: tuple[int, float] | None = None  # thread, and its processor time
 
-    def look(self, loop: Any, now: float, on_processor: bool) -> bool:
-        """Note what the loop does; return True if it works. `on_processor`: it did a moment ago, for sure."""
+    def look(self, loop: Any, now: float, at_work: bool) -> bool:
+        """Note what the loop does; return True if it works. `at_work`: it did a moment ago, for sure."""
         if not isinstance(loop, Scheduler) or not Scheduler.is_running(loop):
             return False
         self._looks += 1
         number = loop._ticks
         if loop._poller.sleeping:
             self._batch = None
-            self._busy += on_processor
+            self._busy += at_work
             return False
         self._busy += 1
         if number == self._batch:

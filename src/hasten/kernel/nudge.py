@@ -15,8 +15,8 @@ def set_hook(hook: Callable[[], object] | None) -> None:
     """Have `hook()` called in the main thread by each nudge; None: nothing."""
 
 
-def after(seconds: float, clock: int) -> bool:
-    """Sleep, then nudge the main thread if that is on a processor; return whether it is."""
+def after(seconds: float, path: bytes) -> bool:
+    """Sleep, then nudge the main thread if that is at work; return whether it is."""
     time.sleep(seconds)
     return False
 

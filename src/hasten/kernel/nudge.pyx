@@ -4,7 +4,20 @@ A thread that waits for the interpreter's lock gets it where the other one gives
 two steps. To see what runs, the lock must not be waited for. Py_AddPendingCall() needs no lock: what it is given is called
 by the main thread at its next check for signals, as a signal handler would be.
 """
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, clockid_t, nanosleep, timespec
+from posix.fcntl cimport O_RDONLY, open
+from posix.time cimport nanosleep, timespec
+from posix.unistd cimport close, read
+
+cdef extern from *:
+    """
+    #include <fcntl.h>
+    static inline char *hasten_last_bracket(char *text, Py_ssize_t n) {     /* memrchr() is not everywhere */
+        while (n-- > 0) if (text[n] == ')') return text + n;
+        return NULL;
+    }
+    """
+    char *last_bracket "hasten_last_bracket"(char *text, Py_ssize_t n) noexcept nogil
+    int O_CLOEXEC
 
 cdef extern from "Python.h":
     int Py_AddPendingCall(int (*function)(void *) except -1, void *argument) nogil
@@ -26,19 +39,17 @@ def set_hook(hook) -> None:
         _outstanding = False  # a forked child may never get to it
 
 
-def after(double seconds, int clock) -> bool:
-    """Sleep, then nudge the main thread if that is on a processor; return whether it is.
+def after(double seconds, bytes path) -> bool:
+    """Sleep, then nudge the main thread if that is at work; return whether it is.
 
-    `clock`: time.pthread_getcpuclockid() of the main thread.
+    `path`: of the file in which the kernel tells how the main thread is, /proc/self/task/NUMBER/stat.
     """
     global _outstanding
-    cdef double start, used
+    cdef const char *name = path
     cdef bint on
     with nogil:
         _sleep(seconds)
-        start, used = _read(CLOCK_MONOTONIC), _read(clock)
-        _sleep(0.0001)
-        on = (_read(clock) - used) * 2 > _read(CLOCK_MONOTONIC) - start
+        on = _runs(name)
         if on and not _outstanding:
             _outstanding = True
             if Py_AddPendingCall(called, NULL) < 0:
@@ -66,8 +77,15 @@ cdef void _sleep(double seconds) noexcept nogil:
     nanosleep(&t, NULL)
 
 
-cdef double _read(clockid_t clock) noexcept nogil:
-    cdef timespec t
-    if clock_gettime(clock, &t) != 0:
-        return 0.0
-    return t.tv_sec + t.tv_nsec * 1e-9
+cdef bint _runs(const char *path) noexcept nogil:
+    """True if the thread is on a processor, or ready to be: its state, behind the last bracket, is R."""
+    cdef char text[256]
+    cdef char *end
+    cdef Py_ssize_t n
+    cdef int fd = open(path, O_RDONLY | O_CLOEXEC)
+    if fd < 0:
+        return False
+    n = read(fd, text, sizeof(text))
+    close(fd)
+    end = last_bracket(text, n)
+    return end != NULL and end + 2 < text + n and end[2] == c'R'
