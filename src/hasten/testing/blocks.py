@@ -30,6 +30,10 @@ _SLEEPS = (
 _LOOP_FILES = (hasten.loop.__file__, __file__.replace("blocks", "leaks"), selectors.__file__)
 
 
+# When no loop has run for so long, the thread rests until one does. Seconds.
+REST = 1.0
+
+
 class Stall:
     """What the sampler knows of one loop."""
 
@@ -51,7 +55,8 @@ class Sampler:
         self._stalls: list[Stall] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._ended = False
+        self._ended = self._rests = False
+        self._pid = os.getpid()
 
     def begin(self, threshold: float, report: Callable[[str], object]) -> None:
         """Report from now on what blocks a loop for longer. 0: nothing."""
@@ -61,7 +66,7 @@ class Sampler:
     @contextmanager
     def watching(self, loop: Any) -> Iterator[None]:
         """Watch a loop that runs in this thread."""
-        if not self.threshold:
+        if not self.threshold or os.getpid() != self._pid:  # a fork has no such thread, and perhaps a lock held by it
             yield
             return
         with self._changed:
@@ -70,7 +75,8 @@ class Sampler:
                 self._thread.start()
             stall = Stall(loop, threading.get_ident(), time.monotonic())
             self._stalls.append(stall)
-            self._changed.notify()
+            if self._rests:  # else it comes by soon: to be woken for each run of a loop would cost more than all else
+                self._changed.notify()
         try:
             yield
         finally:
@@ -80,6 +86,8 @@ class Sampler:
 
     def close(self) -> None:
         """End the thread."""
+        if os.getpid() != self._pid:
+            return
         with self._changed:
             self._ended = True
             self._changed.notify()
@@ -87,10 +95,15 @@ class Sampler:
             self._thread.join()
 
     def _run(self) -> None:
+        last = time.monotonic()
         with self._changed:
             while not self._ended:
-                if not self._stalls:
+                if self._stalls:
+                    last = time.monotonic()
+                elif time.monotonic() - last > REST:
+                    self._rests = True
                     self._changed.wait()
+                    self._rests = False
                     continue
                 before = time.monotonic()
                 pause = min(max(self.threshold / 5, 0.002), 0.05)

@@ -39,6 +39,10 @@ class Known:
     def add(self, obj: Any) -> None:
         self._refs[id(obj)] = weakref.ref(obj)
 
+    def prune(self) -> None:
+        """Forget what is no more."""
+        self._refs = {key: ref for key, ref in self._refs.items() if ref() is not None}
+
     def __contains__(self, obj: Any) -> bool:
         ref = self._refs.get(id(obj))
         return ref is not None and ref() is obj
@@ -165,6 +169,8 @@ class Ledger:
         self.used, self.found, self.told = False, [], set()
         self.tasks, self.transports = Known(), Known()
         self.threads, self.old_loops = Known(), Known()
+        self.loops.prune()
+        self.servers.prune()
         self.places = {key: value for key, value in self.places.items() if value[0]() is not None}
         self.files = open_files()
         self._excuse()
@@ -254,12 +260,13 @@ class Ledger:
         gc.collect()  # only what survives a collection is a leak
         new = self._new_files()
         unclosed = [each for each in self.loops if not each.is_closed() and each not in self.old_loops]
+        loops = [self.place_of(loop) for loop in unclosed]
         for loop in unclosed:
             self.found.append(("fds", f"an event loop that was not closed{self._made(loop)}"))
         for fd, to in sorted(new.items()):
-            if unclosed and to.startswith("anon_inode:[event"):
-                continue
             name, place = self.origins.of(fd, to)
+            if loops and (to.startswith("anon_inode:[event") if place is None else place in loops):
+                continue  # a loop's own
             self.found.append(("fds", f"an open file: fd {fd}, {name}{_started(place, 'opened')}"))
 
 
