@@ -2,7 +2,7 @@
 
 It looks five times in each `threshold`. A loop whose count of ticks stands still meanwhile, and whose thread is not
 where a loop sleeps, is blocked; the frame that is seen then is what blocks it. This needs the interpreter's lock: where
-C code holds that all the while, the thread sees the place only just afterwards, or not at all. hasten.diagnosis.watch,
+C code holds that all the while, the thread sees how long it took, and mostly not the place. hasten.diagnosis.watch,
 where it is there, sees more, and is used instead.
 """
 
@@ -42,7 +42,9 @@ class Stall:
         self.ident = ident
         self.ticks = -1
         self.since = now
-        self.spent = time.process_time()
+        self.native = threading.get_native_id()
+        self.spent = self.queued = 0.0  # by schedule_of(), when it was last looked at
+        self.lost = 0.0  # of the time since `since`, what the thread waited for a processor
         self.text: str | None = None
 
 
@@ -74,6 +76,7 @@ class Sampler:
                 self._thread = threading.Thread(target=self._run, name="hasten-blocks", daemon=True)
                 self._thread.start()
             stall = Stall(loop, threading.get_ident(), time.monotonic())
+            stall.spent, stall.queued = schedule_of(stall.native)
             self._stalls.append(stall)
             if self._rests:  # else it comes by soon: to be woken for each run of a loop would cost more than all else
                 self._changed.notify()
@@ -116,21 +119,39 @@ class Sampler:
         frame = sys._current_frames().get(stall.ident)
         if frame is None:
             return
-        ticks, spent = stall.loop._ticks, time.process_time()
-        # This process as a whole did not run: nobody blocked it. Else somebody computed, and held the lock.
-        stopped = late > self.threshold / 2 and spent - stall.spent < late / 2
+        ticks, (spent, queued) = stall.loop._ticks, schedule_of(stall.native)
+        # Where this thread comes late, the loop's has computed and kept the lock; or the process as a whole stood
+        # still, as when there are too few processors for all, so that nobody is to blame.
+        lost = queued - stall.queued
+        kept = spent - stall.spent + lost > 0.8 * late
+        late -= lost
+        stopped = late > self.threshold / 2 and not kept
         if ticks != stall.ticks or stopped or sleeps(frame):
+            if stall.text is None and late > self.threshold and kept:
+                self.report(f"{late:.2f} s in a C function that kept the interpreter's lock; it is not known which")
             self._settle(stall, now)
-            stall.ticks, stall.since = ticks, now
-        elif now - stall.since >= self.threshold and stall.text is None:
-            stall.text = told(frame)
-        stall.spent = spent
+            stall.ticks, stall.since, stall.lost = ticks, now, 0.0
+        else:
+            stall.lost += lost
+            if now - stall.since - stall.lost >= self.threshold and stall.text is None:
+                stall.text = told(frame)
+        stall.spent, stall.queued = spent, queued
 
     def _settle(self, stall: Stall, now: float) -> None:
         """Report a stall that is over."""
         text, stall.text = stall.text, None
         if text is not None:
-            self.report(f"{now - stall.since:.2f} s {text}")
+            self.report(f"{now - stall.since - stall.lost:.2f} s {text}")
+
+
+def schedule_of(native: int) -> tuple[float, float]:
+    """Return how many seconds a thread has computed, and how many it has waited for a processor, as Linux tells it."""
+    try:
+        with open(f"/proc/self/task/{native}/schedstat", "rb") as file:
+            spent, queued, _ = file.read().split()
+    except (OSError, ValueError):
+        return time.process_time(), 0.0
+    return int(spent) / 1e9, int(queued) / 1e9
 
 
 def sleeps(frame: FrameType) -> bool:

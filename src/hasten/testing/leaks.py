@@ -309,9 +309,11 @@ def open_files() -> dict[int, str]:
         return files
     for name in names:
         try:
-            files[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+            to = os.readlink(f"/proc/self/fd/{name}")
         except OSError:
             continue  # the folder's own descriptor, closed again by now
+        if not to.endswith("/schedstat"):  # blocks.py reads it, in its thread
+            files[int(name)] = to
     return files
 
 
@@ -341,7 +343,7 @@ class Origins:
     def hear(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
             path = args[0]
-            if type(path) is str and not path.endswith((".py", ".pyc")):
+            if type(path) is str and not path.endswith((".py", ".pyc", "/schedstat")):
                 self.paths[os.path.abspath(path)] = places.caller(3)
         elif event == "socket.__new__":
             self.sockets.append((weakref.ref(args[0]), places.caller(3)))

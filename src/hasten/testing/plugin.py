@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -74,9 +75,8 @@ class Plugin:
 
     def pytest_report_header(self) -> str:
         """Say so."""
-        import hasten
-
-        return f"hasten {hasten.__version__}: asyncio tests run on its loop, and may leave nothing behind"
+        version = sys.modules["hasten"].__version__
+        return f"hasten {version}: asyncio tests run on its loop, and may leave nothing behind"
 
     def pytest_unconfigure(self) -> None:
         """Give asyncio back what was its own."""
