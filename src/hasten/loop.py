@@ -266,7 +266,7 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         return self._signals.remove(sig)
 
 
-def new_event_loop(poller: str | None = None, *, batch_writes: bool | None = None) -> Loop:
+def new_event_loop(poller: str | Poller | None = None, *, batch_writes: bool | None = None) -> Loop:
     """Return a new event loop; for the arguments see Loop."""
     return Loop(poller, batch_writes=batch_writes)
 

@@ -12,22 +12,28 @@ import pytest
 
 import hasten
 from hasten.poll import choice
+from hasten.poll.virtual import VirtualPoller
 
 from ..worlds import opened
 
 Pair = Callable[..., tuple[socket.socket, socket.socket]]
 
 
-@pytest.fixture(params=choice.NAMES)
+@pytest.fixture(params=[*choice.NAMES, "virtual"])
 def poller(request: pytest.FixtureRequest) -> str:
     """A poller's name."""
     return str(request.param)
 
 
+def new_loop(poller: str) -> asyncio.AbstractEventLoop:
+    """A loop with the poller of this name."""
+    return hasten.new_event_loop(VirtualPoller(choice.make()) if poller == "virtual" else poller)
+
+
 @pytest.fixture
 def loop(poller: str) -> Iterator[asyncio.AbstractEventLoop]:
     """A fresh loop with that poller."""
-    with opened(hasten.new_event_loop(poller=poller)) as loop:
+    with opened(new_loop(poller)) as loop:
         yield loop
 
 

@@ -38,6 +38,7 @@ def test_poller_is_chosen_by_argument(loop: Loop, poller: str) -> None:
     assert f"poller={poller}>" in repr(loop)
 
 
+@pytest.mark.parametrize("poller", choice.NAMES)
 def test_poller_is_chosen_by_variable(poller: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HASTEN_POLLER", poller)
     loop = hasten.new_event_loop()
@@ -45,6 +46,7 @@ def test_poller_is_chosen_by_variable(poller: str, monkeypatch: pytest.MonkeyPat
     loop.close()
 
 
+@pytest.mark.parametrize("poller", choice.NAMES)
 def test_argument_goes_before_variable(poller: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HASTEN_POLLER", "nonsense")
     loop = hasten.new_event_loop(poller=poller)

@@ -67,6 +67,7 @@ assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4000
 """  # the loop is not closed: it has been told that this is a forked child
 
 
+@pytest.mark.parametrize("poller", choice.NAMES)
 def test_uncompiled_no_method_makes_room_for_any_number(poller: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """There Python reaches all methods of a poller. Whatever they raise, they do before they take memory."""
     done = subprocess.run(

@@ -333,6 +333,17 @@ def test_the_limit() -> None:
         hasten.run(main(), loop_factory=virtual_time(limit=1000))
 
 
+def test_a_busy_loop_that_waits_for_a_time_comes_to_it() -> None:
+    async def main() -> None:
+        loop, fired = asyncio.get_running_loop(), []
+        loop.call_later(0.05, fired.append, True)
+        while not fired:
+            await hasten.sleep(0)
+        assert loop.time() >= 0.05
+
+    run(main)
+
+
 def test_a_sleep_without_end_is_none() -> None:
     async def main() -> None:
         with pytest.raises(TimeoutError):

@@ -1,6 +1,7 @@
 """The poller of virtual time: where nothing is left to do, the clock jumps to the first timer.
 
-It stands before a real poller, which goes on watching descriptors. Its clock stands still while callbacks run. For the
+It stands before a real poller, which goes on watching descriptors. Its clock stands still while callbacks run, unless
+that goes on for so long that somebody may wait for a time in a busy loop. For the
 contract of pollers see contract.py. What it may not jump over it is told by its guide, an object with two methods:
 
 - `between()` is called before each batch, in each wait(): it may put the ready queue into another order.
@@ -21,6 +22,9 @@ import cython
 from hasten.kernel import step
 from hasten.poll.contract import Poller, Watch
 
+# A loop that has not slept for so many batches has time pass as it really does: what it waits for may be a time.
+BUSY = 100_000
+
 
 @cython.cclass
 class VirtualPoller(Poller):
@@ -32,6 +36,8 @@ class VirtualPoller(Poller):
     inner: Poller
     guide: Any
     time: float
+    batches: int
+    looked: float
     name = "virtual"
 
     def __cinit__(self) -> None:
@@ -78,7 +84,11 @@ class VirtualPoller(Poller):
             guide.between()
         inner.wait(0.0)
         if timeout == 0.0 or self.harvest or not self.sleeping:
+            self.batches += 1
+            if self.batches > BUSY:
+                self.drift()
             return 0
+        self.batches = 0
         patience = 0.0
         if guide is not None:
             patience = float(guide.in_flight(timeout))
@@ -106,6 +116,14 @@ class VirtualPoller(Poller):
             inner.wait(seconds)
         finally:
             inner.sleeping = False
+        return 0
+
+    def drift(self) -> int:
+        """Let time pass as it really passes, since the loop has not slept for long."""
+        now = step.monotonic()
+        if self.batches > BUSY + 1:
+            self.time += now - self.looked
+        self.looked = now
         return 0
 
     def jump(self, seconds: float) -> int:

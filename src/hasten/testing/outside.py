@@ -9,7 +9,7 @@ import stat
 import struct
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
@@ -18,11 +18,14 @@ NOBODY, OWN, ANYBODY, OTHERS = range(4)
 
 _WAIT_FILE = threading.__file__
 _POOL_FILE = concurrent.futures.thread.__file__
+_locked: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)  # the interpreter has its lock
 
 
 def is_idle(frame: FrameType) -> bool:
     """True if a thread that stands there waits, without a limit, until somebody has work for it, and nobody has."""
     code = frame.f_code
+    if not _locked():
+        return False  # the locals of a frame that may run meanwhile are not to be looked at
     if code.co_filename == _POOL_FILE and code.co_name == "_worker":
         names = frame.f_locals
         queue = names.get("work_queue")
