@@ -4,7 +4,6 @@ Every public name of Python 3.15's asyncio is here, on every Python from 3.11. E
 modules below; this file only hands the names on.
 """
 
-import os as _os
 import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
@@ -150,11 +149,6 @@ if _TYPE_CHECKING:  # imported when they are first asked for
 if _sys.platform == "win32":
     from asyncio import IocpProactor as IocpProactor  # type: ignore[attr-defined]
     from asyncio import ProactorEventLoop as ProactorEventLoop  # type: ignore[attr-defined]
-
-if _os.environ.get("HASTEN_WATCH", "0") not in ("", "0"):
-    from hasten.diagnosis import by_default as _by_default
-
-    _by_default.begin()
 
 __version__ = "0.1.0"
 __all__ = [*_names.PUBLIC, "Loop", "install", "uninstall"]

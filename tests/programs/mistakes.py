@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 PAGES = Path(__file__).parents[2] / "docs" / "mistakes"
+# Those that are told of while the program goes on to its end.
+GOES_ON = ("exception-nobody-took", "never-awaited", "tasks-that-do-not-end")
+_BEGINS = re.compile(r"[\w.]+Error: |.*Warning: |Task exception was never|\d+ tasks? that run\(\) cancelled")
 _SAID = re.compile(r"\n```text\n(.*?)```\n", re.DOTALL)
 
 
@@ -31,18 +35,20 @@ def said(page: str) -> str:
 
 
 def run(source: str, scratch: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program as a file of its own."""
+    """Run a program as a file of its own, with HASTEN_WATCH=1."""
     path = scratch / "program.py"
     path.write_text(source, "utf-8")
-    return subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=60, check=False)
+    env = {**os.environ, "HASTEN_WATCH": "1"}
+    return subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=60, check=False, env=env)
 
 
 def last_words(stderr: str) -> str:
-    """The exception and its note, as a traceback ends with them. Addresses are made alike."""
+    """The exception and its note, as a traceback ends with them, or a warning. Addresses and paths are made alike."""
     lines = stderr.splitlines()
-    start = max(i for i, line in enumerate(lines) if re.match(r"\w+Error: ", line))
     end = max(i for i, line in enumerate(lines) if line.startswith("See docs/mistakes/"))
-    return "".join(re.sub(r"0x[0-9a-f]+", "0x7f0000000000", line) + "\n" for line in lines[start : end + 1])
+    start = max(i for i, line in enumerate(lines[:end]) if _BEGINS.match(line))
+    text = "".join(line + "\n" for line in lines[start : end + 1])
+    return re.sub(r'[^\s"]*/program\.py', "program.py", re.sub(r"0x[0-9a-f]+", "0x7f0000000000", text))
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def test_each_mistake_has_a_page_and_each_page_is_listed() -> None:
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_the_wrong_program_is_told_what_to_do(name: str, tmp_path: Path) -> None:
     done = mistakes.run(mistakes.program(PAGES[name], "wrong"), tmp_path)
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == (0 if name in mistakes.GOES_ON else 1), done.stderr
     assert mistakes.last_words(done.stderr) == mistakes.said(PAGES[name])
     assert f"\nSee docs/mistakes/{name}.md\n" in done.stderr
 

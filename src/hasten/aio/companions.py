@@ -14,7 +14,8 @@ from importlib import import_module
 
 from hasten.core import attending
 
-BY_VARIABLE = {"HASTEN_INSPECT": "hasten.diagnosis.inspecting"}
+BY_VARIABLE = {"HASTEN_INSPECT": "hasten.diagnosis.inspecting", "HASTEN_WATCH": "hasten.diagnosis.by_default"}
+_ANY_VALUE = ("HASTEN_WATCH",)  # also a number: a threshold in seconds
 
 
 def _begin(home: str, loop: object) -> None:
@@ -26,7 +27,7 @@ def asked_for(variables: Mapping[str, str]) -> list[Callable[[object], None]]:
     found: list[Callable[[object], None]] = []
     for variable, home in BY_VARIABLE.items():
         said = variables.get(variable, "")
-        if said == "1":
+        if said == "1" or (variable in _ANY_VALUE and said not in ("", "0")):
             found.append(partial(_begin, home))
         elif said not in ("", "0"):
             warnings.warn(f"{variable}={said!r}: 1 switches it on, 0 off; it stays off", RuntimeWarning, stacklevel=2)

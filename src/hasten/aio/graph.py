@@ -100,7 +100,7 @@ def _suspended_stack(coro: Any) -> list[FrameType]:
 
 
 def place_of(task: Any) -> tuple[str, int, str] | None:
-    """Return (file, line, function) where a suspended task stands: of the innermost frame, not asyncio's or hasten's."""
+    """Return (file, line, function) where a suspended task stands, innermost, outside of asyncio and hasten."""
     get_coro = getattr(task, "get_coro", None)
     frames = [] if get_coro is None else _suspended_stack(get_coro())
     for frame in reversed(frames):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 from weakref import WeakSet
 
+from hasten.core import report
 from hasten.core.roster import Roster
 
 _rosters: WeakSet[Roster] = WeakSet()
@@ -55,6 +56,11 @@ def release(roster: Roster) -> None:
         try:
             asyncio._register_task(task)
         except Exception:  # its __hash__ is somebody's own code, and not worth a loop that is half closed
+            pass
+    if tasks:
+        try:
+            report.note_left(tasks)
+        except Exception:  # for lack of memory
             pass
     roster.let_go()  # `tasks` holds them still: so they go, whatever they do then, when all is in order
 

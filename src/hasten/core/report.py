@@ -14,11 +14,15 @@ import traceback
 from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from hasten.core import advice, describe
 from hasten.kernel import step
 
 logger = logging.getLogger("asyncio")
+
+_NOTED = 100  # tasks of which it is noted where they stood when their loop was closed
+_stood: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 Handler = Callable[[Any, dict[str, Any]], object]
 _traceback: Any = BaseException.__dict__["__traceback__"]
@@ -72,12 +76,37 @@ def destroyed(task: Any, coro: Any, place: tuple[str, int, str] | None) -> None:
     if not task._source_traceback:
         if place is not None:
             more["created_at"] = _place(place)
-        while type(coro) is CoroutineType and type(coro.cr_await) is CoroutineType:
-            coro = coro.cr_await
-        if type(coro) is CoroutineType and coro.cr_frame is not None:
-            code = coro.cr_code
-            more["stood_at"] = _place((code.co_filename, coro.cr_frame.f_lineno, code.co_qualname))
+        stood = _stood.pop(task, None) if _is_plain(task) else None
+        if stood is None:
+            stood = _stands(coro)
+        if stood is not None:
+            more["stood_at"] = stood
     lost(task, "Task was destroyed but it is pending!", **more)
+
+
+def note_left(tasks: list[Any]) -> None:
+    """Note where the tasks stand that a closed loop leaves: when they go, their coroutines may have gone before them."""
+    for task in tasks[:_NOTED]:
+        if _is_plain(task):
+            stands = _stands(task.get_coro())
+            if stands is not None:
+                _stood[task] = stands
+
+
+def _is_plain(task: Any) -> bool:
+    """True if a task can be a key: nobody else's code runs."""
+    cls = type(task)
+    return cls.__module__ == "hasten.core.task" and cls.__hash__ is object.__hash__ and cls.__eq__ is object.__eq__
+
+
+def _stands(coro: Any) -> str | None:
+    """Return where a suspended coroutine stands: the innermost that it awaits, if all are the interpreter's."""
+    while type(coro) is CoroutineType and type(coro.cr_await) is CoroutineType:
+        coro = coro.cr_await
+    if type(coro) is not CoroutineType or coro.cr_frame is None:
+        return None
+    code = coro.cr_code
+    return _place((code.co_filename, coro.cr_frame.f_lineno, code.co_qualname))
 
 
 def _place(place: tuple[str, int, str]) -> str:

@@ -421,7 +421,8 @@ class Scheduler(Batches):
     def tell_idle(self) -> int:
         """Call on_idle()'s hook, before a sleep without limit. It may make something ready, or set a timer."""
         hook = _idle_hook
-        if self.patience(math.inf) < 0.0 and hook is not None:
+        # not of one that the collector has taken apart, and that somebody ticks
+        if self.patience(math.inf) < 0.0 and hook is not None and self.running():
             try:
                 hook(self)
             except BaseException as exc:

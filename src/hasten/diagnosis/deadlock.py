@@ -41,6 +41,8 @@ _watched: weakref.ref[Any] | None = None  # something that was registered when i
 class DeadlockError(RuntimeError):
     """Every task waits, and nothing can wake one: raised where the main task waits, in the place of a hang."""
 
+    __module__ = "hasten"
+
 
 def tell_deadlocks(enabled: bool = True) -> None:
     """Look for deadlocks from now on, on all loops of the process, or no longer.

@@ -2,8 +2,8 @@
 
 What is dropped is told when it is dropped, as by asyncio: Python's own warning of a coroutine that was never awaited,
 and the loop's exception handler for tasks. This module adds to the first where that coroutine was made and who
-probably meant to await it; and a task that failed, and that somebody still holds when the interpreter ends, is told then
-(while the program runs, somebody might still ask it).
+probably meant to await it; and a task that failed, and that somebody still holds when the interpreter ends, is told
+then (while the program runs, somebody might still ask it).
 """
 
 from __future__ import annotations
@@ -106,9 +106,9 @@ def _tell_failed() -> None:
     for ref in list(_failed.values()):
         task = ref()
         try:
-            exc = task._exception if task is not None and task._log_traceback else None
-            if exc is None:
+            if task is None or not task._log_traceback:
                 continue
+            exc = task._exception
             task._log_traceback = False
         except Exception:  # of a class of somebody's own
             continue

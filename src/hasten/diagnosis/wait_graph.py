@@ -326,6 +326,7 @@ class _Reader:
         for each in _flat(held):
             if standing.is_future(each) and not each.done() and not any(each is one for one in pending):
                 pending.append(each)
+        pending.sort(key=lambda each: _in_order(standing.name_of(each)) if is_a(each, asyncio.Task) else ("", 0))
         for each in pending:
             self._edge(node, self._future(each), how, not any_one or len(pending) == 1)
         return bool(pending)
@@ -359,9 +360,8 @@ class _Reader:
             job = _job_of(fut)
             if job is not None:
                 state = "runs" if job.running() else "has not begun"
-                self._edge(
-                    node, self._add(job, "job", "a thread's or another executor's job", state), "is completed by"
-                )
+                target = self._add(job, "job", "a thread's or another executor's job", state)
+                self._edge(node, target, "is completed by")
             else:
                 self._edge(node, self._nobody(), "is completed by", False)
         return node
@@ -394,7 +394,7 @@ def _kind_of(thing: Any) -> str | None:
 
 
 def _belongs(link: Any, thing: Any, name: str) -> bool:
-    """True if an awaitable is a method of this object, or hasten's for one: a coroutine's variables hold others, too."""
+    """True if an awaitable is a method of this object, or hasten's for one: its variables hold others, too."""
     if is_a(link, Awaitable):
         return True
     if name == "Queue.join" and is_a(link, types.CoroutineType) and link.cr_code.co_name == "wait_until_set":
@@ -410,9 +410,12 @@ def _belongs(link: Any, thing: Any, name: str) -> bool:
 
 
 def _is_made_of_others(link: Any) -> bool:
-    code = getattr(link, "cr_code", None) if type(link) is types.CoroutineType else None
-    name = "" if code is None else code.co_qualname
-    return name in ("Barrier.wait", "wait_until_set", "Queue.join") and not standing.is_users((code.co_filename, 0, ""))
+    if type(link) is not types.CoroutineType:
+        return False
+    code = link.cr_code
+    if standing.is_users((code.co_filename, 0, "")):
+        return False
+    return code.co_qualname in ("Barrier.wait", "wait_until_set", "Queue.join")
 
 
 def _collected(collector: Any) -> list[Any]:
