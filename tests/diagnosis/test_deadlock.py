@@ -130,7 +130,8 @@ loop.run_forever()
         "a descriptor": """
     ours, theirs = os.pipe()
     child = subprocess.Popen(["sh", "-c", "sleep 0.1; echo"], stdout=theirs)
-    asyncio.get_running_loop().add_reader(ours, lambda: (asyncio.get_running_loop().remove_reader(ours), event.set()))""",
+    loop = asyncio.get_running_loop()
+    loop.add_reader(ours, lambda: (loop.remove_reader(ours), event.set()))""",
         "a child": """
     async def child():
         process = await hasten.create_subprocess_exec("sleep", "0.1")
@@ -293,7 +294,7 @@ def test_a_hook_that_fails_is_reported_and_the_loop_goes_on() -> None:
         assert hasten.run(main()) == "woken"
     finally:
         scheduler.on_idle(None)
-    assert told == ["ValueError(\"the hook's\")"]
+    assert told == ['ValueError("the hook\'s")']
 
 
 def test_interrupting_a_task_leaves_what_it_waited_for() -> None:

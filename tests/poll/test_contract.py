@@ -416,3 +416,27 @@ def test_fd_of_a_transport_is_refused(loop: Loop, pair: Pair, attach: Attach) ->
         await end(protocol)
 
     loop.run_until_complete(main())
+
+
+def test_the_poller_counts_what_it_watches(loop: Loop, pair: Pair, attach: Attach) -> None:
+    def check(n: int) -> None:
+        assert loop._poller.watching == len(loop._watches()) == n  # type: ignore[attr-defined]
+
+    turn(loop)
+    before = loop._poller.watching  # type: ignore[attr-defined]
+    old, _ = pair()
+    new, _ = pair()
+    loop.add_reader(old.fileno(), print)
+    loop.add_writer(old.fileno(), print)
+    check(before + 1)
+    loop.add_reader(new.fileno(), print)
+    check(before + 2)
+    loop.remove_reader(old.fileno())
+    check(before + 2)
+    loop.remove_writer(old.fileno())
+    check(before + 1)
+    loop.remove_reader(new.fileno())
+    check(before)
+    with pytest.raises(OSError, match="descriptor"):
+        loop.add_reader(1 << 20, print)
+    check(before)

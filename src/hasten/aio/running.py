@@ -226,7 +226,9 @@ def _tell_left(left: set[Any]) -> None:
         lines.sort()
         n = len(lines)
         tasks, have, them = ("task", "has", "it") if n == 1 else ("tasks", "have", "them")
-        text = f"{n} {tasks} that run() cancelled {CANCEL_TIMEOUT:g} s ago {have} not ended, and run() waits for {them}:"
+        text = (
+            f"{n} {tasks} that run() cancelled {CANCEL_TIMEOUT:g} s ago {have} not ended, and run() waits for {them}:"
+        )
         lines.insert(0, text)
         logging.getLogger("asyncio").warning("%s", "\n".join([*lines, advice.text(advice.NOT_ENDING)]))
 

@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Callable
 from types import CoroutineType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from hasten.core import advice, describe
 from hasten.kernel import step
@@ -22,7 +21,6 @@ from hasten.kernel import step
 logger = logging.getLogger("asyncio")
 
 _NOTED = 100  # tasks of which it is noted where they stood when their loop was closed
-_stood: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 Handler = Callable[[Any, dict[str, Any]], object]
 _traceback: Any = BaseException.__dict__["__traceback__"]
@@ -76,7 +74,7 @@ def destroyed(task: Any, coro: Any, place: tuple[str, int, str] | None) -> None:
     if not task._source_traceback:
         if place is not None:
             more["created_at"] = _place(place)
-        stood = _stood.pop(task, None) if _is_plain(task) else None
+        stood = getattr(task, "_stood_at", None) if _is_plain(task) else None
         if stood is None:
             stood = _stands(coro)
         if stood is not None:
@@ -85,18 +83,18 @@ def destroyed(task: Any, coro: Any, place: tuple[str, int, str] | None) -> None:
 
 
 def note_left(tasks: list[Any]) -> None:
-    """Note where the tasks stand that a closed loop leaves: when they go, their coroutines may have gone before them."""
+    """Note where the tasks stand that a closed loop leaves: when they go, their coroutines may be gone."""
     for task in tasks[:_NOTED]:
         if _is_plain(task):
             stands = _stands(task.get_coro())
             if stands is not None:
-                _stood[task] = stands
+                task._stood_at = stands
 
 
 def _is_plain(task: Any) -> bool:
-    """True if a task can be a key: nobody else's code runs."""
+    """True for a task of hasten's own class: nobody else's code runs."""
     cls = type(task)
-    return cls.__module__ == "hasten.core.task" and cls.__hash__ is object.__hash__ and cls.__eq__ is object.__eq__
+    return cls.__module__ == "hasten.core.task" and cls.__name__ == "Task"
 
 
 def _stands(coro: Any) -> str | None:

@@ -33,6 +33,7 @@ cdef class Scheduler(Batches):
     cdef bint eager                 # the task factory is one of tasks.eager_factories
     cdef unsigned long long share_due   # by kernel/clock: when other threads are to have the interpreter's lock
     cdef bint own_clock                 # time() was replaced, on the class or on the object
+    cdef int idle                       # on_idle(): 1: it sleeps for a while, as if without limit; 2: the hook was asked
     cdef unsigned int clock_version     # of the class, when that was last looked at
     cdef public Future _until           # the loop stops when this is done; or None
     cdef readonly unsigned long long _ticks, _polls
@@ -42,7 +43,7 @@ cdef class Scheduler(Batches):
     cdef int tick(self) except -1
     @cython.locals(poller=Poller)
     cdef int look(self) except -1
-    @cython.locals(poller=Poller, queue=Ready, timers=Timers, now=double)
+    @cython.locals(poller=Poller, queue=Ready, timers=Timers, now=double, seconds=double)
     cdef int sleep(self) except -1
     @cython.locals(probe=Probe)
     cdef int tell_of_poll(self, double timeout) except -1

@@ -55,6 +55,7 @@ class Scheduler(Batches):
     eager: bool
     share_due: int
     own_clock: bool
+    idle: int
     clock_version: int
     _until: Future[Any] | None
     _ticks: int
@@ -395,7 +396,7 @@ class Scheduler(Batches):
         sleep. What is scheduled after that look wakes the poller.
         """
         self.settle()
-        if _idle_hook is not None and self._timers.count() == 0:
+        if self.idle == 1:
             self.tell_idle()
         timers, queue, poller = self._timers, self._ready, self._poller
         if self.probe is not None:
@@ -404,11 +405,18 @@ class Scheduler(Batches):
         poller.sleeping = timers.dozing = True
         queue.doze()
         try:
-            poller.wait(self.patience(now))
+            seconds = self.patience(now)
+            if seconds < 0.0 and _idle_hook is not None and self.idle == 0 and poller.watching == 0:
+                self.idle = 1
+                seconds = 0.1  # then it is asked whether anything can come at all
+            poller.wait(seconds)
         finally:
             poller.sleeping = timers.dozing = False
             queue.rouse()
-        return self.reap()
+        self.reap()
+        if self.idle != 0 and queue.count():
+            self.idle = 0
+        return 0
 
     def tell_of_poll(self, timeout: float) -> int:
         """Tell observers that the poller is about to be asked; that may run any Python."""
@@ -420,6 +428,7 @@ class Scheduler(Batches):
 
     def tell_idle(self) -> int:
         """Call on_idle()'s hook, before a sleep without limit. It may make something ready, or set a timer."""
+        self.idle = 2
         hook = _idle_hook
         # not of one that the collector has taken apart, and that somebody ticks
         if self.patience(math.inf) < 0.0 and hook is not None and self.running():
@@ -491,9 +500,9 @@ class Scheduler(Batches):
 
 
 def on_idle(hook: Callable[[Any], object] | None) -> None:
-    """Have hook(loop) called whenever a loop is about to sleep without limit, with nothing ready and no timer set.
+    """Have hook(loop) called when a loop that watches no fd and has no timer has had nothing to do for 0.1 s.
 
-    For diagnosis. Who does not use it pays one look at a word of C for each sleep. None: nothing is called any more.
+    For diagnosis. Who does not use it pays a look at a word of C for each sleep. None: nothing is called any more.
     """
     global _idle_hook
     _idle_hook = hook

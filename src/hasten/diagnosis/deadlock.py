@@ -1,6 +1,6 @@
 """Deadlocks: every task waits, and nothing can wake one any more.
 
-The check runs when a loop is about to sleep without limit: nothing is ready, and no timer is set. It then asks for all
+The check runs when a loop has had nothing to do for 0.1 s: nothing is ready, and no timer is set. It then asks for all
 that might wake the loop from outside: another thread of the process (also one of C's, seen in /proc), a watched file
 descriptor, a signal handler, another poller than the two real ones. If there is any, nothing is said, whether or not it
 will ever wake a task. If there is none, no code will run in this process again: that is no guess.
@@ -35,7 +35,6 @@ _FATAL = frozenset(
     getattr(signal, name) for name in ("SIGSEGV", "SIGFPE", "SIGABRT", "SIGBUS", "SIGILL") if hasattr(signal, name)
 )
 _told: weakref.WeakSet[Any] = weakref.WeakSet()  # main tasks, or loops without one
-_watched: weakref.ref[Any] | None = None  # something that was registered when it was last looked for
 
 
 class DeadlockError(RuntimeError):
@@ -86,15 +85,7 @@ def verdict(graph: WaitGraph) -> str:
 
 
 def _look(loop: Any) -> None:
-    """Look, when a loop is about to sleep without limit, and tell."""
-    global _watched
-    watch = None if _watched is None else _watched()
-    if watch is not None and watch.events:  # still registered: most often the first answer
-        return
-    watches = loop._watches()
-    if watches:
-        _watched = weakref.ref(watches[0])
-        return
+    """Look, when a loop has had nothing to do for a while, and tell."""
     if not is_dead(loop) or not loop.is_running() or not all_tasks(loop):
         return
     main = loop._until

@@ -82,7 +82,15 @@ class WaitGraph:
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
-    by_key: dict[str, Node] = field(repr=False)
+    by_key: dict[str, Node] = field(init=False, repr=False, compare=False)
+    _leaving: dict[str, list[Edge]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        leaving: dict[str, list[Edge]] = {}
+        for edge in self.edges:
+            leaving.setdefault(edge.waiter, []).append(edge)
+        object.__setattr__(self, "by_key", {node.key: node for node in self.nodes})
+        object.__setattr__(self, "_leaving", leaving)
 
     @property
     def tasks(self) -> tuple[Node, ...]:
@@ -91,7 +99,7 @@ class WaitGraph:
 
     def from_node(self, key: str) -> tuple[Edge, ...]:
         """Return the edges that leave a node."""
-        return tuple(edge for edge in self.edges if edge.waiter == key)
+        return tuple(self._leaving.get(key, ()))
 
     def circles(self) -> list[tuple[Node, ...]]:
         """Return the circles in which each must wait for the next, and the last for the first."""
@@ -170,7 +178,7 @@ class _Reader:
         self.loop = loop
         self.nodes: dict[int, Node] = {}
         self.kept: list[Any] = []  # until the graph is read: an id() stays one object's
-        self.edges: list[Edge] = []
+        self.edges: dict[Edge, None] = {}  # in their order, each once
         self.counts: dict[str, int] = {}
         self.now = loop.time()
         self.timers: dict[int, float] = {}
@@ -189,8 +197,7 @@ class _Reader:
             self._task(task, running)
         for task, chain in zip(tasks, chains, strict=True):
             self._read_task(task, chain)
-        nodes = tuple(self.nodes.values())
-        return WaitGraph(nodes, tuple(self.edges), {node.key: node for node in nodes})
+        return WaitGraph(tuple(self.nodes.values()), tuple(self.edges))
 
     # ---- what the loop knows --------------------------------------------------------------
 
@@ -277,8 +284,7 @@ class _Reader:
 
     def _edge(self, waiter: Node, target: Node, how: str, must: bool = True) -> None:
         edge = Edge(waiter.key, target.key, how, must)
-        if edge not in self.edges:
-            self.edges.append(edge)
+        self.edges[edge] = None
 
     # ---- what a task waits for ------------------------------------------------------------
 

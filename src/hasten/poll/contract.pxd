@@ -21,6 +21,7 @@ cdef class Poller:
     cdef readonly bint sleeping         # it waits, or is about to: wake() must act
     cdef bint stirred                   # something was registered or sent since a poll last showed nothing
     cdef readonly bint lasting          # what is registered may be closed: see contract.py
+    cdef readonly Py_ssize_t watching   # how many watches are registered
     cdef public double every            # seconds: how often a loop that has work asks; 0: in each tick
     cdef unsigned long long due         # by kernel/clock: when that is next
     cdef unsigned long long thread      # of the thread that runs the loop; 0: none

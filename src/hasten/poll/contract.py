@@ -42,6 +42,8 @@ called twice.
 its make_way() says so. Where a poller is `lasting`, to close an fd ends what was registered for it and harms nothing,
 so a watch may stay registered while nobody needs it.
 
+*Counting.* `watching` is how many watches are registered, for who asks whether anything can come from outside.
+
 register() raises ValueError for an fd that has a watch which does not make way, OSError for one that cannot be polled
 (EPERM: a regular file; EBADF: closed).
 """
@@ -102,6 +104,7 @@ class Poller:
     sleeping: bool
     stirred: bool
     lasting: bool
+    watching: int
     every: float
     due: int
     thread: int

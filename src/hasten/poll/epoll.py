@@ -53,6 +53,7 @@ class EpollPoller(Poller):
         watch.events = events
         watch.fired = 0
         self.table[fd] = watch
+        self.watching += 1
         self.stirred = True
         return 0
 
@@ -65,6 +66,7 @@ class EpollPoller(Poller):
         if not before.make_way() or self.watch_of(fd) is not before:
             raise ValueError(f"file descriptor {fd} is watched already")
         self.table[fd] = None
+        self.watching -= 1
         before.events = before.fired = 0
         return True
 
@@ -79,6 +81,7 @@ class EpollPoller(Poller):
         watch.events = watch.fired = 0
         if 0 <= fd < len(self.table) and self.table[fd] is watch:
             self.table[fd] = None
+            self.watching -= 1
             self.queue.remove(fd)
         return 0
 
@@ -121,3 +124,4 @@ class EpollPoller(Poller):
         self.queue.close()
         self.table = []
         self.harvest = []
+        self.watching = 0

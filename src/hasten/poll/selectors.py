@@ -91,6 +91,7 @@ class SelectorsPoller(Poller):
         watch.events = events
         watch.fired = 0
         self.watches[fd] = watch
+        self.watching = len(self.watches)
         self.stirred = True
         return 0
 
@@ -116,6 +117,7 @@ class SelectorsPoller(Poller):
         watch.events = watch.fired = 0
         if self.watches.get(watch.fd) is watch:
             del self.watches[watch.fd]
+            self.watching = len(self.watches)
             self.arm(watch.fd, 0)
         return 0
 
@@ -175,4 +177,5 @@ class SelectorsPoller(Poller):
             self.waker.close()
             self.woken = self.waker = None
             self.watches.clear()
+            self.watching = 0
             self.armed.clear()
