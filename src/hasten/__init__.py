@@ -109,8 +109,8 @@ if _TYPE_CHECKING:  # imported when they are first asked for
     from hasten.diagnosis.metrics import all_metrics as all_metrics
     from hasten.diagnosis.metrics import metrics as metrics
     from hasten.diagnosis.trace import trace as trace
-    from hasten.diagnosis.wait_graph import WaitGraph as WaitGraph
     from hasten.diagnosis.wait_graph import wait_graph as wait_graph
+    from hasten.diagnosis.waits import WaitGraph as WaitGraph
     from hasten.diagnosis.watch import watch as watch
     from hasten.primitives.awaited_by import future_add_to_awaited_by as future_add_to_awaited_by
     from hasten.primitives.awaited_by import future_discard_from_awaited_by as future_discard_from_awaited_by

@@ -13,6 +13,7 @@ import pytest
 
 import hasten
 from hasten.aio import running
+from hasten.core import attending
 from hasten.diagnosis import forgotten
 
 from . import programs
@@ -211,22 +212,19 @@ def test_tasks_that_do_not_end_are_told_once(caplog: pytest.LogCaptureFixture, m
     assert "third" not in record.getMessage()
 
 
-def test_a_hook_for_failed_tasks_that_raises_is_reported() -> None:
-    from hasten.core import task as tasks
-
-    told: list[str] = []
+def test_a_hook_for_failed_tasks_that_raises_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[Any] = []
 
     def hook(task: Any) -> None:
+        told.append(task)
         raise KeyError("the hook's")
 
     async def main() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["message"]))
         with pytest.raises(ValueError, match="no such record"):
             await hasten.create_task(work())
 
-    tasks.on_failed(hook)
-    try:
-        hasten.run(main())
-    finally:
-        tasks.on_failed(None)
-    assert told == ["Exception in the hook of tasks that fail"]
+    attending.on_failed = hook
+    hasten.run(main())
+    assert attending.on_failed is None
+    assert len(told) == 1
+    assert "a companion of hasten's failed and is off now" in caplog.text

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import hasten
-from hasten.diagnosis.wait_graph import Edge, Node, WaitGraph
+from hasten.diagnosis import deadlock
+from hasten.diagnosis.waits import Edge, Node, WaitGraph
 
 
 async def settle() -> None:
@@ -162,7 +163,7 @@ def test_tasks_that_await_each_other_are_a_circle() -> None:
         tasks["b"] = hasten.create_task(waits_for("a"), name="b")
         await settle()
         graph = hasten.wait_graph()
-        tasks["a"]._interrupt(KeyError())  # a circle cannot be cancelled
+        deadlock._interrupt(tasks["a"], KeyError())  # a circle cannot be cancelled
         await hasten.wait(tasks.values())
         for task in tasks.values():
             assert isinstance(task.exception(), KeyError)

@@ -420,7 +420,7 @@ def test_fd_of_a_transport_is_refused(loop: Loop, pair: Pair, attach: Attach) ->
 
 def test_the_poller_counts_what_it_watches(loop: Loop, pair: Pair, attach: Attach) -> None:
     def check(n: int) -> None:
-        assert loop._poller.watching == len(loop._watches()) == n  # type: ignore[attr-defined]
+        assert loop._poller.watching == len(loop._poller.all_watches()) == n  # type: ignore[attr-defined]
 
     turn(loop)
     before = loop._poller.watching  # type: ignore[attr-defined]

@@ -71,7 +71,8 @@ _COMPANIONS: dict[str, str] = {
     "hasten.diagnosis.metrics": "metrics all_metrics",
     "hasten.diagnosis.trace": "trace",
     "hasten.diagnosis.watch": "watch",
-    "hasten.diagnosis.wait_graph": "WaitGraph wait_graph",
+    "hasten.diagnosis.wait_graph": "wait_graph",
+    "hasten.diagnosis.waits": "WaitGraph",
 }
 COMPANIONS = {name: home for home, names in _COMPANIONS.items() for name in names.split()}
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from hasten.aio.install import install
 from hasten.cli import program
 from hasten.cli.usage import UsageError
+from hasten.core import attending
 from hasten.diagnosis import by_default
 
 HELP = """\
@@ -41,7 +42,7 @@ def main(words: Sequence[str]) -> int:
     words, options = _options(words)
     chosen = _choose(words)
     install()
-    by_default.begin()
+    attending.on_run.append(by_default.begin)
     if "--inspect" in options:
         _inspect()
     if "--trace" in options:

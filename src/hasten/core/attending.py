@@ -1,4 +1,7 @@
-"""Who wants to be told when a loop begins to run: companions enter themselves here, the loop knows none of them."""
+"""Who wants to be told when a loop begins to run or has nothing to do, and when a task fails.
+
+Companions enter themselves here; the loop knows none of them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,10 @@ from typing import Any
 
 # Each is called with the loop, in its thread, before its first batch.
 on_run: list[Callable[[Any], object]] = []
+# Called with a loop that watches no descriptor, has no timer, and has had nothing to do for 0.1 s.
+on_idle: Callable[[Any], object] | None = None
+# Called with a task that has ended by an exception.
+on_failed: Callable[[Any], object] | None = None
 
 
 def begin(loop: Any) -> None:
@@ -18,6 +25,35 @@ def begin(loop: Any) -> None:
         except Exception as error:
             if attend in on_run:
                 on_run.remove(attend)
-            logging.getLogger("asyncio").error(
-                "a companion of hasten's failed and is off now: %s", error, exc_info=error
-            )
+            _off(error)
+
+
+def nothing_to_do(loop: Any) -> None:
+    """Tell that a loop has nothing to do."""
+    global on_idle
+    attend = on_idle
+    # it may be one that the collector has taken apart, and that somebody ticks
+    if attend is None or not loop.is_running() or loop._stopping or len(loop._ready):
+        return
+    try:
+        attend(loop)
+    except Exception as error:
+        on_idle = None
+        _off(error)
+
+
+def failed(task: Any) -> None:
+    """Tell that a task has failed."""
+    global on_failed
+    attend = on_failed
+    if attend is None:
+        return
+    try:
+        attend(task)
+    except Exception as error:
+        on_failed = None
+        _off(error)
+
+
+def _off(error: Exception) -> None:
+    logging.getLogger("asyncio").error("a companion of hasten's failed and is off now: %s", error, exc_info=error)

@@ -33,7 +33,7 @@ cdef class Scheduler(Batches):
     cdef bint eager                 # the task factory is one of tasks.eager_factories
     cdef unsigned long long share_due   # by kernel/clock: when other threads are to have the interpreter's lock
     cdef bint own_clock                 # time() was replaced, on the class or on the object
-    cdef int idle                       # on_idle(): 1: it sleeps for a while, as if without limit; 2: the hook was asked
+    cdef int idle                       # attending.on_idle: 1: it sleeps for a while, not for ever; 2: that was told
     cdef unsigned int clock_version     # of the class, when that was last looked at
     cdef public Future _until           # the loop stops when this is done; or None
     cdef readonly unsigned long long _ticks, _polls
@@ -47,7 +47,6 @@ cdef class Scheduler(Batches):
     cdef int sleep(self) except -1
     @cython.locals(probe=Probe)
     cdef int tell_of_poll(self, double timeout) except -1
-    cdef int tell_idle(self) except -1
     @cython.locals(h=TimerHandle, timers=Timers)
     cdef int settle(self) except -1
     @cython.locals(poller=Poller, now=double, real=double, probe=Probe)
@@ -70,5 +69,3 @@ cdef class Scheduler(Batches):
     cdef int check_ready(self, object callback, str method) except -1
     cdef Handle post_traced(self, object callback, tuple args, object context)
     cdef object make_task(self, object coro, object name, object context, object eager_start, dict more)
-
-cdef object _idle_hook

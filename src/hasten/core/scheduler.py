@@ -11,7 +11,7 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 import cython
 
-from hasten.core import advice, describe, handle, listing, ready, registry, report, state
+from hasten.core import advice, attending, describe, handle, listing, ready, registry, report, state
 from hasten.core import future as futures
 from hasten.core import probe as probes
 from hasten.core import task as tasks
@@ -30,8 +30,6 @@ from hasten.poll.contract import Poller, Watch
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")  # Unpack[_Ts] below: Cython warns of *_Ts
-
-_idle_hook: Any = None  # see on_idle()
 
 FACTORY_TAKES_NAME = sys.version_info >= (3, 13, 3)  # and every other keyword argument that the caller gave
 
@@ -311,10 +309,6 @@ class Scheduler(Batches):
             watch.queued = True
         return 0
 
-    def _watches(self) -> list[Watch]:
-        """Return what the poller watches."""
-        return self._poller.all_watches()
-
     def _stir(self) -> None:
         """Have the next ticks ask the poller: something was sent past the transports, perhaps to a peer here."""
         self._poller.stirred = True
@@ -390,14 +384,14 @@ class Scheduler(Batches):
         return self.reap()
 
     def sleep(self) -> int:
-        """Wait for I/O, for the first timer, or until the loop is woken: there is no work.
-
-        Everything that can run Python comes first, then the flags are set, and only then it looks for how long it may
-        sleep. What is scheduled after that look wakes the poller.
-        """
+        """Wait for I/O, for the first timer, or until the loop is woken: there is no work."""
+        # What can run Python comes first, then the flags are set, and only then it looks for how long it may sleep.
+        # What is scheduled after that look wakes the poller.
         self.settle()
         if self.idle == 1:
-            self.tell_idle()
+            self.idle = 2
+            attending.nothing_to_do(self)
+            self.settle()
         timers, queue, poller = self._timers, self._ready, self._poller
         if self.probe is not None:
             self.tell_of_poll(self.patience(self.now() if timers.count() else math.inf))
@@ -406,9 +400,8 @@ class Scheduler(Batches):
         queue.doze()
         try:
             seconds = self.patience(now)
-            if seconds < 0.0 and _idle_hook is not None and self.idle == 0 and poller.watching == 0:
-                self.idle = 1
-                seconds = 0.1  # then it is asked whether anything can come at all
+            if seconds < 0.0 and self.idle == 0 and poller.watching == 0 and attending.on_idle is not None:
+                self.idle, seconds = 1, 0.1
             poller.wait(seconds)
         finally:
             poller.sleeping = timers.dozing = False
@@ -424,19 +417,6 @@ class Scheduler(Batches):
         probe = self.probe
         if probe is not None:
             probe.of_loop(probes.POLL_BEGINS, timeout)
-        return 0
-
-    def tell_idle(self) -> int:
-        """Call on_idle()'s hook, before a sleep without limit. It may make something ready, or set a timer."""
-        self.idle = 2
-        hook = _idle_hook
-        # not of one that the collector has taken apart, and that somebody ticks
-        if self.patience(math.inf) < 0.0 and hook is not None and self.running():
-            try:
-                hook(self)
-            except BaseException as exc:
-                report.escaped(self, exc, "Exception in the hook of a loop that has nothing to do")
-            self.settle()
         return 0
 
     def settle(self) -> int:
@@ -497,15 +477,6 @@ class Scheduler(Batches):
 
     def _timer_handle_cancelled(self, h: Any) -> None:
         """Do nothing: handles of the standard library's own classes call this."""
-
-
-def on_idle(hook: Callable[[Any], object] | None) -> None:
-    """Have hook(loop) called when a loop that watches no fd and has no timer has had nothing to do for 0.1 s.
-
-    For diagnosis. Who does not use it pays a look at a word of C for each sleep. None: nothing is called any more.
-    """
-    global _idle_hook
-    _idle_hook = hook
 
 
 _time = Scheduler.time  # not replaced yet

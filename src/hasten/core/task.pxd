@@ -56,7 +56,6 @@ cdef class Task(Future):
     cdef int step_again(self, object error) except -1
     cdef int end(self, int kind, object value) except -1
     cdef int end_by(self, object exc) except -1
-    cdef int tell_failed(self) except -1
     cdef int schedule_guarded(self) except -1
     cdef int restep(self) except -1
     cdef int stepped_too_late(self) except -1
@@ -73,4 +72,3 @@ cdef Task spawn(object loop, Ready queue, Roster roster, Step stepper, object co
                 bint eager)
 
 cdef unsigned long long _numbers
-cdef object _failed_hook

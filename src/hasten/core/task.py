@@ -12,7 +12,7 @@ from typing import Any
 
 import cython
 
-from hasten.core import advice, describe, ready, registry, report, state, waiters
+from hasten.core import advice, attending, describe, ready, registry, report, state, waiters
 from hasten.core import probe as probes
 from hasten.core.future import Future
 from hasten.core.ready import Ready
@@ -22,7 +22,6 @@ from hasten.kernel.step import Step
 
 _Stdlib = asyncio.Task
 _numbers = 0
-_failed_hook: Any = None  # see on_failed()
 # task factories that mean: hasten's own tasks, started eagerly
 eager_factories: list[Any] = [getattr(asyncio, "eager_task_factory", None)]
 
@@ -245,11 +244,8 @@ class Task(Future):
         return True
 
     def last_in_line(self) -> Task:
-        """Find the last task of the chain in which each waits for the next. All after this one are told.
-
-        A loop, since a chain can be longer than the C stack is deep.
-        """
-        t = seen = self
+        """Find the last task of the chain in which each waits for the next. All after this one are told."""
+        t = seen = self  # a loop, since a chain can be longer than the C stack is deep
         steps = limit = 0
         while type(t._fut_waiter) is Task and cython.cast(Task, t._fut_waiter).status == state.PENDING:
             t = t._fut_waiter
@@ -275,19 +271,10 @@ class Task(Future):
                 self.must_cancel = False
         return self._num_cancels_requested
 
-    def _interrupt(self, exc: BaseException) -> bool:
-        """Throw an exception in where the task waits, at its next step; return False if it does not wait.
-
-        What it waited for goes on. For diagnosis: what is to stop goes by cancel().
-        """
-        waiter = self._fut_waiter
-        if waiter is None or self.status != state.PENDING or not waiter.remove_done_callback(self._wakeup):
-            return False
-        if self._fut_waiter is not waiter:  # its methods may be anybody's
-            return False
+    def _interrupt(self, exc: BaseException) -> None:
+        """Throw an exception in at the next step: for diagnosis, of a task that nothing will wake any more."""
         self._fut_waiter = None
         self.step_again(exc)
-        return True
 
     # ---- stepping -------------------------------------------------------------------------
 
@@ -470,20 +457,11 @@ class Task(Future):
                 self.error_tb = tb
                 self.status = state.FINISHED
                 self.log_tb = True
-                if _failed_hook is not None:
-                    self.tell_failed()
+                if attending.on_failed is not None:
+                    attending.failed(self)
             self.schedule_guarded()
         if step.ends_loop(exc):
             raise exc
-        return 0
-
-    def tell_failed(self) -> int:
-        hook = _failed_hook
-        try:
-            if hook is not None:
-                hook(self)
-        except BaseException as exc:
-            report.escaped(self._loop, exc, "Exception in the hook of tasks that fail")
         return 0
 
     def schedule_guarded(self) -> int:
@@ -538,12 +516,6 @@ def spawn(
         queue.push(t, ready.TASK)  # may find no memory
         t.enlist()
     return t
-
-
-def on_failed(hook: Any) -> None:
-    """Have hook(task) called when a task has ended by an exception; None: no longer. For diagnosis."""
-    global _failed_hook
-    _failed_hook = hook
 
 
 step.skip_origin(asyncio.create_task, asyncio.TaskGroup.create_task, asyncio.Runner.run, asyncio.to_thread)

@@ -19,12 +19,12 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from hasten.aio.running import Runner
-from hasten.core import advice, scheduler
+from hasten.core import advice, attending
 from hasten.core.registry import all_tasks
 from hasten.core.task import Task
 
 if TYPE_CHECKING:
-    from hasten.diagnosis.wait_graph import WaitGraph
+    from hasten.diagnosis.waits import WaitGraph
 
 logger = logging.getLogger("asyncio")
 _POLLERS = ("epoll", "selectors")
@@ -49,7 +49,7 @@ def tell_deadlocks(enabled: bool = True) -> None:
     When one is found, DeadlockError is raised where the task waits that run() or run_until_complete() runs; the verdict
     is also logged on the "asyncio" logger, where there is no such task or it has been told once.
     """
-    scheduler.on_idle(_look if enabled else None)
+    attending.on_idle = _look if enabled else None
 
 
 def is_dead(loop: Any) -> bool:
@@ -57,7 +57,7 @@ def is_dead(loop: Any) -> bool:
     return (
         getattr(loop._poller, "name", "") in _POLLERS
         and type(loop._poller).__module__.startswith("hasten.poll.")
-        and not loop._watches()
+        and not loop._poller.all_watches()
         and not _others_live()
         and not _signals_are_handled()
     )
@@ -65,20 +65,20 @@ def is_dead(loop: Any) -> bool:
 
 def verdict(graph: WaitGraph) -> str:
     """Say what a deadlock is made of: the circles, and what else waits for what."""
-    from hasten.diagnosis import graph_text, standing  # only now: most programs never come here
+    from hasten.diagnosis import standing, waits  # only now: most programs never come here
 
     circles = graph.circles()
     lines = ["Deadlock: every task waits, and nothing can wake one."]
     for circle in circles:
-        lines.append(f"In a circle: {graph_text.circle(circle)}")
+        lines.append(f"In a circle: {waits.circle(circle)}")
     if not circles:
         lines.append("Nobody is left who could do what they wait for:")
     told = {node.key for circle in circles for node in circle} if circles else set()
     tasks = sorted(graph.tasks, key=lambda node: node.key not in told)
     for node in tasks[:20]:
-        lines.append(f"  {graph_text.label(node)} stands at {standing.show(node.at)}")
+        lines.append(f"  {waits.label(node)} stands at {standing.show(node.at)}")
         for edge in graph.from_node(node.key)[:5]:
-            lines.append(f"    {edge.how} {graph_text.label(graph.by_key[edge.target])}")
+            lines.append(f"    {edge.how} {waits.label(graph.by_key[edge.target])}")
     if len(tasks) > 20:
         lines.append(f"  … and {len(tasks) - 20} more")
     return "\n".join(lines)
@@ -98,9 +98,20 @@ def _look(loop: Any) -> None:
     if len(loop._ready) or loop._scheduled or not is_dead(loop):
         return  # the collector ran meanwhile, or a signal's handler
     _told.add(key)
-    if type(main) is Task and main._interrupt(advice.add(DeadlockError(words), advice.DEADLOCK)):
+    if type(main) is Task and _interrupt(main, advice.add(DeadlockError(words), advice.DEADLOCK)):
         return
     logger.error("%s\n%s", words, advice.text(advice.DEADLOCK))
+
+
+def _interrupt(task: Task[Any], error: BaseException) -> bool:
+    """Throw an exception in where a task waits; return False if it does not wait. What it waited for goes on."""
+    waiter = task._fut_waiter
+    if waiter is None or task.done() or not waiter.remove_done_callback(task._wakeup):
+        return False
+    if task._fut_waiter is not waiter:  # its methods may be anybody's
+        return False
+    task._interrupt(error)
+    return True
 
 
 def _others_live() -> bool:

@@ -18,8 +18,7 @@ from inspect import CO_NEWLOCALS
 from types import FrameType
 from typing import Any
 
-from hasten.core import advice
-from hasten.core import task as tasks
+from hasten.core import advice, attending
 from hasten.diagnosis import standing
 
 logger = logging.getLogger("asyncio")
@@ -40,13 +39,13 @@ def tell_forgotten(enabled: bool = True, *, origins: bool = False) -> None:
     if enabled and _stock is None:
         _stock = getattr(warnings, "_warn_unawaited_coroutine", None)
         warnings._warn_unawaited_coroutine = _warn  # type: ignore[attr-defined]
-        tasks.on_failed(_note_failed)
+        attending.on_failed = _note_failed
         atexit.register(_tell_failed)
     elif not enabled and _stock is not None:
         if getattr(warnings, "_warn_unawaited_coroutine", None) is _warn:
             warnings._warn_unawaited_coroutine = _stock  # type: ignore[attr-defined]
         _stock = None
-        tasks.on_failed(None)
+        attending.on_failed = None
         atexit.unregister(_tell_failed)
         _failed.clear()
     depth = sys.get_coroutine_origin_tracking_depth()

@@ -38,7 +38,7 @@ cdef class Poller:
     cdef int unregister(self, Watch watch) except -1
     cdef int drained(self, Watch watch, int events) except -1
     cdef Watch watch_of(self, int fd)
-    cdef list all_watches(self)
+    cpdef list all_watches(self)
     cdef int wait(self, double timeout) except -1
     cdef int wake(self) except -1
     cdef int note(self, Watch watch, int events) except -1
