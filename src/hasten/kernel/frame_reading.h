@@ -118,8 +118,12 @@ static int hasten_can_read(int pipe) {
     long got = 0;
     hasten_self = getpid();
     hasten_by_pipe = 0;
+    for (int i = 0; i < 2; i++) {       /* of another time, or the parent's */
+        if (hasten_pipe[i] >= 0) close(hasten_pipe[i]);
+        hasten_pipe[i] = -1;
+    }
     if (!pipe && hasten_peek((uintptr_t)&known, &got, sizeof got) && got == known) return 1;
-    if (hasten_pipe[1] < 0 && pipe2(hasten_pipe, O_CLOEXEC | O_NONBLOCK)) return 0;
+    if (pipe2(hasten_pipe, O_CLOEXEC | O_NONBLOCK)) return 0;
     hasten_by_pipe = 1;
     return hasten_peek((uintptr_t)&known, &got, sizeof got) && got == known
         && !hasten_peek((uintptr_t)~0xfffUL, &got, sizeof got);

@@ -7,6 +7,7 @@
 #ifndef HASTEN_STALL_WATCH_H
 #define HASTEN_STALL_WATCH_H
 #include "frame_reading.h"
+#include "stall_word.h"
 
 enum { HASTEN_KINDS = 3 };
 
@@ -19,8 +20,7 @@ typedef struct hasten_stall {
 } hasten_stall;
 
 typedef struct hasten_watched {
-    double awake;                       /* the loop's thread writes it, the watch reads it */
-    int sampled;                        /* the watch writes it: there is something to take */
+    hasten_stall_word word;             /* stands first */
     double threshold, hang;             /* seconds */
     uintptr_t state;                    /* the thread's PyThreadState */
     PyObject **current;                 /* where the current task is published; the loop's, which outlives the record */
@@ -57,7 +57,7 @@ static double hasten_seconds(clockid_t clock) {
 
 static double hasten_awake(hasten_watched *w) {
     double value;
-    __atomic_load(&w->awake, &value, __ATOMIC_RELAXED);
+    __atomic_load(&w->word.awake, &value, __ATOMIC_RELAXED);
     return value;
 }
 
@@ -72,7 +72,7 @@ static void hasten_add_sample(hasten_watched *w, double now) {
         x->cpu = hasten_seconds(w->clock);
         x->cpu_at = now;
     }
-    __atomic_store_n(&w->sampled, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&w->word.sampled, 1, __ATOMIC_RELAXED);
     if (!ok) {
         x->missed++;
         return;
@@ -119,15 +119,15 @@ static double hasten_look(hasten_watched *w, double now, double late) {
         w->gap = 0.005;
         w->excused = 0.0;
         w->told = 0;
-        if (!w->sampled) hasten_forget_stall(w);
+        if (!w->word.sampled) hasten_forget_stall(w);
     }
     else if (late > 0.2) {              /* the whole process stood still, and not the loop alone */
         w->excused += late;
         w->next += late;
     }
-    if (since == 0.0 || w->sampled > 1) return soon;
+    if (since == 0.0 || w->word.sampled > 1) return soon;
     double age = now - since - w->excused;
-    if (now >= w->next && !(w->sampled && w->stall.since != since)) {   /* what was not taken yet stays as it is */
+    if (now >= w->next && !(w->word.sampled && w->stall.since != since)) {   /* what was not taken yet stays as it is */
         hasten_add_sample(w, now);
         w->stall.excused = w->excused;
         w->next = now + w->gap;
@@ -192,9 +192,9 @@ static void hasten_watch_begin(void) {
 /* Watches the loop that runs in this thread. False where there can be no thread. */
 static int hasten_watch_attach(hasten_watched *w, PyObject **current) {
     clockid_t clock;
-    w->awake = 0.0;
+    w->word.awake = 0.0;
     w->seen = 0.0;
-    w->sampled = 0;
+    w->word.sampled = 0;
     w->current = current;
     w->state = (uintptr_t)PyThreadState_Get();
     if (pthread_getcpuclockid(pthread_self(), &clock)) return 0;
@@ -225,7 +225,7 @@ static void hasten_stall_take(hasten_watched *w, hasten_stall *to) {
     pthread_mutex_lock(&hasten_watch.mutex);
     memcpy(to, &w->stall, sizeof *to);
     hasten_forget_stall(w);
-    w->sampled = 0;
+    w->word.sampled = 0;
     pthread_mutex_unlock(&hasten_watch.mutex);
 }
 
@@ -264,7 +264,15 @@ static void hasten_watch_is_gone(void) {
     hasten_watch.exists = hasten_watch.prepared = 0;
     hasten_watch.kernel_id = 0;
     hasten_watch.first = NULL;
-    hasten_self = getpid();
+    hasten_can_read(hasten_by_pipe);
+}
+
+/* For tests: reads by the pipe only, or not any more. */
+static int hasten_watch_read_by(int pipe) {
+    pthread_mutex_lock(&hasten_watch.mutex);
+    int can = hasten_can_read(pipe);
+    pthread_mutex_unlock(&hasten_watch.mutex);
+    return can;
 }
 
 static int hasten_watch_prepare(void) {
@@ -281,13 +289,12 @@ static int hasten_mirror(hasten_sample *s) {
 
 #else       /* elsewhere: diagnosis/watch has a thread of Python */
 static int hasten_watch_prepare(void) { return 0; }
-static int hasten_can_read(int pipe) { (void)pipe; return 0; }
+static int hasten_watch_read_by(int pipe) { (void)pipe; return 0; }
 static int hasten_watch_attach(hasten_watched *w, PyObject **current) { (void)w; (void)current; return 0; }
 static void hasten_watch_detach(hasten_watched *w) { (void)w; }
 static void hasten_stall_take(hasten_watched *w, hasten_stall *to) { (void)w; memset(to, 0, sizeof *to); }
 static void hasten_watch_stop(int over) { (void)over; }
 static void hasten_watch_resume(void) {}
 static int hasten_mirror(hasten_sample *s) { (void)s; return 0; }
-static double hasten_seconds(int clock) { (void)clock; return 0.0; }
 #endif
 #endif

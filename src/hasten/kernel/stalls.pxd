@@ -1,18 +1,17 @@
 from cpython.object cimport PyObject
 from hasten.kernel.step cimport Step
 
-cdef extern from "stall_watch.h":
-    ctypedef struct hasten_watched:
-        double awake
-        int sampled
-        double threshold
-        double hang
+cdef extern from "stall_word.h":
+    ctypedef struct hasten_stall_word:
+        pass
+    void hasten_stall_awake(hasten_stall_word *w, double since) noexcept
+    bint hasten_stall_sampled(hasten_stall_word *w) noexcept
 
 cpdef bint available() noexcept
 cpdef list mirror()
 
 cdef class Watched:
-    cdef hasten_watched *record     # NULL: it is not watched
+    cdef hasten_stall_word *word    # of its record, which begins with it; NULL: it is not watched
     cdef Step step                  # of the loop: where the current task is published
 
     cpdef bint attach(self, Step step, double threshold, double hang) except -1
@@ -20,12 +19,12 @@ cdef class Watched:
     cpdef object take(self)
     cdef inline bint wakes(self, double now) noexcept:
         """Note that the loop is awake from now on."""
-        if self.record != NULL:
-            self.record.awake = now
+        if self.word != NULL:
+            hasten_stall_awake(self.word, now)
         return False
     cdef inline bint sleeps(self) noexcept:
         """Note that it is asleep; return whether take() has something."""
-        if self.record == NULL:
+        if self.word == NULL:
             return False
-        self.record.awake = 0.0
-        return self.record.sampled != 0
+        hasten_stall_awake(self.word, 0.0)
+        return hasten_stall_sampled(self.word)

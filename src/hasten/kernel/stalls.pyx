@@ -23,8 +23,12 @@ cdef extern from "stall_watch.h":
         double since, excused, cpu, cpu_at
         int kinds, samples, moving, missed
         hasten_sample sample[3]
+    ctypedef struct hasten_watched:
+        hasten_stall_word word
+        double threshold
+        double hang
     bint hasten_watch_prepare() noexcept
-    bint hasten_can_read(int pipe) noexcept
+    bint hasten_watch_read_by(int pipe) noexcept
     bint hasten_watch_attach(hasten_watched *w, PyObject **current) noexcept
     void hasten_watch_detach(hasten_watched *w) noexcept
     void hasten_stall_take(hasten_watched *w, hasten_stall *to) noexcept
@@ -55,7 +59,7 @@ cpdef bint available() noexcept:
 
 def only_by_pipe(bint wanted):
     """Read by a pipe only, as where the other way is refused: for tests. Return False where that cannot be done."""
-    return hasten_can_read(wanted)
+    return hasten_watch_read_by(wanted)
 
 
 cpdef list mirror():
@@ -86,22 +90,22 @@ cdef class Watched:
         if not hasten_watch_attach(record, &step.current):
             free(record)
             return False
-        self.record = record
+        self.word = &record.word
         return True
 
     cpdef int detach(self) except -1:
         """Have it watched no more. What was not taken is lost."""
-        cdef hasten_watched *record = self.record
-        self.record = NULL
+        cdef hasten_watched *record = <hasten_watched *>self.word
+        self.word = NULL
         if record != NULL:
             hasten_watch_detach(record)
             free(record)
         return 0
 
     def __dealloc__(self):
-        if self.record != NULL:
-            hasten_watch_detach(self.record)
-            free(self.record)
+        if self.word != NULL:
+            hasten_watch_detach(<hasten_watched *>self.word)
+            free(self.word)
 
     cpdef object take(self):
         """Return what was sampled since the last take(), and forget it; None: nothing.
@@ -113,13 +117,13 @@ cdef class Watched:
         cdef hasten_stall *stall
         cdef hasten_sample *s
         cdef int i
-        if self.record == NULL:
+        if self.word == NULL:
             return None
         stall = <hasten_stall *>calloc(1, sizeof(hasten_stall))
         if stall == NULL:
             raise MemoryError
         try:
-            hasten_stall_take(self.record, stall)
+            hasten_stall_take(<hasten_watched *>self.word, stall)
             if stall.since == 0.0:
                 return None
             samples = []
