@@ -32,7 +32,7 @@ def pytest_addoption(parser: Any) -> None:
 
 
 def pytest_load_initial_conftests(early_config: Any) -> None:
-    """Begin before any conftest.py is imported, which may say `from asyncio import ...`."""
+    """Begin before any conftest.py is imported, which may make loops."""
     _begin(early_config, early_config.known_args_namespace)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from hasten.aio.install import install, uninstall
 from hasten.testing import blocks, leaks
 from hasten.testing.policy import loops_made_by
 from hasten.testing.simulation import virtual_time
@@ -61,8 +60,8 @@ class Plugin:
         self.simulation = virtual_time()
         self.simulation.loop_class = leaks.CheckedSimulatedLoop
         self.stack = ExitStack()
-        install()
-        self.stack.callback(uninstall)
+        # Not install(): what other plugins took from asyncio when they were imported, which was before, has to go on
+        # being asyncio's. anyio, for one, compares eager_task_factory.
         self.stack.enter_context(loops_made_by(self.new_loop))
         self.stack.enter_context(leaks.told_of_leftovers(self.ledger))
         self.stack.callback(self.watcher.close)
