@@ -88,6 +88,7 @@ from hasten.loop import Loop as Loop
 from hasten.loop import new_event_loop as new_event_loop
 
 if _TYPE_CHECKING:  # imported when they are first asked for
+    from hasten import testing as testing
     from hasten.aio import subprocess as subprocess
     from hasten.aio.graph import FrameCallGraphEntry as FrameCallGraphEntry
     from hasten.aio.graph import FutureCallGraph as FutureCallGraph
@@ -156,7 +157,7 @@ __all__ = [*_names.PUBLIC, "Loop", "install", "uninstall"]
 
 def __getattr__(name: str) -> _Any:
     """Return a name that is loaded on demand, a submodule of asyncio's, or a name that newer Pythons dropped."""
-    if name in _names.HOMES or name in _names.COMPANIONS or name == "subprocess":
+    if name in _names.HOMES or name in _names.COMPANIONS or name in _names.MODULES:
         value = globals()[name] = _names.load(name)
         return value
     if name in _names.SUBMODULES:
@@ -166,4 +167,4 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "subprocess"})
+    return sorted({*globals(), *__all__, *_names.MODULES})

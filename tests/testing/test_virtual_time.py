@@ -7,6 +7,7 @@ import os
 import queue
 import re
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -403,6 +404,11 @@ def test_what_is_made_ready_while_the_guide_looks_is_run() -> None:
         del guide.in_flight
 
     run(main)
+
+
+def test_it_is_there_without_an_import_of_its_own() -> None:
+    code = "import hasten; hasten.run(hasten.sleep(1e6), loop_factory=hasten.testing.virtual_time())"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_the_poller_refuses_what_it_cannot_stand_before() -> None:

@@ -76,6 +76,9 @@ _COMPANIONS: dict[str, str] = {
 }
 COMPANIONS = {name: home for home, names in _COMPANIONS.items() for name in names.split()}
 
+# Modules that are attributes of the package without being imported first.
+MODULES = {"subprocess": "hasten.aio.subprocess", "testing": "hasten.testing"}
+
 # asyncio's modules that programs reach through the package, as in `asyncio.events.AbstractServer`; `subprocess` is one
 # of hasten's own.
 _MODULES = (
@@ -87,9 +90,9 @@ SUBMODULES = frozenset(_MODULES.split())
 
 
 def load(name: str) -> Any:
-    """Return the object of this name, a key of HOMES or COMPANIONS, or "subprocess"; import its module."""
-    if name == "subprocess":
-        return import_module("hasten.aio.subprocess")
+    """Return the object of this name, a key of HOMES, COMPANIONS or MODULES. Imports what defines it."""
+    if name in MODULES:
+        return import_module(MODULES[name])
     return getattr(import_module(HOMES.get(name) or COMPANIONS[name]), name)
 
 
