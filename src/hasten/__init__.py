@@ -21,6 +21,7 @@ with _compat.cython_stand_in():  # all that is compiled
         import hasten.net.datagrams
         import hasten.net.pipe_ends
         import hasten.net.servers
+        import hasten.poll.virtual
         import hasten.primitives.completing
         import hasten.primitives.gathering
         import hasten.primitives.queues

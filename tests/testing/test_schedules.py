@@ -283,9 +283,6 @@ def test_threads_and_connections_go_on() -> None:
 
 def test_the_usual_loop_has_nothing_of_it() -> None:
     """Nobody who does not ask for it imports it."""
-    code = (
-        "import sys, hasten; hasten.run(hasten.sleep(0)); "
-        "print([m for m in sys.modules if 'hasten.testing' in m or 'virtual' in m])"
-    )
+    code = "import sys, hasten; hasten.run(hasten.sleep(0)); print([m for m in sys.modules if 'hasten.testing' in m])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
