@@ -73,7 +73,7 @@ def test_the_events_of_a_task_with_its_name_and_place() -> None:
 def test_times_are_microseconds_that_grow() -> None:
     async def main() -> None:
         await hasten.sleep(0.05)
-        time.sleep(0.05)
+        time.sleep(0.05)  # noqa: ASYNC251 # work
 
     found = recorded(main())
     events = found["loops"][0]["events"]
@@ -100,10 +100,8 @@ def test_who_wakes_whom_and_who_waits_for_whom() -> None:
     found = recorded(main())
     numbers = {str(each["coroutine"]).rpartition(".")[2]: int(key) for key, each in found["tasks"].items()}
     events = found["loops"][0]["events"]
-    assert [(task, other) for _, kind, task, other, _ in events if kind == "woken"][0] == (
-        numbers["waits"],
-        numbers["main"],
-    )
+    woken = next((task, other) for _, kind, task, other, _ in events if kind == "woken")
+    assert woken == (numbers["waits"], numbers["main"])
     assert (numbers["main"], numbers["waits"]) in [(task, by) for _, kind, task, by, _ in events if kind == "parked"]
     assert (numbers["waits"], numbers["main"]) in [(task, by) for _, kind, task, by, _ in events if kind == "made"]
 

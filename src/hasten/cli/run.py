@@ -58,7 +58,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _options(words: Sequence[str]) -> tuple[Sequence[str], dict[str, str]]:
-    """Tell the options of `run` itself, which stand first, with their values, from the program and what belongs to it."""
+    """Tell the options of `run` itself, which stand first, with their values, from the program and its arguments."""
     at, found = 0, {}
     while at < len(words):
         option, equals, value = words[at].partition("=")

@@ -1,4 +1,4 @@
-"""Running what is ready: one batch of the ready queue, the short way, or the long one of debug mode and of observers."""
+"""Running a batch of the ready queue: the short way, or the long one of debug mode and of observers."""
 
 from __future__ import annotations
 

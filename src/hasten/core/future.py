@@ -328,7 +328,7 @@ class Future:
         return self.wake(task)
 
     def schedule_all(self) -> int:
-        """Do what schedule() does for several, in debug mode, where observers look on, and on a loop that is not ours."""
+        """Do what schedule() does for several, in debug mode, for observers, and on a loop that is not ours."""
         refused = None
         probe = None if self.queue is None else self.queue.probe
         waiting = self.everybody()

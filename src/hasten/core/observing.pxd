@@ -9,6 +9,7 @@ cpdef list observers_of(object loop)
 cdef int check_loop(object loop) except -1
 cdef int check(object observer, object loop) except -1
 cdef bint is_in(list items, object thing) except -1
+@cython.locals(probe=Probe)
 cdef int observe(object loop, Observer observer) except -1
 @cython.locals(ours=Scheduler, probe=Probe)
 cdef bint observe_quietly(object loop, Observer observer) except -1

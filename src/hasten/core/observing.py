@@ -65,7 +65,7 @@ def check_loop(loop: Any) -> int:
 
 def is_in(items: list[Any], thing: Any) -> bool:
     """Return whether a list has this very object: `in` asks the objects, which may be anybody's."""
-    for each in items:
+    for each in items:  # noqa: SIM110 # no generator is to be compiled
         if each is thing:
             return True
     return False
@@ -73,7 +73,9 @@ def is_in(items: list[Any], thing: Any) -> bool:
 
 def observe(loop: Any, observer: Observer) -> int:
     if observe_quietly(loop, observer) and is_in(running, loop):
-        cython.cast(Scheduler, loop).probe.begin(observer)
+        probe = cython.cast(Scheduler, loop).probe
+        if probe is not None:
+            probe.begin(observer)
     return 0
 
 
@@ -108,7 +110,7 @@ def apply(loop: Scheduler, probe: Probe) -> int:
 
 
 def tell(loop: Any, exc: BaseException, observer: Observer) -> None:
-    """Report an observer that raised and is removed. What is to end the loop, as KeyboardInterrupt, its next entry raises."""
+    """Report an observer that raised and is removed. What is to end the loop, its next entry raises."""
     check_loop(loop)
     probe = cython.cast(Scheduler, loop).probe
     if probe is not None:

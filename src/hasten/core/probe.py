@@ -14,6 +14,7 @@ import cython
 
 from hasten.kernel import step
 
+
 @cython.cclass
 class Observer:
     """The base of observers: a subclass overrides what it wants to hear of. Nothing here does anything.
@@ -62,7 +63,7 @@ class Observer:
         """The step has ended. (detailed)"""
 
     def callback_begins(self, entry: Any) -> None:
-        """Something else than a task begins to run: a Handle, or a transport to which something has happened. (detailed)"""
+        """A Handle begins to run, or a transport to which something has happened. (detailed)"""
 
     def callback_ends(self, entry: Any) -> None:
         """It has run. (detailed)"""
@@ -84,7 +85,7 @@ class Probe:
         self.observers = []
 
     def has(self, observer: Observer) -> bool:
-        for each in self.observers:
+        for each in self.observers:  # noqa: SIM110 # no generator is to be compiled
             if each is observer:
                 return True
         return False
@@ -148,7 +149,7 @@ class Probe:
         return 0
 
     def of_entry(self, event: int, entry: Any, other: Any) -> int:
-        """Tell of a task or another entry of the ready queue: STEP_BEGINS and the like; `other`: the future, or None."""
+        """Tell of a task or another entry of the ready queue, by OfEntry; `other`: the future, or None."""
         if self.inside:
             return 0
         self.inside = True

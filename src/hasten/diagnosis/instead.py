@@ -1,4 +1,4 @@
-"""What to use in the place of a call that blocks the loop: by the line of the program, and by where the call ended up."""
+"""What to use in the place of a call that blocks the loop: by the program's line, and by where the call ended up."""
 
 from __future__ import annotations
 

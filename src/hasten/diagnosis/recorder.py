@@ -178,7 +178,7 @@ def coroutine_title(coro: Any) -> str:
 
 
 def callback_title(entry: Any) -> Any:
-    """Return what a callback is called; of what is neither a function nor a method, its class. Runs no code of others."""
+    """Return what a callback is called; of what is no function and no method, its class. Runs no code of others."""
     thing = cython.cast(Handle, entry)._callback if isinstance(entry, Handle) else entry
     if type(thing) is MethodType:
         thing = thing.__func__

@@ -7,6 +7,7 @@ import os
 import site
 import sysconfig
 from dataclasses import dataclass
+from types import FrameType
 
 from hasten.diagnosis.instead import instead_of
 
@@ -63,7 +64,7 @@ class Stall:
 
     @property
     def place(self) -> Place | None:
-        """The innermost line of the program's own; of a library's, if there is no other; None: nothing could be seen."""
+        """The innermost line of the program's own; a library's, if there is no other; None: nothing was seen."""
         own = [place for place in self.places if not place.is_library]
         return (own or list(self.places) or [None])[0]  # type: ignore[list-item]
 
@@ -120,12 +121,11 @@ def _time(seconds: float) -> str:
     return f"{seconds * 1e3:.0f} ms" if seconds < 1.0 else f"{seconds:.2f} s"
 
 
-def innermost_first(frame: object) -> list[tuple[str, int, str]]:
+def innermost_first(frame: FrameType | None) -> list[tuple[str, int, str]]:
     """A frame and those that called it, as a sample has them."""
     found = []
-    current = frame
-    while current is not None:
-        code = current.f_code  # type: ignore[attr-defined]
-        found.append((code.co_filename, current.f_lineno or 0, getattr(code, "co_qualname", code.co_name)))  # type: ignore[attr-defined]
-        current = current.f_back  # type: ignore[attr-defined]
+    while frame is not None:
+        code = frame.f_code
+        found.append((code.co_filename, frame.f_lineno or 0, code.co_qualname))
+        frame = frame.f_back
     return found

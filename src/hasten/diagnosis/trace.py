@@ -45,7 +45,7 @@ class Trace(Observer):
         if any(known() is loop for known, _ in self.recorders):
             return
         made = Recorder(self.size, threading.current_thread().name)
-        ended = [each for each in self.recorders if each[0]() is None or each[0]().is_closed()]
+        ended = [each for each in self.recorders if (ran := each[0]()) is None or ran.is_closed()]
         gone = ended[: -ENDED_LOOPS + 1] if len(ended) >= ENDED_LOOPS else []
         self.recorders = [each for each in self.recorders if each not in gone] + [(weakref.ref(loop), made)]
         observing.attach(made, loop)

@@ -27,7 +27,7 @@ def page(found: dict[str, Any], title: str) -> str:
 
 
 def _loop(found: dict[str, Any], loop: dict[str, Any]) -> dict[str, Any]:
-    """A loop's lanes: the loop's own (its callbacks and sleeps) first, then its tasks in the order of their first event."""
+    """A loop's lanes: its own (callbacks and sleeps) first, then its tasks in the order of their first event."""
     lanes: dict[int, dict[str, Any]] = {0: _lane("loop", None)}
     begun: dict[tuple[str, int], tuple[float, str]] = {}
     parked: dict[int, tuple[float, int]] = {}

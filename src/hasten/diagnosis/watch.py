@@ -51,7 +51,7 @@ def _find_out() -> str:
 
 
 def _agrees() -> bool:
-    """True if the thread of C would read just the frames that sys._getframe() shows. It is asked before it is trusted."""
+    """True if the thread of C would read just the frames that sys._getframe() shows: before it is trusted."""
 
     def read() -> tuple[list[tuple[str, int, str]] | None, list[tuple[str, int, str]]]:
         return stalls.mirror(), innermost_first(sys._getframe(1))
@@ -177,7 +177,7 @@ class Watch(Observer):
 
     def _look_on(self, stop: threading.Event) -> None:
         """Look at the loops now and then, in a thread of Python's."""
-        cpu = {}
+        cpu: dict[tuple[int, float], float] = {}
         while not stop.wait(self.threshold / 8):
             with self._lock:
                 watchers = list(self._watchers)

@@ -1,4 +1,4 @@
-"""What watches one loop: it shows since when the loop is awake, and hands on what was seen while it did not come back."""
+"""What watches one loop: it shows since when that is awake, and hands on what was seen when it did not come back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Watcher(Observer):
         self.report = report
 
     def watch(self, loop: Any, threshold: float, hang: float, here: bool) -> bool:
-        """Begin, in the loop's thread; times in seconds. `here`: by the thread of C; return False where it cannot be."""
+        """Begin, in the loop's thread; times in seconds. `here`: by the thread of C; return False if it cannot be."""
         if not isinstance(loop, Scheduler):
             raise TypeError(f"only hasten's own loops can be watched, got {loop!r}")
         watched = self.watched
