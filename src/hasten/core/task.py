@@ -228,8 +228,7 @@ class Task(Future):
         if self.status != state.PENDING:
             return False
         self._num_cancels_requested += 1
-        t = self
-        waiter = self._fut_waiter
+        t, waiter = self, self._fut_waiter
         if type(waiter) is Task:
             t = self.last_in_line()
             waiter = t._fut_waiter
@@ -273,8 +272,9 @@ class Task(Future):
 
     def _interrupt(self, exc: BaseException) -> None:
         """Throw an exception in at the next step: for diagnosis, of a task that nothing will wake any more."""
-        self._fut_waiter = None
-        self.step_again(exc)
+        if self._fut_waiter is not None and self.status == state.PENDING:
+            self._fut_waiter = None
+            self.step_again(exc)
 
     # ---- stepping -------------------------------------------------------------------------
 
