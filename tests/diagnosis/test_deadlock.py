@@ -246,6 +246,18 @@ hasten.run(main())
     assert (done.returncode, done.stdout, done.stderr) == (0, "woken\n", "")
 
 
+@pytest.mark.parametrize("value", ["1", "50", "yes"])
+def test_any_value_of_the_variable_but_0_turns_it_on(value: str, tmp_path: Path) -> None:
+    source = """
+try:
+    hasten.run(hasten.Event().wait())
+except hasten.DeadlockError:
+    print("told")
+"""
+    done = programs.run(BEGIN + source, tmp_path, HASTEN_WATCH=value)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "told\n", "")
+
+
 def test_hasten_run_looks_for_them_too(tmp_path: Path) -> None:
     source = """
 import asyncio
