@@ -246,7 +246,7 @@ hasten.run(main())
     assert (done.returncode, done.stdout, done.stderr) == (0, "woken\n", "")
 
 
-@pytest.mark.parametrize("value", ["1", "50", "yes"])
+@pytest.mark.parametrize("value", ["1", "50", "0.5"])
 def test_any_value_of_the_variable_but_0_turns_it_on(value: str, tmp_path: Path) -> None:
     source = """
 try:
@@ -349,3 +349,24 @@ def test_it_is_switched_off_again() -> None:
     deadlock.tell_deadlocks()
     deadlock.tell_deadlocks(False)
     assert issubclass(hasten.DeadlockError, RuntimeError)
+
+
+def test_a_task_that_goes_on_after_the_verdict_is_not_woken_twice(tmp_path: Path) -> None:
+    source = """
+async def main():
+    loop = hasten.get_running_loop()
+    future = loop.create_future()
+    try:
+        await future
+    except hasten.DeadlockError:
+        print("deadlock")
+    loop.call_soon(future.set_result, None)
+    begun = loop.time()
+    await hasten.sleep(0.01)
+    print("slept", loop.time() - begun >= 0.01)
+
+hasten.tell_deadlocks()
+hasten.run(main())
+"""
+    done = programs.run(BEGIN + source, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "deadlock\nslept True\n", "")

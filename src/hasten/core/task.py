@@ -81,17 +81,12 @@ class Task(Future):
         stepper = getattr(self._loop, "_step", None)
         roster = getattr(self._loop, "_roster", None)
         if self.queue is not None and type(stepper) is Step and type(roster) is Roster:
-            self.stepper = stepper
-            self.roster = roster
-            self.foreign = False
+            self.stepper, self.roster, self.foreign = stepper, roster, False
         else:
             self.stepper = Step(self._loop)
             self.roster = registry.roster_of(self._loop)
-            self.foreign = True
-            self.queue = None
-        self._coro = coro
-        self.must_cancel = False
-        self._num_cancels_requested = 0
+            self.foreign, self.queue = True, None
+        self._coro, self.must_cancel, self._num_cancels_requested = coro, False, 0
         self._fut_waiter = self.pending_error = None
         self.start(name, context)
         self.enlist()
@@ -272,8 +267,9 @@ class Task(Future):
 
     def _interrupt(self, exc: BaseException) -> None:
         """Throw an exception in at the next step: for diagnosis, of a task that nothing will wake any more."""
-        if self._fut_waiter is not None and self.status == state.PENDING:
-            self._fut_waiter = None
+        waiter, self._fut_waiter = self._fut_waiter, None
+        if waiter is not None and self.status == state.PENDING:
+            waiter.remove_done_callback(self._wakeup)  # or its end would wake the task a second time
             self.step_again(exc)
 
     # ---- stepping -------------------------------------------------------------------------

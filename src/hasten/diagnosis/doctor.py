@@ -263,7 +263,7 @@ def _judge_hasten(facts: Mapping[str, Any]) -> Iterable[Finding]:
 def _judge_variables(facts: Mapping[str, Any]) -> Iterable[Finding]:
     for name, value in (facts.get("environment") or {}).items():
         if name not in VARIABLES:
-            near = difflib.get_close_matches(name, VARIABLES, 1, 0.6)
+            near = difflib.get_close_matches(name, VARIABLES, 1, 0.75)
             remedy = f"Is {near[0]} meant?" if near else f"Those that there are: {', '.join(VARIABLES)}."
             yield Finding("environment", f"{name} is set, and hasten knows no such variable.", remedy)
             continue

@@ -26,8 +26,10 @@ class Watcher(Observer):
     sampled: Any
     thread: Any
 
+    def __cinit__(self, *args: Any) -> None:
+        self.watched = Watched()  # for who forgets __init__(), too
+
     def __init__(self, report: Callable[[Any, Any, float, float, Any], object]) -> None:
-        self.watched = Watched()
         self.report = report
 
     def watch(self, loop: Any, threshold: float, hang: float, here: bool) -> bool:

@@ -121,7 +121,7 @@ static double hasten_look(hasten_watched *w, double now, double late) {
         w->told = 0;
         if (!w->word.sampled) hasten_forget_stall(w);
     }
-    else if (late > 0.2) {              /* the whole process stood still, and not the loop alone */
+    if (late > 0.2 && since < now - late) {     /* the whole process stood still, and not the loop alone */
         w->excused += late;
         w->next += late;
     }

@@ -56,7 +56,9 @@ class VirtualPoller(Poller):
 
     def register(self, watch: Watch, events: int) -> int:
         inner = cython.cast(Poller, self.inner)
-        return inner.register(watch, events)
+        inner.register(watch, events)
+        self.watching = inner.watching
+        return 0
 
     def modify(self, watch: Watch, events: int) -> int:
         inner = cython.cast(Poller, self.inner)
@@ -64,7 +66,9 @@ class VirtualPoller(Poller):
 
     def unregister(self, watch: Watch) -> int:
         inner = cython.cast(Poller, self.inner)
-        return inner.unregister(watch)
+        inner.unregister(watch)
+        self.watching = inner.watching
+        return 0
 
     def drained(self, watch: Watch, events: int) -> int:
         inner = cython.cast(Poller, self.inner)
@@ -157,3 +161,4 @@ class VirtualPoller(Poller):
         self.guide = None
         inner = cython.cast(Poller, self.inner)
         inner.close()
+        self.watching = inner.watching

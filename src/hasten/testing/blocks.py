@@ -181,6 +181,16 @@ def told(frame: FrameType) -> str:
     return "\n      called from ".join([text, *users[1:4]])
 
 
+def text_of(stall: Any) -> str:
+    """Return the watch's report as one of a test: how long, at which line, called from where."""
+    place = stall.place
+    if place is None:
+        return f"{stall.seconds:.2f} s"
+    lines = [places.told((each.file, each.line, each.function)) for each in (place, *reversed(stall.chain()))]
+    callers = [line for line in dict.fromkeys(lines) if line != lines[0]]
+    return "\n      called from ".join([f"{stall.seconds:.2f} s at {lines[0]}", *callers[:3]])
+
+
 class Watched:
     """hasten.diagnosis.watch in the sampler's place: for one test at a time."""
 
@@ -192,9 +202,7 @@ class Watched:
         """Report from now on what blocks a loop for longer. 0: nothing."""
         self.close()
         if threshold:
-            self._running = self._watch(
-                threshold=threshold, report=lambda stall: report(str(getattr(stall, "text", stall)))
-            )
+            self._running = self._watch(threshold=threshold, report=lambda stall: report(text_of(stall)))
 
     @contextmanager
     def watching(self, loop: Any) -> Iterator[None]:
