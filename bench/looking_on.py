@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-WAYS = ("asyncio", "asyncio debug", "hasten", "hasten metrics", "hasten trace", "hasten debug")
+WAYS = ("asyncio", "asyncio debug", "hasten", "hasten watch", "hasten metrics", "hasten trace", "hasten debug")
 
 
 async def steps(n: int, aio: Any) -> None:
@@ -82,7 +82,9 @@ def measure(way: str, name: str) -> float:
     work, n = WORK[name]
 
     async def main() -> float:
-        if how == "metrics":
+        if how == "watch":
+            aio.watch()
+        elif how == "metrics":
             aio.metrics()
         elif how == "trace":
             aio.trace()

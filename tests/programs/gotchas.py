@@ -16,16 +16,21 @@ from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- gotchas: tests/programs/gotchas.py writes this table -->", "<!-- end of gotchas -->"
+# What follows from the mistake, or is said beside it by Python itself, on both.
+NOISE = (
+    r"Enable tracemalloc|^See docs/|^future: |CancelledError|^<sys>:|^GatheringFuture"
+    r"|'(?:work|answer)' was never awaited"
+)
 PATIENCE = 5.0  # seconds; a program that does not end by then hangs
 
 
 @dataclass(frozen=True)
 class Gotcha:
-    """A mistake. `said` picks, of what hasten printed, the lines that tell of it; asyncio's are looked for likewise."""
+    """A mistake, a program that makes it, and the page that tells more."""
 
     title: str
     program: str
-    wanted: str  # a regular expression: what hasten's answer must have, for the test
+    wanted: str  # a regular expression: what hasten's answer has, and asyncio's has not
     page: str = ""
 
 
@@ -112,7 +117,7 @@ GOTCHAS = (
 
         asyncio.run(main())
         """,
-        r"program\.py:7",
+        r"line 7, in main",
         "docs/diagnosis/forgotten.md",
     ),
     Gotcha(
@@ -174,8 +179,8 @@ def output(gotcha: Gotcha, on: str) -> str:
 def told(text: str) -> list[str]:
     """The lines that tell something: of a traceback the end; no frames, no lines of source."""
     lines = [line for line in text.splitlines() if line.strip()]
-    found = [line for line in lines if not line.startswith((" ", "Traceback"))]
-    return [re.sub(r"0x[0-9a-f]+", "0x7f…", line.strip()) for line in found]
+    found = [line for line in lines if line.startswith("  Instead:") or not line.startswith((" ", "Traceback"))]
+    return [re.sub(r"0x[0-9a-f]+", "0x7f…", line.strip()) for line in found if not re.search(NOISE, line)]
 
 
 def cell(lines: list[str], limit: int) -> str:
@@ -184,7 +189,7 @@ def cell(lines: list[str], limit: int) -> str:
     shown = []
     for line in lines[:limit]:
         short = line if len(line) < 170 else line[:167].rsplit(" ", 1)[0] + " …"
-        shown.append(short.replace("|", "\\|").replace("<", "&lt;").replace("`", "'"))
+        shown.append(short.replace("|", "\\|").replace("`", "'"))
     return "<br>".join(f"`{line}`" if not line.startswith("(") else line for line in shown)
 
 

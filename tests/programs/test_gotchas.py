@@ -1,0 +1,41 @@
+"""The README's table of mistakes tells what the programs really print."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def _load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+gotchas = _load("gotchas")
+
+
+@pytest.mark.slow  # runs each program on asyncio and on hasten
+@pytest.mark.parametrize("gotcha", gotchas.GOTCHAS, ids=lambda each: each.title)
+def test_hasten_says_more_than_asyncio(gotcha: Any) -> None:
+    ours = "\n".join(gotchas.told(gotchas.output(gotcha, "hasten")))
+    assert re.search(gotcha.wanted, ours), ours
+    if gotcha.title != "a forgotten `await`":  # which Python names, too
+        assert not re.search(gotcha.wanted, "\n".join(gotchas.told(gotchas.output(gotcha, "asyncio"))))
+
+
+def test_the_readme_has_each() -> None:
+    text = gotchas.README.read_text("utf-8")
+    table = text.split(gotchas.BEGIN)[1].split(gotchas.END)[0]
+    for gotcha in gotchas.GOTCHAS:
+        assert f"| {gotcha.title} |" in table
+        assert gotcha.page in table
+        assert (gotchas.README.parent / gotcha.page).is_file()
