@@ -393,7 +393,8 @@ class Hostile(hasten.Task):  # type: ignore[type-arg]
         pytest.fail("get_name was called")
 
     def done(self) -> bool:
-        if threading.current_thread().name == "hasten-inspect":
+        # from 3.14 on asyncio.all_tasks(), the only way to stock tasks, asks each task that is not in C
+        if threading.current_thread().name == "hasten-inspect" and sys.version_info < (3, 14):
             pytest.fail("done was called")
         return super().done()
 
