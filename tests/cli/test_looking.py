@@ -143,9 +143,10 @@ def test_ps_for_some_time(child: Child, capsys: pytest.CaptureFixture[str]) -> N
     code = (
         "import asyncio\n"
         "async def moves():\n    while True:\n        await asyncio.sleep(0.001)\n"
-        "async def stays():\n    await asyncio.sleep(1000)\n"
+        "async def stays():\n"
+        "    asyncio.get_running_loop().call_later(0.01, lambda: print('ready', flush=True))  # it stands by then\n"
+        "    await asyncio.sleep(1000)\n"
         "async def main():\n"
-        "    asyncio.get_running_loop().call_soon(lambda: print('ready', flush=True))\n"
         "    await asyncio.gather(moves(), stays())\n"
         "asyncio.run(main())"
     )

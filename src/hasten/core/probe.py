@@ -127,25 +127,27 @@ class Probe:
         if self.inside:
             return 0
         self.inside = True
-        for observer in self.observers:
-            try:
-                if event == POLL_BEGINS:
-                    observer.poll_begins(self.loop, number)
-                elif event == POLL_ENDS:
-                    observer.poll_ends(self.loop, number)
-                elif event == LOOP_BEGINS:
-                    observer.loop_begins(self.loop)
-                elif event == LOOP_ENDS:
-                    observer.loop_ends(self.loop)
-                elif not observer.detailed:
-                    continue
-                elif event == BATCH_BEGINS:
-                    observer.batch_begins(self.loop, int(number))
-                else:
-                    observer.batch_ends(self.loop)
-            except BaseException as exc:
-                self.failed(observer, exc)
-        self.inside = False
+        try:
+            for observer in self.observers:
+                try:
+                    if event == POLL_BEGINS:
+                        observer.poll_begins(self.loop, number)
+                    elif event == POLL_ENDS:
+                        observer.poll_ends(self.loop, number)
+                    elif event == LOOP_BEGINS:
+                        observer.loop_begins(self.loop)
+                    elif event == LOOP_ENDS:
+                        observer.loop_ends(self.loop)
+                    elif not observer.detailed:
+                        continue
+                    elif event == BATCH_BEGINS:
+                        observer.batch_begins(self.loop, int(number))
+                    else:
+                        observer.batch_ends(self.loop)
+                except BaseException as exc:
+                    self.failed(observer, exc)
+        finally:
+            self.inside = False
         return 0
 
     def of_entry(self, event: int, entry: Any, other: Any) -> int:
@@ -153,29 +155,31 @@ class Probe:
         if self.inside:
             return 0
         self.inside = True
-        for observer in self.observers:
-            if not observer.detailed:
-                continue
-            try:
-                if event == STEP_BEGINS:
-                    observer.step_begins(entry)
-                elif event == STEP_ENDS:
-                    observer.step_ends(entry)
-                elif event == PARKED:
-                    observer.task_parked(entry, other)
-                elif event == WOKEN:
-                    observer.task_woken(entry, other)
-                elif event == CALLBACK_BEGINS:
-                    observer.callback_begins(entry)
-                elif event == CALLBACK_ENDS:
-                    observer.callback_ends(entry)
-                elif event == MADE:
-                    observer.task_made(entry)
-                else:
-                    observer.task_ended(entry)
-            except BaseException as exc:
-                self.failed(observer, exc)
-        self.inside = False
+        try:
+            for observer in self.observers:
+                if not observer.detailed:
+                    continue
+                try:
+                    if event == STEP_BEGINS:
+                        observer.step_begins(entry)
+                    elif event == STEP_ENDS:
+                        observer.step_ends(entry)
+                    elif event == PARKED:
+                        observer.task_parked(entry, other)
+                    elif event == WOKEN:
+                        observer.task_woken(entry, other)
+                    elif event == CALLBACK_BEGINS:
+                        observer.callback_begins(entry)
+                    elif event == CALLBACK_ENDS:
+                        observer.callback_ends(entry)
+                    elif event == MADE:
+                        observer.task_made(entry)
+                    else:
+                        observer.task_ended(entry)
+                except BaseException as exc:
+                    self.failed(observer, exc)
+        finally:
+            self.inside = False
         return 0
 
 

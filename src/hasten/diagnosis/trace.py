@@ -19,6 +19,7 @@ from hasten.core.probe import Observer
 from hasten.core.registry import all_tasks
 from hasten.core.task import Task
 from hasten.diagnosis import recorder, trace_file
+from hasten.diagnosis.metrics import thread_name
 from hasten.diagnosis.recorder import Recorder
 
 EVENTS = 65536  # 40 bytes each
@@ -44,7 +45,7 @@ class Trace(Observer):
         """Record a loop, in the ring that it has already if it ran before."""
         if any(known() is loop for known, _ in self.recorders):
             return
-        made = Recorder(self.size, threading.current_thread().name)
+        made = Recorder(self.size, thread_name(loop._thread_id or threading.get_ident()))
         ended = [each for each in self.recorders if (ran := each[0]()) is None or ran.is_closed()]
         gone = ended[: -ENDED_LOOPS + 1] if len(ended) >= ENDED_LOOPS else []
         self.recorders = [each for each in self.recorders if each not in gone] + [(weakref.ref(loop), made)]

@@ -13,6 +13,7 @@ from typing import Any
 
 from hasten.core.registry import all_tasks, current_task
 from hasten.core.scheduler import Scheduler
+from hasten.core.task import Task
 from hasten.diagnosis import standing, things, waits
 from hasten.diagnosis.standing import is_a
 from hasten.diagnosis.waits import Edge, Node, WaitGraph
@@ -197,7 +198,9 @@ class _Reader:
         for each in things.flat(held):
             if standing.is_future(each) and not each.done() and not any(each is one for one in pending):
                 pending.append(each)
-        pending.sort(key=lambda each: waits.in_order(standing.name_of(each)) if is_a(each, asyncio.Task) else ("", 0))
+        pending.sort(
+            key=lambda each: waits.in_order(standing.name_of(each)) if is_a(each, (asyncio.Task, Task)) else ("", 0)
+        )
         for each in pending:
             self._edge(node, self._future(each), how, not any_one or len(pending) == 1)
         return bool(pending)

@@ -5,6 +5,7 @@ See stall_watch.h for the thread that looks, and frame_reading.h for how it read
 import atexit
 import os
 import time
+cimport cython
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free
 
@@ -73,6 +74,7 @@ cpdef list mirror():
         free(s)
 
 
+@cython.no_gc_clear        # the watch looks at the step as long as the record is there
 cdef class Watched:
     """One loop that runs, as the watch sees it. attach() and detach() are called in the loop's thread."""
 
