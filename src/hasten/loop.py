@@ -87,8 +87,8 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
             self._track_origins(self.get_debug())
             if attending.on_run:
                 attending.begin(self)
-            observing.begin(self)
             try:
+                observing.begin(self)
                 self._run_ticks(threading.get_ident())
             finally:
                 observing.end(self)
