@@ -13,6 +13,13 @@ from pathlib import Path
 
 import pytest
 
+
+@pytest.fixture(autouse=True)
+def _no_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `hasten run` report no blocked loops: where tests run side by side, a process may not get a processor."""
+    monkeypatch.setenv("HASTEN_WATCH", "0")
+
+
 # What a program tells of the world it runs in.
 WORLD = """
 import sys

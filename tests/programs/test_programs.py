@@ -11,6 +11,13 @@ from pathlib import Path
 
 import pytest
 
+
+@pytest.fixture(autouse=True)
+def _no_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `hasten run` report no blocked loops: where tests run side by side, a process may not get a processor."""
+    monkeypatch.setenv("HASTEN_WATCH", "0")
+
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 # name → what it prints, and the seconds that it waits at least
