@@ -480,6 +480,57 @@ def test_by_a_pipe_where_the_other_way_is_refused(seen: list[Stall]) -> None:
 
 
 @needs_c
+def test_a_pipe_that_the_program_has_closed_is_made_anew() -> None:
+    code = """
+import os
+from hasten.diagnosis import watch
+from hasten.kernel import stalls
+before = set(os.listdir("/proc/self/fd"))
+assert stalls.only_by_pipe(True)
+made = [int(fd) for fd in os.listdir("/proc/self/fd") if fd not in before and os.path.exists(f"/proc/self/fd/{fd}")]
+for fd in made:
+    os.close(fd)
+theirs = [os.open("/dev/null", os.O_RDWR) for _ in made]  # under the numbers of the pipe
+r, w = os.pipe()
+assert watch._agrees()
+for fd in theirs:
+    os.fstat(fd)  # they are open still
+os.set_blocking(r, False)
+try:
+    print(os.read(r, 10))
+except BlockingIOError:
+    print("good")
+"""
+    done = child(code)
+    assert done.stdout == "good\n", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_in_the_child_of_a_fork_no_loop_is_said_to_run() -> None:
+    code = """
+import os, threading
+import hasten
+from hasten.core import observing
+ready, end = threading.Event(), threading.Event()
+async def other():
+    ready.set()
+    await hasten.to_thread(end.wait)
+threading.Thread(target=lambda: hasten.run(other())).start()
+ready.wait()
+async def main():
+    assert len(observing.running) == 2
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if observing.running == [] and hasten.all_metrics() == [] else 1)
+    print(os.waitpid(child, 0)[1])
+    end.set()
+hasten.run(main())
+"""
+    done = child(code)
+    assert done.stdout == "0\n", done.stderr
+
+
+@needs_c
 def test_frames_are_read_as_python_shows_them() -> None:
     def deep(n: int) -> bool:
         return watching._agrees() if n == 0 else deep(n - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import cython
@@ -169,3 +170,8 @@ def of_loop(loop: Any, event: int) -> int:
     if probe is not None:
         probe.of_loop(event, 0.0)
     return 0
+
+
+if hasattr(os, "register_at_fork"):
+    # The loops of other threads do not run in the child, and that of this thread is said to run no more, as in asyncio.
+    os.register_at_fork(after_in_child=running.clear)

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -76,6 +77,7 @@ class Watch(Observer):
         self._told: dict[tuple[str, int], list[float]] = {}  # when a place was told last, and how often it was not
         self._lock = threading.Lock()
         self._stop: threading.Event | None = None
+        self._pid = os.getpid()
         observing.attach(self)
 
     def __repr__(self) -> str:
@@ -83,6 +85,8 @@ class Watch(Observer):
 
     def loop_begins(self, loop: Any) -> None:
         """Watch a loop that begins to run, or runs already; in its thread."""
+        if self._pid != os.getpid():  # a fork has no other thread, and perhaps a lock that one of them held
+            self._lock, self._stop, self._watchers, self._pid = threading.Lock(), None, [], os.getpid()
         watcher = Watcher(self._stalled)
         watcher.thread = loop._thread_id or threading.get_ident()
         here = watcher.thread == threading.get_ident() and how() == "C thread"
@@ -163,7 +167,7 @@ class Watch(Observer):
         if len(self._told) >= PLACES:
             self._told.clear()
         self._told[key] = [now, 0]
-        logger.warning("%s", _with(stall, repeated))
+        logger.warning("%s", replace(stall, repeated=repeated))
 
     # ---- without the thread of C --------------------------------------------------------------
 
@@ -177,7 +181,6 @@ class Watch(Observer):
 
     def _look_on(self, stop: threading.Event) -> None:
         """Look at the loops now and then, in a thread of Python's."""
-        cpu: dict[tuple[int, float], float] = {}
         while not stop.wait(self.threshold / 8):
             with self._lock:
                 watchers = list(self._watchers)
@@ -186,13 +189,10 @@ class Watch(Observer):
                 if since and time.monotonic() - since >= self.threshold / 2:
                     frame = sys._current_frames().get(watcher.thread)
                     if frame is not None and watcher.awake == since:
-                        begun = cpu.setdefault((id(watcher), since), time.monotonic())
-                        self._add(loop, watcher, since, innermost_first(frame), begun)
+                        self._add(loop, watcher, since, innermost_first(frame))
                     del frame
-            if len(cpu) > 100:
-                cpu.clear()
 
-    def _add(self, loop: Any, watcher: Watcher, since: float, frames: list[tuple[str, int, str]], begun: float) -> None:
+    def _add(self, loop: Any, watcher: Watcher, since: float, frames: list[tuple[str, int, str]]) -> None:
         found = watcher.sampled
         samples = list(found[6]) if found is not None and found[0] == since else []
         try:
@@ -213,12 +213,6 @@ def _computes(frames: list[tuple[str, int, str]]) -> float:
     """Without the thread's clock nobody knows; a line that calls nothing that waits computes, most likely."""
     place = Place(*frames[0])
     return 0.0 if any(word in place.source for word in ("sleep", "acquire", "recv", "read", "wait", "join")) else 1.0
-
-
-def _with(stall: Stall, repeated: int) -> Stall:
-    from dataclasses import replace
-
-    return replace(stall, repeated=repeated) if repeated else stall
 
 
 def watch(threshold: float = THRESHOLD, *, report: Callable[[Stall], object] | None = None) -> Watch:

@@ -62,9 +62,8 @@ class Watcher(Observer):
         if seen is None:
             watched = self.watched
             seen = watched.take()
-        if (
-            seen is not None and seen[0] == since
-        ):  # else it is of an earlier time, taken too late to say how long that was
+        # what was sampled at an earlier time, and taken too late, does not say how long that was
+        if seen is not None and seen[0] == since:
             self.report(self, loop, since, now, seen)
         return 0
 

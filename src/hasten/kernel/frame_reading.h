@@ -44,6 +44,7 @@ typedef struct {
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -100,6 +101,17 @@ static struct hasten_step hasten_walked[HASTEN_DEEP], hasten_again[HASTEN_DEEP];
 static unsigned char hasten_lines[HASTEN_TABLE];
 static pid_t hasten_self;
 static int hasten_by_pipe, hasten_pipe[2] = {-1, -1};
+static struct stat hasten_pipe_made;    /* both ends have one inode */
+
+/* False if the program has closed our pipe, and perhaps opened something else under its numbers. */
+static int hasten_pipe_is_ours(void) {
+    struct stat found;
+    for (int i = 0; i < 2; i++)
+        if (hasten_pipe[i] < 0 || fstat(hasten_pipe[i], &found) || found.st_ino != hasten_pipe_made.st_ino
+            || found.st_dev != hasten_pipe_made.st_dev)
+            return 0;
+    return 1;
+}
 
 static int hasten_peek(uintptr_t from, void *to, size_t n) {
     if (from <= 4096) return 0;
@@ -118,12 +130,13 @@ static int hasten_can_read(int pipe) {
     long got = 0;
     hasten_self = getpid();
     hasten_by_pipe = 0;
+    int ours = hasten_pipe_is_ours();
     for (int i = 0; i < 2; i++) {       /* of another time, or the parent's */
-        if (hasten_pipe[i] >= 0) close(hasten_pipe[i]);
+        if (ours) close(hasten_pipe[i]);
         hasten_pipe[i] = -1;
     }
     if (!pipe && hasten_peek((uintptr_t)&known, &got, sizeof got) && got == known) return 1;
-    if (pipe2(hasten_pipe, O_CLOEXEC | O_NONBLOCK)) return 0;
+    if (pipe2(hasten_pipe, O_CLOEXEC | O_NONBLOCK) || fstat(hasten_pipe[0], &hasten_pipe_made)) return 0;
     hasten_by_pipe = 1;
     return hasten_peek((uintptr_t)&known, &got, sizeof got) && got == known
         && !hasten_peek((uintptr_t)~0xfffUL, &got, sizeof got);
@@ -290,6 +303,7 @@ static int hasten_fill(uintptr_t state, int n, hasten_sample *s, int alone) {
 
 /* A sample of what a thread does; 0: none could be had. */
 static int hasten_read_frames(uintptr_t state, hasten_sample *s, int alone) {
+    if (hasten_by_pipe && !hasten_pipe_is_ours() && !hasten_can_read(1)) return 0;
     for (int attempt = 0; attempt < 4; attempt++) {
         int n = hasten_walk(state, hasten_walked);
         if (n > 0 && hasten_fill(state, n, s, alone)) return 1;

@@ -34,6 +34,7 @@ typedef struct hasten_watched {
 
 #ifdef HASTEN_READS_FRAMES
 #include <pthread.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -93,7 +94,8 @@ static void hasten_add_sample(hasten_watched *w, double now) {
 
 /* A hang that never ends is told by nobody else. Without Python: who holds its lock may hold it for ever. */
 static void hasten_tell_hang(hasten_watched *w, double age) {
-    char text[8192];
+    char text[4096];                    /* PIPE_BUF: what poll() says there is room for */
+    struct pollfd out = {2, POLLOUT, 0};
     hasten_stall *x = &w->stall;
     if (!x->kinds) return;
     hasten_sample *s = &x->sample[x->kinds - 1];
@@ -102,7 +104,8 @@ static void hasten_tell_hang(hasten_watched *w, double age) {
     for (int i = 0; i < s->n && n < (int)sizeof text - 400; i++)
         n += snprintf(text + n, sizeof text - (size_t)n, "  File \"%s\", line %d, in %s\n", s->places[i].file,
                       s->places[i].line, s->places[i].name);
-    if (write(2, text, (size_t)n) < 0) return;
+    /* A pipe that nobody reads would keep this thread, and with it all who want the mutex. */
+    if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT) || write(2, text, (size_t)n) < 0) return;
 }
 
 static void hasten_forget_stall(hasten_watched *w) {
