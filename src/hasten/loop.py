@@ -84,9 +84,9 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         self._check_running()
         first, final = self._asyncgens.hook(self)
         try:
-            self._track_origins(self.get_debug())
             if attending.on_run:
                 attending.begin(self)
+            self._enter_debug(self.get_debug())
             try:
                 observing.begin(self)
                 self._run_ticks(threading.get_ident())
@@ -94,7 +94,7 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
                 observing.end(self)
         finally:
             try:
-                self._track_origins(False)
+                self._enter_debug(False)
             finally:
                 sys.set_asyncgen_hooks(first, final)
 
@@ -171,10 +171,10 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         """Turn debug mode on or off: checks of the thread, places of creation, reports of slow callbacks."""
         self._set_debug(enabled)
         if self.is_running():
-            self.call_soon_threadsafe(self._track_origins, enabled)
+            self.call_soon_threadsafe(self._enter_debug, enabled)
 
-    def _track_origins(self, enabled: bool) -> None:
-        """Have coroutines remember where they were made, or no longer."""
+    def _enter_debug(self, enabled: bool) -> None:
+        """Have coroutines remember where they were made, and what blocks the loop be told, or no longer."""
         if bool(enabled) == (self._origin_depth is not None):
             return
         if enabled:
@@ -183,6 +183,7 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         elif self._origin_depth is not None:
             sys.set_coroutine_origin_tracking_depth(self._origin_depth)
             self._origin_depth = None
+        attending.debugged(self, enabled)
 
     def set_exception_handler(self, handler: report.Handler | None) -> None:
         """Have `handler(loop, context)` called for errors that nobody awaits; None: they are logged."""

@@ -1,4 +1,4 @@
-"""Companions that an environment variable switches on.
+"""Companions that an environment variable or debug mode switches on.
 
 They stand on a floor above, so they are only named here, and imported when the first loop begins to run: a process that
 runs none (a supervisor, a command) pays for nothing. Each module has a `begin(loop)`.
@@ -34,4 +34,10 @@ def asked_for(variables: Mapping[str, str]) -> list[Callable[[object], None]]:
     return found
 
 
+def _debug(loop: object, enabled: bool) -> None:
+    import_module("hasten.diagnosis.watch").in_debug_mode(loop, enabled)
+
+
 attending.on_run += asked_for(os.environ)
+if os.environ.get("HASTEN_WATCH") != "0":
+    attending.on_debug = _debug

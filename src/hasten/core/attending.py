@@ -1,4 +1,4 @@
-"""Who wants to be told when a loop begins to run or has nothing to do, and when a task fails.
+"""Who wants to be told when a loop begins to run, is in debug mode or has nothing to do, and when a task fails.
 
 Companions enter themselves here; the loop knows none of them.
 """
@@ -11,6 +11,8 @@ from typing import Any
 
 # Each is called with the loop, in its thread, before its first batch.
 on_run: list[Callable[[Any], object]] = []
+# Called with a loop and True when it runs in debug mode from now on, and False when it does so no longer; in its thread.
+on_debug: Callable[[Any, bool], object] | None = None
 # Called with a loop that watches no descriptor, has no timer, and has had nothing to do for 0.1 s.
 on_idle: Callable[[Any], object] | None = None
 # Called with a task that has ended by an exception.
@@ -26,6 +28,19 @@ def begin(loop: Any) -> None:
             if attend in on_run:
                 on_run.remove(attend)
             _off(error)
+
+
+def debugged(loop: Any, enabled: bool) -> None:
+    """Tell that a loop runs in debug mode from now on, or no longer."""
+    global on_debug
+    attend = on_debug
+    if attend is None:
+        return
+    try:
+        attend(loop, enabled)
+    except Exception as error:
+        on_debug = None
+        _off(error)
 
 
 def nothing_to_do(loop: Any) -> None:

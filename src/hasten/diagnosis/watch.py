@@ -70,23 +70,22 @@ def _agrees() -> bool:
 class Watch(Observer):
     """All loops of hasten, being watched; `hasten.watch()` makes it. As a context manager it ends with the block."""
 
-    def __init__(self, threshold: float, report: Callable[[Stall], object] | None) -> None:
+    def __init__(self, threshold: float, report: Callable[[Stall], object] | None = None) -> None:
         self.threshold = threshold
         self._report = report
         self._watchers: list[tuple[Any, Watcher]] = []  # of the loops that run
         self._told: dict[tuple[str, int], list[float]] = {}  # when a place was told last, and how often it was not
         self._lock = threading.Lock()
         self._stop: threading.Event | None = None
+        self._thread: threading.Thread | None = None
         self._pid = os.getpid()
-        observing.attach(self)
 
     def __repr__(self) -> str:
         return f"<hasten.watch threshold={self.threshold:g} s, {how()}>"
 
     def loop_begins(self, loop: Any) -> None:
         """Watch a loop that begins to run, or runs already; in its thread."""
-        if self._pid != os.getpid():  # a fork has no other thread, and perhaps a lock that one of them held
-            self._lock, self._stop, self._watchers, self._pid = threading.Lock(), None, [], os.getpid()
+        self._look_at_fork()
         watcher = Watcher(self._stalled)
         watcher.thread = loop._thread_id or threading.get_ident()
         here = watcher.thread == threading.get_ident() and how() == "C thread"
@@ -99,24 +98,35 @@ class Watch(Observer):
 
     def loop_ends(self, loop: Any) -> None:
         """Let go of the loop."""
+        self._look_at_fork()
         with self._lock:
-            gone = [watcher for known, watcher in self._watchers if known is loop]
+            gone = [each for each in self._watchers if each[0] is loop]
             self._watchers = [each for each in self._watchers if each[0] is not loop]
-        for watcher in gone:
-            watcher.loop_ends(loop)
-            observing.detach(watcher, loop)
+            last = not self._watchers
+        self._let_go(gone)
+        if last:
+            self._end_thread()
 
     def stop(self) -> None:
         """Watch no more."""
         observing.detach(self)
+        self._look_at_fork()
         with self._lock:
             gone, self._watchers = self._watchers, []
-            stop, self._stop = self._stop, None
+        self._let_go(gone)
+        self._end_thread()
+
+    def _let_go(self, gone: list[tuple[Any, Watcher]]) -> None:
         for loop, watcher in gone:
             watcher.loop_ends(loop)
             observing.detach(watcher, loop)
-        if stop is not None:
-            stop.set()
+            observing.detach(self, loop)
+
+    def _look_at_fork(self) -> None:
+        """Begin anew in a fork: it has no other thread, and perhaps a lock that one of them held."""
+        if self._pid != os.getpid():
+            self._lock, self._stop, self._thread, self._watchers = threading.Lock(), None, None, []
+            self._pid = os.getpid()
 
     def __enter__(self) -> Watch:
         return self
@@ -176,8 +186,16 @@ class Watch(Observer):
             if self._stop is not None:
                 return
             self._stop = threading.Event()
-            thread = threading.Thread(target=self._look_on, args=(self._stop,), name="hasten-watch", daemon=True)
-        thread.start()
+            self._thread = threading.Thread(target=self._look_on, args=(self._stop,), name="hasten-watch", daemon=True)
+            self._thread.start()
+
+    def _end_thread(self) -> None:
+        with self._lock:
+            stop, self._stop = self._stop, None
+            thread, self._thread = self._thread, None
+        if stop is not None and thread is not None:
+            stop.set()
+            thread.join(1.0)
 
     def _look_on(self, stop: threading.Event) -> None:
         """Look at the loops now and then, in a thread of Python's."""
@@ -215,6 +233,9 @@ def _computes(frames: list[tuple[str, int, str]]) -> float:
     return 0.0 if any(word in place.source for word in ("sleep", "acquire", "recv", "read", "wait", "join")) else 1.0
 
 
+_in_debug_mode: Watch | None = None  # watches the loops that run in debug mode, where nobody watches all
+
+
 def watch(threshold: float = THRESHOLD, *, report: Callable[[Stall], object] | None = None) -> Watch:
     """Tell, from now on, of each time that a loop of hasten, in any thread, is blocked for longer than a threshold.
 
@@ -233,7 +254,11 @@ def watch(threshold: float = THRESHOLD, *, report: Callable[[Stall], object] | N
         raise ValueError(f"threshold is a number of seconds, at least 0.001, not {threshold!r}")
     if report is not None and not callable(report):
         raise TypeError(f"report is called with each stall: a function is needed, not {report!r}")
-    return Watch(float(threshold), report)
+    made = Watch(float(threshold), report)
+    if _in_debug_mode is not None:
+        _in_debug_mode.stop()  # what it would tell is told by the new one
+    observing.attach(made)
+    return made
 
 
 _watch: Watch | None = None
@@ -252,3 +277,16 @@ def begin(loop: Any = None) -> None:
                 "HASTEN_WATCH=%r: 1 watches loops, 0 does not, another number is a threshold in seconds", said
             )
             _watch = watch()
+
+
+def in_debug_mode(loop: Any, enabled: bool) -> None:
+    """Watch a loop that runs in debug mode, unless all loops are watched; or, not `enabled`, watch it no longer."""
+    global _in_debug_mode
+    if enabled:
+        if not any(isinstance(each, Watch) for each in observing.everywhere):
+            if _in_debug_mode is None:
+                _in_debug_mode = Watch(THRESHOLD)
+            observing.attach(_in_debug_mode, loop)
+    elif _in_debug_mode is not None:
+        _in_debug_mode.loop_ends(loop)
+        observing.detach(_in_debug_mode, loop)

@@ -1,0 +1,115 @@
+"""The watch in debug mode: it tells the line beside asyncio's "Executing … took … seconds"."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+
+import hasten
+from hasten.core import observing
+from hasten.diagnosis import watch as watching
+
+
+@pytest.fixture(autouse=True)
+def _as_when_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HASTEN_WATCH may be set for the tests themselves."""
+    from hasten.aio import companions
+    from hasten.core import attending
+
+    monkeypatch.setattr(attending, "on_debug", companions._debug)
+    monkeypatch.setattr(observing, "everywhere", [])
+
+
+async def blocks() -> None:
+    time.sleep(0.2)
+
+
+def told(caplog: Any) -> list[str]:
+    return [each.getMessage() for each in caplog.records if "was blocked for" in each.getMessage()]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_in_debug_mode", None)
+
+
+def test_the_line_is_told_in_debug_mode_only(caplog: Any) -> None:
+    hasten.run(blocks())
+    assert not told(caplog)
+    hasten.run(blocks(), debug=True)
+    [text] = told(caplog)
+    assert "in blocks: time.sleep(0.2)" in text
+    assert any("Executing" in each.getMessage() for each in caplog.records)  # asyncio's own stays
+
+
+def test_switched_on_and_off_while_the_loop_runs(caplog: Any) -> None:
+    async def main() -> None:
+        loop = hasten.get_running_loop()
+        loop.set_debug(True)
+        await hasten.sleep(0)  # it begins with the next callback
+        await hasten.sleep(0)
+        time.sleep(0.2)
+        await hasten.sleep(0)
+        loop.set_debug(False)
+        await hasten.sleep(0)
+        await hasten.sleep(0)
+        time.sleep(0.21)
+
+    hasten.run(main(), debug=False)
+    [text] = told(caplog)
+    assert "time.sleep(0.2)" in text
+
+
+def test_a_loop_that_runs_again_is_watched_again_and_nothing_stays(caplog: Any) -> None:
+    threads = set(threading.enumerate())
+    with hasten.Runner(debug=True) as runner:
+        runner.run(blocks())
+        assert not observing.observers_of(runner.get_loop())
+        runner.run(hasten.sleep(0))
+        runner.get_loop().set_debug(False)
+        runner.run(blocks())
+    assert len(told(caplog)) == 1
+    assert set(threading.enumerate()) == threads
+
+
+def test_another_loop_is_left_alone(caplog: Any) -> None:
+    async def main() -> None:
+        await hasten.to_thread(hasten.run, blocks(), debug=False)
+
+    hasten.run(main(), debug=True)
+    assert not told(caplog)
+
+
+def test_a_watch_of_the_program_s_own_takes_its_place(caplog: Any) -> None:
+    found: list[Any] = []
+
+    async def main() -> None:
+        with hasten.watch(report=found.append):
+            time.sleep(0.2)
+            await hasten.sleep(0.001)
+
+    hasten.run(main(), debug=True)
+    with hasten.watch(report=found.append):
+        hasten.run(blocks(), debug=True)
+    assert len(found) == 2
+    assert not told(caplog)
+
+
+@pytest.mark.parametrize(("said", "times"), [("0", 0), ("", 1), ("1", 1)])
+def test_the_variable_can_refuse_it(said: str, times: int) -> None:
+    code = "import hasten, time\nasync def main():\n    time.sleep(0.2)\nhasten.run(main(), debug=True)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "HASTEN_WATCH": said},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stderr.count("was blocked for") == times, done.stderr
