@@ -30,9 +30,10 @@ def test_each_mistake_has_a_page_and_each_page_is_listed() -> None:
     assert all(f"[{name}]({name}.md)" in overview for name in PAGES)
 
 
+@pytest.mark.parametrize("way", ["import", "install", "run"])
 @pytest.mark.parametrize("name", sorted(PAGES))
-def test_the_wrong_program_is_told_what_to_do(name: str, tmp_path: Path) -> None:
-    done = mistakes.run(mistakes.program(PAGES[name], "wrong"), tmp_path)
+def test_the_wrong_program_is_told_what_to_do(name: str, way: str, tmp_path: Path) -> None:
+    done = mistakes.run(mistakes.program(PAGES[name], "wrong"), tmp_path, way)
     assert done.returncode == (0 if name in mistakes.GOES_ON else 1), done.stderr
     assert mistakes.last_words(done.stderr) == mistakes.said(PAGES[name])
     assert f"\nSee docs/mistakes/{name}.md\n" in done.stderr

@@ -5,6 +5,7 @@ The exception keeps asyncio's type and message, so that what catches or compares
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 
 _E = TypeVar("_E", bound=BaseException)
@@ -20,6 +21,8 @@ DEADLOCK = "deadlock"
 NEVER_AWAITED = "never-awaited"
 EXCEPTION_UNSEEN = "exception-nobody-took"
 NOT_ENDING = "tasks-that-do-not-end"
+NOT_AWAITABLE = "not-awaitable"
+AWAITED_TWICE = "awaited-twice"
 
 # By the name of the page in docs/mistakes/.
 ADVICE = {
@@ -47,7 +50,21 @@ ADVICE = {
     "done callback that looks at task.exception().",
     NOT_ENDING: "A cancelled task ends when CancelledError leaves its coroutine. Let it through: catch Exception and "
     "not BaseException, `raise` at the end of `except CancelledError`, and wait for nothing long in `finally`.",
+    NOT_AWAITABLE: "`await` takes a coroutine, a task or a future. The result of an ordinary function needs no "
+    "`await`; an `async def` function has to be called: `await work()`, not `await work`; for a list of coroutines, "
+    "write `await asyncio.gather(*coroutines)`.",
+    AWAITED_TWICE: "A coroutine runs once. Call the `async def` function anew for each run, or make one task of it, "
+    "`task = asyncio.create_task(work())`, which any number of others can await.",
 }
+
+# What the interpreter itself says, in a coroutine that then fails: the exception's type, the message, the mistake.
+_SAID = (
+    (TypeError, r"object .+ can't be used in 'await' expression|'.+' object can't be awaited", NOT_AWAITABLE),
+    (RuntimeError, r"cannot reuse already awaited coroutine|coroutine is being awaited already", AWAITED_TWICE),
+    (TypeError, r"'coroutine' object |unsupported operand type\(s\) for .*'coroutine'", NEVER_AWAITED),
+    (AttributeError, r"'coroutine' object has no attribute", NEVER_AWAITED),
+)
+TYPES = (TypeError, RuntimeError, AttributeError)
 
 
 def add(exc: _E, mistake: str) -> _E:
@@ -56,6 +73,24 @@ def add(exc: _E, mistake: str) -> _E:
     return exc
 
 
+def recognize(exc: BaseException) -> None:
+    """Give the interpreter's own exception of a mistake with awaiting, if `exc` is one, the note on what to do."""
+    said = exc.args[0] if type(exc) in TYPES and exc.args else None
+    if type(said) is not str:
+        return
+    for kind, pattern, mistake in _SAID:
+        if type(exc) is kind and re.match(pattern, said):
+            notes = getattr(exc, "__notes__", [])
+            # several tasks may fail by the same exception, and what a program has put there may be no list
+            if type(notes) is list and not any(type(each) is str and each.endswith(_page(mistake)) for each in notes):
+                add(exc, mistake)
+            return
+
+
 def text(mistake: str) -> str:
     """Return what to do about a mistake, one of ADVICE's names, and its page."""
-    return f"{ADVICE[mistake]}\nSee docs/mistakes/{mistake}.md"
+    return f"{ADVICE[mistake]}\n{_page(mistake)}"
+
+
+def _page(mistake: str) -> str:
+    return f"See docs/mistakes/{mistake}.md"

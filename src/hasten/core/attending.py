@@ -9,9 +9,11 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from hasten.core import advice
+
 # Each is called with the loop, in its thread, before its first batch.
 on_run: list[Callable[[Any], object]] = []
-# Called with a loop and True when it runs in debug mode from now on, and False when it does so no longer; in its thread.
+# Called with a loop and True when it runs in debug mode from now on, with False when no longer; in its thread.
 on_debug: Callable[[Any, bool], object] | None = None
 # Called with a loop that watches no descriptor, has no timer, and has had nothing to do for 0.1 s.
 on_idle: Callable[[Any], object] | None = None
@@ -57,9 +59,10 @@ def nothing_to_do(loop: Any) -> None:
         _off(error)
 
 
-def failed(task: Any) -> None:
-    """Tell that a task has failed."""
+def failed(task: Any, error: BaseException) -> None:
+    """Tell that a task has failed; its exception gets a note if it is one of the mistakes that asyncio only names."""
     global on_failed
+    advice.recognize(error)
     attend = on_failed
     if attend is None:
         return

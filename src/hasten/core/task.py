@@ -453,8 +453,8 @@ class Task(Future):
                 self.error_tb = tb
                 self.status = state.FINISHED
                 self.log_tb = True
-                if attending.on_failed is not None:
-                    attending.failed(self)
+                if type(error) in advice.TYPES or attending.on_failed is not None:
+                    attending.failed(self, error)
             self.schedule_guarded()
         if step.ends_loop(exc):
             raise exc
