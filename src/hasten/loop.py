@@ -201,6 +201,8 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Report an error to the exception handler; `context` has a "message" and perhaps an "exception"."""
+        if attending.on_report:
+            attending.reported(self, context)
         report.call(self, self._exception_handler, context)
 
     # ---- threads --------------------------------------------------------------------------

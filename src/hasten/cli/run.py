@@ -27,6 +27,8 @@ Child processes are ordinary pythons, except those that are forked from this one
 
   --inspect       let `hasten ps`, `hasten dump` and `hasten top` look into the process (as HASTEN_INSPECT=1 does)
   --trace FILE    record what the loops do, and write the latest events to FILE at the end: `hasten trace FILE` shows it
+  --trace-on WHEN write them also at other times, beside FILE: WHEN is one or more of stall, error, signal (SIGUSR2: to
+                  FILE itself), with commas between
 """
 
 
@@ -46,7 +48,7 @@ def main(words: Sequence[str]) -> int:
     if "--inspect" in options:
         _inspect()
     if "--trace" in options:
-        _trace(options["--trace"])
+        _trace(options["--trace"], options.get("--trace-on", ""))
     try:
         program.execute(chosen)
     except (SystemExit, UsageError):
@@ -71,10 +73,26 @@ def _options(words: Sequence[str]) -> tuple[Sequence[str], dict[str, str]]:
             if not value:
                 raise UsageError("run --trace needs a file: 'hasten run --trace FILE PROGRAM.py'")
             found[option] = _writable(value)
+        elif option == "--trace-on":
+            if not equals:
+                at += 1
+                value = words[at] if at < len(words) else ""
+            found[option] = _moments(value)
         else:
             break
         at += 1
+    if "--trace-on" in found and "--trace" not in found:
+        raise UsageError("run --trace-on needs --trace: 'hasten run --trace FILE --trace-on stall PROGRAM.py'")
     return words[at:], found
+
+
+def _moments(value: str) -> str:
+    """Return when a trace is to be written, checked."""
+    from hasten.diagnosis.trace import MOMENTS
+
+    if not value or any(each not in MOMENTS for each in value.split(",")):
+        raise UsageError(f"run --trace-on {value!r}: one or more of {', '.join(MOMENTS)}, with commas between")
+    return value
 
 
 def _writable(file: str) -> str:
@@ -85,10 +103,10 @@ def _writable(file: str) -> str:
     return os.path.abspath(file)
 
 
-def _trace(file: str) -> None:
+def _trace(file: str, on: str) -> None:
     from hasten.diagnosis.trace import write_at_exit
 
-    write_at_exit(file)
+    write_at_exit(file, on.split(","))
 
 
 def _inspect() -> None:

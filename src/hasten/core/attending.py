@@ -17,6 +17,8 @@ on_run: list[Callable[[Any], object]] = []
 on_debug: Callable[[Any, bool], object] | None = None
 # Called with a loop that watches no descriptor, has no timer, and has had nothing to do for 0.1 s.
 on_idle: Callable[[Any], object] | None = None
+# Each is called with a loop and the context of an error that nobody awaits, before the loop's exception handler is.
+on_report: list[Callable[[Any, dict[str, Any]], object]] = []
 # Called with a task that has ended by an exception.
 on_failed: Callable[[Any], object] | None = None
 
@@ -71,6 +73,17 @@ def failed(task: Any, error: BaseException) -> None:
     except Exception as error:
         on_failed = None
         _off(error)
+
+
+def reported(loop: Any, context: dict[str, Any]) -> None:
+    """Tell that an error is reported that nobody awaits."""
+    for attend in on_report[:]:
+        try:
+            attend(loop, context)
+        except Exception as error:
+            if attend in on_report:
+                on_report.remove(attend)
+            _off(error)
 
 
 def _off(error: Exception) -> None:

@@ -5,25 +5,33 @@ What is in the file, and what can be made of it: diagnosis/trace_file.
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from hasten.core import observing
+from hasten.core import attending, observing
 from hasten.core.probe import Observer
 from hasten.core.registry import all_tasks
 from hasten.core.task import Task
 from hasten.diagnosis import recorder, trace_file
 from hasten.diagnosis.metrics import thread_name
 from hasten.diagnosis.recorder import Recorder
+from hasten.diagnosis.stall import Stall
+from hasten.diagnosis.watch import THRESHOLD, Watch, watch
 
 EVENTS = 65536  # 40 bytes each
 ENDED_LOOPS = 16  # of loops that are closed, the rings of so many are kept
+AGAIN = 60.0  # seconds in which what happens again is not written again
+ASIDE = 10  # files that are written on stalls and errors; the next one takes the place of the first
+MOMENTS = ("stall", "error", "signal")  # when `hasten run --trace-on` has it written
+logger = logging.getLogger("asyncio")
 
 
 class Trace(Observer):
@@ -32,14 +40,23 @@ class Trace(Observer):
     As a context manager it ends with the block, and is written then if it has a file.
     """
 
-    def __init__(self, file: str | Path | None, events: int) -> None:
+    def __init__(
+        self, file: str | Path | None, events: int, on_stall: float | None = None, on_error: bool = False
+    ) -> None:
         self.file = None if file is None else Path(file)
         self.size = events
         self.recorders: list[tuple[weakref.ref[Any], Recorder]] = []  # each with its loop
         self.began = (recorder.counter(), time.monotonic())
         self.tasks: dict[int, dict[str, Any]] = {}  # of loops that have ended
         self.on = True
+        self._lock = threading.Lock()
+        self._next = 0.0
+        self._count = 0
+        self._writer: threading.Thread | None = None
+        self._watch: Watch | None = None if on_stall is None else watch(on_stall, report=self._stalled)
         observing.attach(self)
+        if on_error:
+            attending.on_report.append(self._reported)
 
     def loop_begins(self, loop: Any) -> None:
         """Record a loop, in the ring that it has already if it ran before."""
@@ -57,6 +74,10 @@ class Trace(Observer):
 
     def contents(self) -> dict[str, Any]:
         """Return what is recorded, in the form of the file: see diagnosis/trace_file."""
+        return trace_file.contents(*self._taken())
+
+    def _taken(self) -> tuple[list[dict[str, Any]], dict[int, dict[str, Any]], tuple[int, float], tuple[int, float]]:
+        """Take what contents() is made of: the shorter part of the work, for the loop's thread."""
         now = (recorder.counter(), time.monotonic())
         tasks = dict(self.tasks)
         loops = []
@@ -65,7 +86,7 @@ class Trace(Observer):
             if loop is not None:
                 tasks.update(_known_tasks(loop))
             loops.append({"thread": made.thread, "lost": max(made.used - made.mask - 1, 0), "events": made.events()})
-        return trace_file.contents(loops, tasks, self.began, now)
+        return loops, tasks, self.began, now
 
     def write(self, file: str | Path | None = None) -> Path:
         """Write what is recorded until now to a file, and go on; return the file's path.
@@ -91,11 +112,62 @@ class Trace(Observer):
 
         signal.signal(signum, handle)
 
+    # ---- on stalls and errors -------------------------------------------------------------
+
+    def _stalled(self, stall: Stall) -> None:
+        self.write_aside(f"the event loop was blocked for {stall.seconds * 1e3:.0f} ms at {stall.place}")
+
+    def _reported(self, loop: Any, context: dict[str, Any]) -> None:
+        self.write_aside(str(context.get("message") or "an error that nobody awaits"))
+
+    def write_aside(self, why: str) -> None:
+        """Write what is recorded to a file of its own (FILE.1.json, FILE.2.json…), in a thread: the program goes on.
+
+        Within a minute of the last time it does nothing. After ten files, the first is written anew.
+
+        Arguments:
+            why: what the log says of the reason.
+
+        Raises:
+            ValueError: trace() was given no file.
+        """
+        if self.file is None:
+            raise ValueError("a file is needed: trace(file)")
+        if not self._lock.acquire(blocking=False):
+            return  # another loop does so just now; or this one, and a destructor reports an error in the middle
+        try:
+            now = time.monotonic()
+            if now < self._next:
+                return
+            self._next = now + AGAIN
+            number, self._count = self._count % ASIDE + 1, self._count + 1
+            plain, packed = (self.file, "") if self.file.suffix != ".gz" else (self.file.with_suffix(""), ".gz")
+            path = plain.with_name(f"{plain.stem}.{number}{plain.suffix}{packed}")
+            taken = self._taken()
+            self._writer = threading.Thread(target=self._write_aside, args=(path, taken, why), name="hasten-trace")
+            self._writer.start()
+        finally:
+            self._lock.release()
+
+    def _write_aside(self, path: Path, taken: Any, why: str) -> None:
+        try:
+            trace_file.write(path, trace_file.contents(*taken))
+        except OSError as exc:
+            logger.error("hasten could not write the trace to %s: %s", path, exc.strerror)
+        else:
+            logger.warning("hasten wrote a trace, since %s: 'hasten trace %s' shows it", why, path)
+
     def stop(self) -> None:
         """Record no more. What is recorded stays, and can be written."""
         if not self.on:
             return
         self.on = False
+        if self._watch is not None:
+            self._watch.stop()
+        attending.on_report[:] = [each for each in attending.on_report if each != self._reported]
+        writer = self._writer
+        if writer is not None and writer is not threading.current_thread():
+            writer.join()
         observing.detach(self)
         for known, made in list(self.recorders):
             loop = known()
@@ -114,19 +186,27 @@ class Trace(Observer):
             self.write()
 
 
-def trace(file: str | Path | None = None, *, events: int = EVENTS) -> Trace:
+def trace(
+    file: str | Path | None = None, *, events: int = EVENTS, on_stall: float | None = None, on_error: bool = False
+) -> Trace:
     """Record what each loop of hasten does from now on: the latest events, in memory.
 
     Arguments:
         file: where write(), and the end of a `with` block, write them; `hasten trace FILE` shows it.
         events: how many events of each loop are kept, rounded up to a power of two; one takes 40 bytes.
+        on_stall: seconds; when a loop was blocked for so long, they are written beside `file` (see Trace.write_aside).
+        on_error: the same when an error comes to a loop's exception handler.
 
     Raises:
-        ValueError: `events` is less than 1 or more than 2**26.
+        TypeError: `on_stall` is no number.
+        ValueError: `events` is less than 1 or more than 2**26, `on_stall` is less than 0.001, or there is no `file`
+            for what is asked for.
     """
     if not isinstance(events, int) or not 1 <= events <= 1 << 26:
         raise ValueError(f"events is a number from 1 to {1 << 26}, not {events!r}")
-    return Trace(file, 1 << (events - 1).bit_length())
+    if file is None and (on_stall is not None or on_error):
+        raise ValueError("on_stall and on_error need a file to write to: trace(file, ...)")
+    return Trace(file, 1 << (events - 1).bit_length(), on_stall, on_error)
 
 
 def _known_tasks(loop: Any) -> dict[int, dict[str, Any]]:
@@ -140,11 +220,16 @@ def _known_tasks(loop: Any) -> dict[int, dict[str, Any]]:
     return found
 
 
-def write_at_exit(file: str | Path) -> Trace:
-    """Record until the interpreter ends, and write the file then: for `hasten run --trace`."""
+def write_at_exit(file: str | Path, on: Sequence[str] = ()) -> Trace:
+    """Record until the interpreter ends, and write the file then: for `hasten run --trace`.
+
+    `on`: when it is written besides, of MOMENTS.
+    """
     import atexit
 
-    made = trace(file)
+    made = trace(file, on_stall=THRESHOLD if "stall" in on else None, on_error="error" in on)
+    if "signal" in on:
+        made.write_on()
 
     def finish() -> None:
         made.stop()

@@ -25,6 +25,7 @@ from typing import Any
 from hasten.diagnosis.recorder import NAMES
 
 VERSION = 1
+PIECE = 1000  # events
 
 
 class TraceError(Exception):
@@ -70,7 +71,7 @@ def contents(
 
 def write(path: Path, recorded: dict[str, Any]) -> None:
     """Write a recording; a reader never sees half of it. Raises OSError."""
-    data = json.dumps(recorded, separators=(",", ":")).encode()
+    data = _dumped(recorded)
     if path.name.endswith(".gz"):
         data = gzip.compress(data)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -80,6 +81,20 @@ def write(path: Path, recorded: dict[str, Any]) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _dumped(recorded: dict[str, Any]) -> bytes:
+    """Return it as JSON, made in small pieces: other threads can go on between them."""
+    loops = []
+    for loop in recorded["loops"]:
+        events = loop["events"]
+        pieces = [_json(events[i : i + PIECE])[1:-1] for i in range(0, len(events), PIECE)]
+        loops.append(_json({**loop, "events": []})[:-2] + ",".join(pieces) + "]}")
+    return (_json({**recorded, "loops": []})[:-2] + ",".join(loops) + "]}").encode()
+
+
+def _json(thing: object) -> str:
+    return json.dumps(thing, separators=(",", ":"))
 
 
 def read(path: Path) -> dict[str, Any]:
