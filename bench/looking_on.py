@@ -14,7 +14,17 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-WAYS = ("asyncio", "asyncio debug", "hasten", "hasten watch", "hasten metrics", "hasten trace", "hasten debug")
+WAYS = (
+    "asyncio",
+    "asyncio debug",
+    "asyncio aiocop",
+    "asyncio pyleak",
+    "hasten",
+    "hasten watch",
+    "hasten metrics",
+    "hasten trace",
+    "hasten debug",
+)
 
 
 async def steps(n: int, aio: Any) -> None:
@@ -88,6 +98,21 @@ def measure(way: str, name: str) -> float:
             aio.metrics()
         elif how == "trace":
             aio.trace()
+        elif how == "aiocop":
+            import aiocop
+
+            aiocop.patch_audit_functions()
+            aiocop.start_blocking_io_detection()
+            aiocop.detect_slow_tasks(threshold_ms=100)
+            aiocop.activate()
+        elif how == "pyleak":
+            from pyleak import no_event_loop_blocking
+
+            async with no_event_loop_blocking(threshold=0.1, check_interval=0.01):
+                return await timed()
+        return await timed()
+
+    async def timed() -> float:
         await work(n // 10, aio)
         begun = time.process_time()
         await work(n, aio)

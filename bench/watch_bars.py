@@ -1,7 +1,8 @@
 """`python -m bench.watch_bars`: how many blocking calls the watch finds, and whether it names the right line.
 
 Each kind of call blocks for some 200 ms, three awaits deep, from a line that is known. Then calls near the threshold of
-100 ms. What is counted: found, the innermost line of this file, the chain of the four functions.
+100 ms. What is counted: found, the line that called, the chain of the three functions. `--beside` does the same with
+asyncio's debug mode, aiocop and pyleak on asyncio's loop, each in a process of its own, and shows the sums.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import logging
 import os
 import pickle
 import re
@@ -19,13 +21,14 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import hasten
 from hasten.diagnosis import watch as watching
-from hasten.diagnosis.stall import Stall
 
+Places = list[tuple[str, int, str]]  # (file, line, function), in any order
 TEXT = "ab" * 2_000_000
 
 
@@ -97,16 +100,95 @@ async def outer(call: Callable[[], object], took: list[float]) -> None:
 CALL = inner.__code__.co_firstlineno + 2
 
 
-def right(stall: Stall) -> tuple[bool, bool]:
-    """(the line, the chain): the line of a kind may be in inner(), or in the function that it calls."""
-    places = [place for place in stall.places if place.file == __file__]
-    line = any(place.function == "inner" and place.line == CALL for place in places)
-    names = [place.function for place in reversed(places)]
-    chain = [name for name in names if name in ("outer", "middle", "inner")] == ["outer", "middle", "inner"]
-    return line, chain
+def right(places: Places) -> tuple[bool, bool]:
+    """(the line, the chain): the line is that of inner(), which calls what blocks."""
+    ours = [(line, function) for file, line, function in places if file.endswith("watch_bars.py")]
+    return (CALL, "inner") in ours, {"outer", "middle", "inner"} <= {function for _, function in ours}
 
 
-async def count(times: int, found: list[Stall]) -> dict[str, list[int]]:
+# ---- who finds them: each gives a list into which it puts the places of each report ---------------
+
+
+@asynccontextmanager
+async def by_watch() -> AsyncIterator[list[Places]]:
+    found: list[Places] = []
+
+    def report(stall: Any) -> None:
+        found.append([(place.file, place.line, place.function) for place in stall.places])
+
+    with hasten.watch(report=report):
+        yield found
+
+
+@asynccontextmanager
+async def by_debug_mode() -> AsyncIterator[list[Places]]:
+    """asyncio's "Executing <Task … running at FILE:LINE> took … seconds"."""
+    found: list[Places] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            text = record.getMessage()
+            if text.startswith("Executing"):
+                found.append([(f, int(n), name) for name, f, n in re.findall(r"<(\w+)\(\) \w+ at ([^>]+):(\d+)", text)])
+
+    asyncio.get_running_loop().set_debug(True)
+    logging.getLogger("asyncio").addHandler(Handler())
+    logging.getLogger("asyncio").propagate = False
+    await asyncio.sleep(0)
+    yield found
+
+
+@asynccontextmanager
+async def by_aiocop() -> AsyncIterator[list[Places]]:
+    import aiocop
+
+    found: list[Places] = []
+
+    def report(event: Any) -> None:
+        if event.exceeded_threshold:
+            traces = [each["trace"] for each in [*event.blocking_events, *event.cpu_stack_samples]]
+            frames = [frame.rsplit(":", 2) for trace in traces for frame in trace.split(" <- ")]
+            found.append([(each[0], int(each[1]), each[2]) for each in frames if len(each) == 3])
+
+    aiocop.patch_audit_functions()
+    aiocop.start_blocking_io_detection()
+    aiocop.detect_slow_tasks(threshold_ms=100, on_slow_task=report)
+    aiocop.activate()
+    yield found
+
+
+@asynccontextmanager
+async def by_pyleak() -> AsyncIterator[list[Places]]:
+    from pyleak import no_event_loop_blocking
+
+    class Found(list[Any]):
+        """What the detector has found, as places."""
+
+        def append(self, block: Any) -> None:
+            super().append([(each.filename, each.lineno, each.name) for each in block.blocking_stack or ()])
+
+        def __getitem__(self, index: Any) -> Any:
+            raise IndexError  # the detector compares with the last one: each call is one here
+
+        def __bool__(self) -> bool:
+            return False
+
+    logging.getLogger("pyleak").setLevel(logging.CRITICAL)
+    manager = no_event_loop_blocking(action="log", threshold=0.1, check_interval=0.01)
+    async with manager:
+        found = manager.detector.detected_blocks = Found()
+        yield found
+
+
+FINDERS: dict[str, Any] = {
+    "hasten.watch()": by_watch,
+    "asyncio debug": by_debug_mode,
+    "aiocop": by_aiocop,
+    "pyleak": by_pyleak,
+}
+
+
+async def count(times: int, found: list[Places]) -> dict[str, list[int]]:
     rows: dict[str, list[int]] = {}
     for name, call in KINDS.items():
         row = rows[name] = [0, 0, 0, 0]
@@ -117,15 +199,15 @@ async def count(times: int, found: list[Stall]) -> dict[str, list[int]]:
             if took[0] < 0.11:
                 continue  # this machine is too fast for this kind
             row[0] += 1
-            if found:
-                line, chain = right(found[0])
+            if len(found):
+                line, chain = right([place for places in list(found) for place in places])
                 row[1] += 1
                 row[2] += line
                 row[3] += chain
     return rows
 
 
-async def near(seconds: float, times: int, found: list[Stall]) -> tuple[int, int]:
+async def near(seconds: float, times: int, found: list[Places]) -> tuple[int, int]:
     """How many of the sleeps that really took within 4 ms of `seconds` were told: (told, of)."""
     told = of = 0
     for _ in range(times):
@@ -134,30 +216,54 @@ async def near(seconds: float, times: int, found: list[Stall]) -> tuple[int, int
         await asyncio.create_task(outer(lambda: time.sleep(seconds), took))
         if abs(took[0] - seconds) < 0.004:
             of += 1
-            told += bool(found)
+            told += len(found) > 0
     return told, of
+
+
+EDGES = (0.085, 0.095, 0.105, 0.120)
+
+
+async def run(finder: str, times: int) -> tuple[dict[str, list[int]], dict[str, tuple[int, int]]]:
+    async with FINDERS[finder]() as found:
+        rows = await count(times, found)
+        edges = {f"{seconds * 1e3:.0f} ms": await near(seconds, times * 10, found) for seconds in EDGES}
+    return rows, edges
+
+
+def beside(times: int) -> None:
+    """Print the sums of all finders."""
+    sleeps = " | ".join(f"{seconds * 1e3:.0f} ms" for seconds in EDGES)
+    print(f"| | blocked | found | line | chain | {sleeps} |\n| --- |{' ---: |' * (4 + len(EDGES))}")
+    for finder in FINDERS:
+        command = [sys.executable, "-m", "bench.watch_bars", "--times", str(times), "--finder", finder, "--json"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        rows, edges = json.loads(done.stdout)
+        sums = [str(sum(row[i] for row in rows.values())) for i in range(4)]
+        print(f"| {' | '.join([finder, *sums, *(f'{told} of {of}' for told, of in edges.values())])} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.watch_bars", description=__doc__)
     parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--beside", action="store_true", help="with asyncio's debug mode, aiocop and pyleak")
+    parser.add_argument("--finder", choices=FINDERS, default="hasten.watch()")
+    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    found: list[Stall] = []
-
-    async def run() -> Any:
-        rows = await count(options.times, found)
-        edges = {seconds: await near(seconds, options.times * 10, found) for seconds in (0.085, 0.095, 0.105, 0.120)}
-        return rows, edges
-
-    with hasten.watch(report=found.append):
-        rows, edges = hasten.run(run())
+    if options.beside:
+        beside(options.times)
+        return
+    begin: Any = hasten.run if options.finder == "hasten.watch()" else asyncio.run
+    rows, edges = begin(run(options.finder, options.times))
+    if options.json:
+        print(json.dumps((rows, edges)))
+        return
     print(f"{watching.how()}, Python {sys.version.split()[0]}\n")
     print("| call | blocked | found | line | chain |\n| --- | ---: | ---: | ---: | ---: |")
     for name, row in rows.items():
         print(f"| {name} | {' | '.join(map(str, row))} |")
     print(f"| all | {' | '.join(str(sum(row[i] for row in rows.values())) for i in range(4))} |\n")
-    for seconds, (told, of) in edges.items():
-        print(f"a sleep of {seconds * 1e3:.0f} ms: told {told} times of {of}")
+    for length, (told, of) in edges.items():
+        print(f"a sleep of {length}: told {told} times of {of}")
 
 
 if __name__ == "__main__":
