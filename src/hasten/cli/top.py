@@ -17,8 +17,8 @@ HELP = f"""\
 usage: hasten top PID [--once] [--json] [--timeout S]
 
 Watches a process, a screen every second, until Ctrl-C: its processor time, memory, threads and files; each loop's
-tasks, batches per second, how much of the time it was at work, and how long one batch took at least (meanwhile nothing
-else on that loop could go on); the coroutines and callbacks that kept the loops busy; the coroutines that most tasks
+tasks, steps and callbacks per second, how much of the time it was at work, and how long one batch took at least
+(meanwhile nothing else on that loop could go on); the coroutines and callbacks that kept the loops busy; the coroutines that most tasks
 run; and the tasks that have stood longest in one place since the watching began.
 
 For as long as somebody watches, a thread of the process looks 50 times a second what the loops do.
@@ -89,13 +89,13 @@ class Watch:
             (
                 plain(loop["thread"] or "(not running)"),
                 str(loop.get("tasks", "")),
-                _number(loop.get("batches_per_second")),
+                _number(loop.get("steps_per_second")),
                 _percent(_at_work(loop)),
                 _milliseconds(loop.get("lag")),
             )
             for loop in answer["loops"]
         ]
-        found: list[_Table] = [(("LOOP IN", ">TASKS", ">BATCHES/S", ">AT WORK", ">LONGEST BATCH"), list(loops))]
+        found: list[_Table] = [(("LOOP IN", ">TASKS", ">STEPS/S", ">AT WORK", ">LONGEST BATCH"), list(loops))]
         busy = [
             (
                 _percent(each["share"]),

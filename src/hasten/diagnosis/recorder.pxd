@@ -25,7 +25,8 @@ cdef class Recorder(Observer):
     cdef readonly size_t used       # events, ever
     cdef readonly str thread        # the name of the thread that runs the loop
 
-    cdef int note(self, int kind, unsigned long long task, unsigned long long other, object label) except -1
+    cdef int note(self, int kind, unsigned long long task, unsigned long long other) except -1
+    cdef int label(self, int kind, unsigned long long task, object label) except -1
     cdef object event(self, size_t at)
     cdef inline int reserve(self, size_t size) except -1:
         self.release()

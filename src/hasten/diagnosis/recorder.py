@@ -55,50 +55,55 @@ class Recorder(Observer):
         self.labels = [None] * size
         self.reserve(size)
 
-    def note(self, kind: int, task: int, other: int, label: Any) -> int:
-        """Write one event over the oldest."""
-        at = self.used & self.mask
+    def note(self, kind: int, task: int, other: int) -> int:
+        """Write one event over the oldest; a label that may be there from an older one is left, and not looked at."""
+        self.put(self.used & self.mask, kind, task, other)
         self.used += 1
-        self.put(at, kind, task, other)
-        if self.labels is not None and self.labels[at] is not label:
+        return 0
+
+    def label(self, kind: int, task: int, label: Any) -> int:
+        """Write an event that has a label: ENDED or CALL."""
+        at = self.used & self.mask
+        self.note(kind, task, 0)
+        if self.labels is not None:
             self.labels[at] = label
         return 0
 
     def loop_begins(self, loop: Any) -> None:
-        self.note(BEGINS, 0, 0, None)
+        self.note(BEGINS, 0, 0)
 
     def loop_ends(self, loop: Any) -> None:
-        self.note(ENDS, 0, 0, None)
+        self.note(ENDS, 0, 0)
 
     def poll_begins(self, loop: Any, timeout: float) -> None:
-        self.note(POLLS, 0, 1 if timeout else 0, None)
+        self.note(POLLS, 0, 1 if timeout else 0)
 
     def poll_ends(self, loop: Any, now: float) -> None:
-        self.note(POLLED, 0, 0, None)
+        self.note(POLLED, 0, 0)
 
     def task_made(self, task: Any) -> None:
-        self.note(MADE, number(task), current(task), None)
+        self.note(MADE, number(task), current(task))
 
     def task_parked(self, task: Any, future: Any) -> None:
-        self.note(PARKED, number(task), number(future), None)
+        self.note(PARKED, number(task), number(future))
 
     def task_woken(self, task: Any, future: Any) -> None:
-        self.note(WOKEN, number(task), current(task), None)
+        self.note(WOKEN, number(task), current(task))
 
     def task_ended(self, task: Any) -> None:
-        self.note(ENDED, number(task), 0, title(task))
+        self.label(ENDED, number(task), title(task))
 
     def step_begins(self, task: Any) -> None:
-        self.note(STEP, number(task), 0, None)
+        self.note(STEP, number(task), 0)
 
     def step_ends(self, task: Any) -> None:
-        self.note(STEPPED, number(task), 0, None)
+        self.note(STEPPED, number(task), 0)
 
     def callback_begins(self, entry: Any) -> None:
-        self.note(CALL, 0, 0, callback_title(entry))
+        self.label(CALL, 0, callback_title(entry))
 
     def callback_ends(self, entry: Any) -> None:
-        self.note(CALLED, 0, 0, None)
+        self.note(CALLED, 0, 0)
 
     def __dealloc__(self) -> None:
         self.release()
@@ -115,7 +120,7 @@ class Recorder(Observer):
 
     def event(self, at: int) -> tuple[int, str, int, int, Any]:
         count, kind, task, other = self.get(at)
-        label = self.labels[at]
+        label = self.labels[at] if kind == ENDED or kind == CALL else None
         if kind == ENDED and label is not None:
             label = label[0], label[1], place(label[2], label[3])
         return count, NAMES[kind], task, other, label

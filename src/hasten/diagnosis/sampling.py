@@ -23,7 +23,7 @@ from typing import Any
 
 from hasten.core.scheduler import Scheduler
 from hasten.core.task import Task
-from hasten.diagnosis import census, meeting
+from hasten.diagnosis import census, meeting, meter
 from hasten.kernel import nudge
 from hasten.loop import Loop
 
@@ -179,7 +179,7 @@ class _Seen:
         self._since = 0.0  # and when it was first seen
         self._longest = 0.0
         self._busy = self._looks = 0
-        self._reported: int | None = None
+        self._reported: tuple[int, int] | None = None  # batches and steps, ever
         self._used: tuple[int, float] | None = None  # thread, and its processor time
 
     def look(self, loop: Any, now: float, at_work: bool) -> bool:
@@ -202,16 +202,18 @@ class _Seen:
     def report(self, loop: Any, now: float, took: float) -> dict[str, Any]:
         facts: dict[str, Any] = {}
         if isinstance(loop, Scheduler):
-            number = loop._ticks
+            number, steps = loop._ticks, meter.kept(loop)["steps"]
+            before = self._reported
             if number == self._batch and not loop._poller.sleeping:
                 self._longest = max(self._longest, now - self._since)
             facts = {
                 "busy": self._busy / self._looks if self._looks else None,
                 "lag": self._longest,
-                "batches_per_second": None if self._reported is None else (number - self._reported) / took,
+                "steps_per_second": None if before is None else (steps - before[1]) / took,
+                "batches_per_second": None if before is None else (number - before[0]) / took,
                 "tasks": _count(loop),
             }
-            self._reported = number
+            self._reported = number, steps
             thread, used = loop._thread_id, _processor_time(loop._thread_id)
             if self._used is not None and used is not None and self._used[0] == thread:
                 facts["processor"] = max(used - self._used[1], 0.0) / took
