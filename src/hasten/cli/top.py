@@ -18,8 +18,8 @@ usage: hasten top PID [--once] [--json] [--timeout S]
 
 Watches a process, a screen every second, until Ctrl-C: its processor time, memory, threads and files; each loop's
 tasks, steps and callbacks per second, how much of the time it was at work, and how long one batch took at least
-(meanwhile nothing else on that loop could go on); the coroutines and callbacks that kept the loops busy; the coroutines that most tasks
-run; and the tasks that have stood longest in one place since the watching began.
+(meanwhile nothing else on that loop could go on); the coroutines and callbacks that kept the loops busy; the coroutines
+that most tasks run; and the tasks that have stood longest in one place since the watching began.
 
 For as long as somebody watches, a thread of the process looks 50 times a second what the loops do.
 
