@@ -7,6 +7,7 @@
 #   make dev                  builds what changed, for use through .venv/<version>/bin/python
 #   make bench                compares with asyncio and uvloop
 #   make lint                 ruff and mypy
+#   make docs                 the documentation as a site, in build/site, with every link checked
 #   make sanitize             the compiled core's tests with AddressSanitizer and UndefinedBehaviorSanitizer
 #   make anyio                anyio's own tests, once on asyncio's loop and twice on hasten's
 #   make hostile              random programs whose destructors, callbacks and signal handlers do harm; ARGS="1 100": seeds
@@ -48,7 +49,7 @@ unexport PYTHONDONTWRITEBYTECODE
 pxd := $(shell find src -name '*.pxd')
 compiled := setup.py $(pxd) $(wildcard $(pxd:.pxd=.py)) $(shell find src -name '*.pyx' -o -name '*.h')
 
-.PHONY: dev demo test quick bench lint format sanitize anyio hostile faults soak million conformance suites users clean distclean
+.PHONY: dev demo test quick bench docs lint format sanitize anyio hostile faults soak million conformance suites users clean distclean
 .DELETE_ON_ERROR:
 
 dev: $(VENV)/.built
@@ -64,6 +65,9 @@ quick: $(VENV)/.built $(VENV)/.has-test
 
 bench: $(VENV)/.built $(VENV)/.has-bench
 	$(PY) -m bench $(ARGS)
+
+docs: $(VENV)/.built $(VENV)/.has-docs
+	$(PY) tools/site/build.py $(ARGS)
 
 lint: $(VENV)/.has-lint
 	$(PY) -m ruff check .

@@ -45,4 +45,12 @@ def create_eager_task_factory(custom_task_constructor: Callable[..., TaskT_co]) 
 
 
 eager_task_factory = create_eager_task_factory(Task)
+eager_task_factory.__doc__ = """For `loop.set_task_factory()`: tasks run to their first wait before create_task() returns.
+
+Arguments:
+    loop: the event loop of the task.
+    coro: what it runs.
+    eager_start: False for a task that begins in the loop's next batch, as tasks do without this factory.
+    kwargs: `name` and `context`, as for `Task`.
+"""
 eager_factories.append(eager_task_factory)
