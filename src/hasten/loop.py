@@ -64,7 +64,9 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
 
     def __repr__(self) -> str:
         states = f"running={self.is_running()} closed={self.is_closed()} debug={self.get_debug()}"
-        return f"<{type(self).__name__} {states} poller={self._poller.name}>"
+        kind = type(self)
+        module = "hasten" if kind.__module__ == __name__ else kind.__module__  # so that it tells whose loop it is
+        return f"<{module}.{kind.__qualname__} {states} poller={self._poller.name}>"
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)

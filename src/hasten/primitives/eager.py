@@ -45,7 +45,7 @@ def create_eager_task_factory(custom_task_constructor: Callable[..., TaskT_co]) 
 
 
 eager_task_factory = create_eager_task_factory(Task)
-eager_task_factory.__doc__ = """For `loop.set_task_factory()`: tasks run to their first wait before create_task() returns.
+eager_task_factory.__doc__ = """For `loop.set_task_factory()`: tasks run to their first wait before create_task returns.
 
 Arguments:
     loop: the event loop of the task.

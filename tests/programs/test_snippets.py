@@ -1,0 +1,66 @@
+"""What stands in docs/tutorial and docs/how-to is true: the programs run, and print what the pages say."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def _load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+snippets = _load("snippets")
+
+
+@pytest.mark.slow  # runs each program of the page
+@pytest.mark.skipif(sys.platform != "linux", reason="the pages show what a Linux shell shows")
+@pytest.mark.parametrize("page", snippets.pages(), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_page_is_true(page: Path, tmp_path: Path) -> None:
+    text = page.read_text("utf-8")
+    wanted = snippets.needs(text)
+    if wanted is None:
+        pytest.skip("the page does not say what it needs, and so is not run")
+    if reason := snippets.missing(wanted):
+        pytest.skip(reason)
+    snippets.Run(tmp_path).page(text)
+
+
+def _page(*lines: str) -> str:
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        _page("```python", "print(1)", "```", "```text prints", "2", "```"),
+        _page("```python", "raise SystemExit(3)", "```"),
+        _page("```python wrong", "print(1)", "```"),
+        _page("```console", "$ echo yes", "no", "```"),
+        _page("```console", "$ false", "```"),
+        _page("```console", "$ false &", "```"),
+    ],
+    ids=["output", "status", "no-failure", "command-output", "command-status", "no-server"],
+)
+def test_a_page_that_is_not_true_is_told(page: str, tmp_path: Path) -> None:
+    with pytest.raises(snippets.Wrong):
+        snippets.Run(tmp_path).page(page)
+
+
+def test_dots_stand_for_what_may_differ() -> None:
+    assert snippets.agrees("a … c\n…\nz", "a b c\nd\ne\nz\n")
+    assert snippets.agrees("a\n…", "a\n")
+    assert snippets.agrees("took 0.30 s at 0x7f", "took 12.4 s at 0xab12\n")
+    assert not snippets.agrees("127.0.0.1", "127.0.0.2")
+    assert not snippets.agrees("a\n…\nz", "a\nb\n")
+    assert not snippets.agrees("a", "a\nb")
+    assert not snippets.agrees("a…", "b")
