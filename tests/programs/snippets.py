@@ -1,7 +1,8 @@
 """Runs what stands in the pages of docs/: programs, and commands with what they print.
 
 A page that wants to be run has a line `<!-- needs: NAME … -->`: the modules that have to be importable (it may name
-none; `NAME>=VERSION` asks for a version). Its blocks are run from the top to the bottom, in one empty folder:
+none; `NAME>=VERSION` asks for a version). `<!-- after: PAGE.md -->` names a page of its folder whose files it uses.
+Its blocks are run from the top to the bottom, in one empty folder:
 
     ```python                   a program, run by itself; its exit status must be 0
     ```python wrong             a program that fails: its exit status must not be 0
@@ -9,11 +10,12 @@ none; `NAME>=VERSION` asks for a version). Its blocks are run from the top to th
     ```text prints              what the program before it prints (of a wrong one: on stderr)
     ```console                  lines that begin with "$ " are commands; what follows a command is what it prints
 
-In what is printed, `…` stands for any text, a line that is `…` alone for any lines, a number with a decimal point for any
-such number, an address (0x7f…) for any address. A command that ends with ` &` is a server, which is waited for until it
-accepts connections at port 8000 (the port of all pages; another one is taken in its place) and stopped at the end.
-`$ curl -s URL` asks a server: once as it is written, and then, as several clients at once, many times. `$ pip install`
-is not run, nor is a block with `skip=REASON` after its language, words joined by `-`.
+In what is printed, `…` stands for any text, a line that is `…` alone for any lines, a number with a point in it for any
+such number, an address (0x7f…) for any address, a space for several; the folder is left out. A command that ends with
+` &` is a server, which is waited for until it accepts connections at port 8000 (the port of all pages; another one is
+taken in its place) and stopped at the end. In later commands `$!` is its process id, as in a shell. `$ curl -s URL` asks a
+server: once as it is written, and then, as several clients at once, many times. `$ pip install` is not run, nor is a
+block with `skip=REASON` after its language, words joined by `-`.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ PATIENCE = 60.0  # seconds for a program, or for a server to listen
 CLIENTS = 8
 
 _NEEDS = re.compile(r"^<!-- needs:(.*?)-->$", re.MULTILINE)
+_AFTER = re.compile(r"^<!-- after:(.*?)-->$", re.MULTILINE)
 _FENCE = re.compile(r"^( *)(`{3,})([^`\n]*)\n(.*?)^\1\2 *$", re.MULTILINE | re.DOTALL)
 _MAY_DIFFER = re.compile(r"(…|(?<![\d.])\d+\.\d+(?![\d.])|0x[0-9a-f]+)")
 
@@ -126,6 +129,7 @@ def blocks(page: str) -> list[Block]:
 def agrees(expected: str, got: str) -> bool:
     """True if `got` is what is expected, but for what the module's docstring says may differ."""
     pattern = ""
+    expected, got = (re.sub(" +", " ", text) for text in (expected, got))
     for line in expected.rstrip().split("\n"):
         if line.strip() == "…":
             pattern += r"(?:.*\n)*?"
@@ -161,8 +165,13 @@ class Run:
         self.environ["PYTHONUNBUFFERED"] = "1"
         self.environ["PYTHONWARNINGS"] = "ignore::DeprecationWarning"  # libraries' own
 
-    def page(self, text: str) -> Seen:
+    def page(self, path: Path) -> Seen:
+        text = path.read_text("utf-8")
         with self._servers_stopped():
+            for other in _AFTER.findall(text):
+                for block in blocks((path.parent / other.strip()).read_text("utf-8")):
+                    if "file" in block.options:
+                        self.block(block)
             for block in blocks(text):
                 try:
                     self.block(block)
@@ -205,6 +214,9 @@ class Run:
             elif command.startswith("curl "):
                 self._ask(shlex.split(command)[-1], expected)
             else:
+                if "$!" in command:  # the child of `timeout`
+                    server = self.seen.servers[-1].pid
+                    command = command.replace("$!", Path(f"/proc/{server}/task/{server}/children").read_text().strip())
                 self.last = self._run(["sh", "-c", command])
                 if expected.strip():
                     self._compare(expected, self.last.stdout + self.last.stderr)
@@ -225,7 +237,8 @@ class Run:
         with (self.folder / f"server{len(self.seen.servers)}.log").open("w") as log:
             keywords: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "text": True}
             # a session of its own, so that all its processes can be ended
-            arguments = ["timeout", "600", "sh", "-c", command]
+            prefix = "exec env" if "=" in command.split()[0] else "exec"
+            arguments = ["timeout", "600", "sh", "-c", f"{prefix} {command}"]
             server = subprocess.Popen(arguments, cwd=self.folder, env=self.environ, start_new_session=True, **keywords)
         self.seen.servers.append(server)
         until = time.monotonic() + PATIENCE
@@ -254,6 +267,7 @@ class Run:
             raise Wrong(f"{url} answers differently: {shapes}")
 
     def _compare(self, expected: str, got: str) -> None:
+        got = got.replace(f"{self.folder}/", "")
         if not agrees(expected, got):
             raise Wrong(f"the page says\n{expected}\nbut it is\n{got}")
 

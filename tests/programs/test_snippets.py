@@ -32,7 +32,7 @@ def test_a_page_is_true(page: Path, tmp_path: Path) -> None:
         pytest.skip("the page does not say what it needs, and so is not run")
     if reason := snippets.missing(wanted):
         pytest.skip(reason)
-    snippets.Run(tmp_path).page(text)
+    snippets.Run(tmp_path).page(page)
 
 
 def _page(*lines: str) -> str:
@@ -52,8 +52,10 @@ def _page(*lines: str) -> str:
     ids=["output", "status", "no-failure", "command-output", "command-status", "no-server"],
 )
 def test_a_page_that_is_not_true_is_told(page: str, tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(page, "utf-8")
     with pytest.raises(snippets.Wrong):
-        snippets.Run(tmp_path).page(page)
+        snippets.Run(tmp_path).page(path)
 
 
 def test_dots_stand_for_what_may_differ() -> None:
