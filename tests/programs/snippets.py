@@ -12,10 +12,10 @@ Its blocks are run from the top to the bottom, in one empty folder:
 
 In what is printed, `…` stands for any text, a line that is `…` alone for any lines, a number with a point in it for any
 such number, an address (0x7f…) for any address, a space for several; the folder is left out. A command that ends with
-` &` is a server, which is waited for until it accepts connections at port 8000 (the port of all pages; another one is
-taken in its place) and stopped at the end. In later commands `$!` is its process id, as in a shell. `$ curl -s URL` asks a
-server: once as it is written, and then, as several clients at once, many times. `$ pip install` is not run, nor is a
-block with `skip=REASON` after its language, words joined by `-`.
+` &` is a server, which is waited for until it accepts connections at the port that it names (else 8000), and stopped at
+the end; for the ports 8000 to 8009 free ones are taken. In later commands `$!` is its process id, as in a shell.
+`$ curl -s URL` asks a server: once as it is written, and then, as several clients at once, many times. `$ pip install`
+is not run, nor is a block with `skip=REASON` after its language, words joined by `-`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("docs/tutorial", "docs/how-to")
-PORT = "8000"
+PORT = re.compile(r"\b800\d\b")
 PATIENCE = 60.0  # seconds for a program, or for a server to listen
 CLIENTS = 8
 
@@ -158,7 +158,7 @@ class Run:
     def __init__(self, folder: Path, python: str = sys.executable, traffic: int = 24) -> None:
         self.folder, self.python, self.traffic = folder, python, traffic
         self.seen = Seen()
-        self.port = _free_port()
+        self.ports: dict[str, int] = {}
         self.last: subprocess.CompletedProcess[str] | None = None
         self.environ = {key: value for key, value in os.environ.items() if not key.startswith(("HASTEN_", "PYTEST_"))}
         self.environ["PATH"] = os.pathsep.join([str(Path(python).parent), os.environ.get("PATH", "")])
@@ -180,7 +180,7 @@ class Run:
         return self.seen
 
     def block(self, block: Block) -> None:
-        text = block.text.replace(PORT, str(self.port))
+        text = PORT.sub(lambda match: str(self._port(match[0])), block.text)
         if "skip" in block.options:
             return
         if "file" in block.options:
@@ -194,6 +194,9 @@ class Run:
             self._compare(text, self.last.stderr if self.last.returncode else self.last.stdout)
         elif block.language == "console":
             self._console(text)
+
+    def _port(self, name: str) -> int:
+        return self.ports.setdefault(name, _free_port())
 
     def _program(self, text: str, fails: bool) -> None:
         (self.folder / "program.py").write_text(text, "utf-8")
@@ -238,19 +241,21 @@ class Run:
             keywords: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "text": True}
             # a session of its own, so that all its processes can be ended
             prefix = "exec env" if "=" in command.split()[0] else "exec"
-            arguments = ["timeout", "600", "sh", "-c", f"{prefix} {command}"]
+            arguments = ["timeout", "--foreground", "600", "sh", "-c", f"{prefix} {command}"]
             server = subprocess.Popen(arguments, cwd=self.folder, env=self.environ, start_new_session=True, **keywords)
         self.seen.servers.append(server)
+        named = (port for port in self.ports.values() if str(port) in command)
+        port = next(named, None) or self._port("8000")
         until = time.monotonic() + PATIENCE
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
                 return
             except OSError:
                 if server.poll() is not None:
                     raise Wrong(f"{command} ended with exit status {server.returncode}") from None
                 if time.monotonic() > until:
-                    raise Wrong(f"{command} does not listen at port {self.port}") from None
+                    raise Wrong(f"{command} does not listen at port {port}") from None
                 time.sleep(0.05)
 
     def _ask(self, url: str, expected: str) -> None:
@@ -287,17 +292,17 @@ class Run:
 
 
 def _stop(server: subprocess.Popen[str]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(server.pid, number)
-        except ProcessLookupError:
-            pass
-        try:
-            server.wait(10)
-            if number == signal.SIGKILL:
-                return
-        except subprocess.TimeoutExpired:
-            continue
+    """End a server in good order (`timeout` hands the signal on to it alone), then what is left of its processes."""
+    server.terminate()
+    try:
+        server.wait(10)
+    except subprocess.TimeoutExpired:
+        pass
+    try:
+        os.killpg(server.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    server.wait()
 
 
 def _get(url: str) -> str:
