@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
+import hasten
 from hasten.cli.main import VERBS, main
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["-h"], *([verb, option] for verb in VERBS for option in ("--help", "-h"))]
+    "words", [[], ["--help"], ["-h"], *([verb, option] for verb in VERBS for option in ("--help", "-h"))]
 )
 def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
     out, err = capsys.readouterr()
     assert out.startswith("usage: hasten")
-    assert f"hasten {words[0]}" in out or all(f"\n  {verb} " in out for verb in VERBS)
+    assert (words and f"hasten {words[0]}" in out) or all(f"\n  {verb} " in out for verb in VERBS)
     assert err == ""
+
+
+def test_help_names_what_is_read_from_the_environment(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each variable that the package reads, but those of the tests' (HASTEN_SEED) and of the build."""
+    assert main([]) == 0
+    told = capsys.readouterr().out
+    package = Path(hasten.__file__).parent
+    read = set()
+    for path in package.rglob("*.py"):
+        read |= set(re.findall(r'"(HASTEN_[A-Z_]+)"', path.read_text(encoding="utf-8")))
+    names = read - {"HASTEN_SEED", "HASTEN_NO_EXTENSIONS", "HASTEN_POOLS", "HASTEN_SANITIZE"}
+    assert "HASTEN_POLLER" in names
+    assert [name for name in sorted(names) if f"  {name}=" not in told] == []
 
 
 @pytest.mark.parametrize("word", ["--version", "-V"])
@@ -36,9 +52,13 @@ def test_version(word: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], f"a verb is missing: one of {', '.join(VERBS)}; see 'hasten --help'"),
-        (["fly"], f"there is no verb 'fly': it is one of {', '.join(VERBS)} ('hasten run PROGRAM.py')"),
-        (["program.py"], f"there is no verb 'program.py': it is one of {', '.join(VERBS)} ('hasten run PROGRAM.py')"),
+        (["fly"], f"there is no verb 'fly': it is one of {', '.join(VERBS)} ('hasten run PROGRAM.py' runs a program)"),
+        (["program.py"], "there is no verb 'program.py': did you mean \"hasten run program.py\"?"),
+        (["x.py", "a b", "-v"], "there is no verb 'x.py': did you mean \"hasten run x.py 'a b' -v\"?"),
+        (["-m", "http.server"], "there is no verb '-m': did you mean \"hasten run -m http.server\"?"),
+        (["-c", "1"], "there is no verb '-c': did you mean \"hasten run -c 1\"?"),
+        ([os.curdir], "there is no verb '.': did you mean \"hasten run .\"?"),
+        (["dcotor", "-v"], "there is no verb 'dcotor': did you mean \"hasten doctor -v\"?"),
         (["run"], "run needs a program: 'hasten run PROGRAM.py', 'hasten run -m MODULE' or 'hasten run -c CODE'"),
         (["run", "-m"], "run -m needs an argument: 'hasten run -m MODULE'"),
         (["run", "-c"], "run -c needs an argument: 'hasten run -c CODE'"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -30,6 +32,17 @@ verbs:
 
 `hasten VERB --help` tells more. `python -m hasten` is the same command; options of the interpreter stand before it:
   python -X dev -m hasten run program.py
+
+environment variables, of any program on hasten:
+  HASTEN_POLLER=selectors  the standard library's selectors in the place of epoll
+  HASTEN_INSPECT=1         let `hasten ps`, `dump` and `top` look into the process
+  HASTEN_WATCH=1           tell of blocked loops, deadlocks, what was forgotten, as `hasten run` does; 0: not even there
+  HASTEN_ORIGINS=1         with these: where a forgotten coroutine was made
+  HASTEN_BATCH_WRITES=0    send what is written at once, and not when the tasks that are ready have run
+  PYTHONASYNCIODEBUG=1     asyncio's debug mode (`hasten run --debug`)
+
+documentation: README.md and the folder docs/ of the source, which `pip download --no-binary hasten hasten` gets;
+  docs/mistakes explains errors, docs/diagnosis these verbs, docs/divergences.md what differs from asyncio
 """
 
 
@@ -47,9 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    if not words:
-        raise UsageError(f"a verb is missing: one of {', '.join(VERBS)}; see 'hasten --help'")
-    first, rest = words[0], words[1:]
+    first, rest = (words[0], words[1:]) if words else ("--help", [])
     if first in ("-h", "--help"):
         print(HELP, end="")
         return 0
@@ -57,7 +68,7 @@ def _dispatch(words: list[str]) -> int:
         print(f"hasten {_version()}")
         return 0
     if first not in VERBS:
-        raise UsageError(f"there is no verb {first!r}: it is one of {', '.join(VERBS)} ('hasten run PROGRAM.py')")
+        raise UsageError(f"there is no verb {first!r}: {_meant(words)}")
     verb = importlib.import_module(f"hasten.cli.{first}").main
     if first == "run":  # what the program meets with is the program's
         return verb(rest)  # type: ignore[no-any-return]
@@ -68,6 +79,17 @@ def _dispatch(words: list[str]) -> int:
     except BrokenPipeError:  # `hasten ps PID | head`: what was not read is not wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return 0
+
+
+def _meant(words: list[str]) -> str:
+    """Say what a command line that begins with no verb was probably meant to be."""
+    first = words[0]
+    if first[:2] in ("-m", "-c") or first.endswith((".py", ".pyc", ".pyz")) or os.path.exists(first):
+        return f'did you mean "hasten run {shlex.join(words)}"?'
+    close = difflib.get_close_matches(first, VERBS, 1)
+    if close:
+        return f'did you mean "hasten {shlex.join([*close, *words[1:]])}"?'
+    return f"it is one of {', '.join(VERBS)} ('hasten run PROGRAM.py' runs a program)"
 
 
 def _version() -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hasten.aio.install import install
 from hasten.cli import program
 from hasten.cli.usage import UsageError
-from hasten.core import attending
+from hasten.core import attending, report
 from hasten.diagnosis import by_default
 
 HELP = """\
@@ -26,6 +26,7 @@ All that follows the program belongs to the program. Options of the interpreter 
 Child processes are ordinary pythons, except those that are forked from this one.
 
   --inspect       let `hasten ps`, `hasten dump` and `hasten top` look into the process (as HASTEN_INSPECT=1 does)
+  --debug         asyncio's debug mode, as PYTHONASYNCIODEBUG=1 has it, also in child processes
   --trace FILE    record what the loops do, and write the latest events to FILE at the end: `hasten trace FILE` shows it
   --trace-on WHEN write them also at other times, beside FILE: WHEN is one or more of stall, error, signal (SIGUSR2: to
                   FILE itself), with commas between
@@ -43,6 +44,9 @@ def main(words: Sequence[str]) -> int:
         return 0
     words, options = _options(words)
     chosen = _choose(words)
+    if "--debug" in options:
+        os.environ["PYTHONASYNCIODEBUG"] = "1"  # where asyncio's own functions, and children, look
+        report.debug_asked = True
     install()
     attending.on_run.append(by_default.begin)
     if "--inspect" in options:
@@ -64,7 +68,7 @@ def _options(words: Sequence[str]) -> tuple[Sequence[str], dict[str, str]]:
     at, found = 0, {}
     while at < len(words):
         option, equals, value = words[at].partition("=")
-        if option == "--inspect" and not equals:
+        if option in ("--inspect", "--debug") and not equals:
             found[option] = ""
         elif option == "--trace":
             if not equals:

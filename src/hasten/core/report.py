@@ -20,6 +20,7 @@ from hasten.kernel import step
 
 logger = logging.getLogger("asyncio")
 
+debug_asked = False  # by `hasten run --debug`, which -E and -I do not overrule
 _NOTED = 100  # tasks of which it is noted where they stood when their loop was closed
 
 Handler = Callable[[Any, dict[str, Any]], object]
@@ -131,7 +132,9 @@ def tell(loop: Any, context: dict[str, Any]) -> None:
 
 def debug_by_default() -> bool:
     """True if the interpreter's options or its environment ask for debug mode."""
-    return bool(sys.flags.dev_mode or (not sys.flags.ignore_environment and os.environ.get("PYTHONASYNCIODEBUG")))
+    return bool(
+        debug_asked or sys.flags.dev_mode or (not sys.flags.ignore_environment and os.environ.get("PYTHONASYNCIODEBUG"))
+    )
 
 
 # What follows makes no function, nor generator: if there is no memory for one, some Pythons crash, and lack of memory
@@ -160,6 +163,9 @@ def log(context: dict[str, Any]) -> None:
 
 def _log(text: str, exc: Any) -> None:
     """Log an exception as far as it can be shown."""
+    if sys.is_finalizing():
+        _log_at_the_end(text, exc)
+        return
     info: Any = False
     if issubclass(type(exc), BaseException):
         info = (type(exc), exc, _traceback.__get__(exc))
@@ -169,6 +175,43 @@ def _log(text: str, exc: Any) -> None:
     elif exc is not None:
         text = f"{text}\nexception: {describe.safe(exc)}"
     logger.error(text, exc_info=info)
+
+
+def _log_at_the_end(text: str, exc: Any) -> None:
+    """Log while the interpreter shuts down, in one report or none.
+
+    Most Pythons can read no source lines then, since nothing can be imported any more. logging would tell of that, fail
+    in telling it, and so on: seventy lines of which not one is what was to be told. So the traceback is made here, and
+    where a handler of logging's fails, it does so without a word.
+    """
+    if issubclass(type(exc), BaseException):
+        text = f"{text}\n{_traceback_at_the_end(exc)}"
+    elif exc is not None:
+        text = f"{text}\nexception: {describe.safe(exc)}"
+    told, logging.raiseExceptions = logging.raiseExceptions, False
+    try:
+        logger.error(text)
+    except BaseException:
+        pass  # there is nobody left to whom it could be told
+    finally:
+        logging.raiseExceptions = told
+
+
+def _traceback_at_the_end(exc: BaseException) -> str:
+    tb = _traceback.__get__(exc)
+    try:
+        return "".join(traceback.format_exception(type(exc), exc, tb)).rstrip()
+    except BaseException:
+        pass
+    lines = []
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        lines.append(f"  {_place((code.co_filename, tb.tb_lineno, code.co_qualname))}")
+        tb = tb.tb_next
+    if lines:
+        lines.insert(0, "Traceback (most recent call last):")
+    lines.append(f"{type(exc).__name__}: {_text(exc)}".removesuffix(": "))
+    return "\n".join(lines)
 
 
 # What a traceback is made of: a class that has its own may fail there, and the log would show nothing.
