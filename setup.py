@@ -2,6 +2,7 @@
 
 HASTEN_NO_EXTENSIONS=1 leaves everything in plain Python (slower, same behaviour).
 HASTEN_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer.
+HASTEN_FRAMES=1 has compiled functions show in tracebacks (with paths relative to the checkout), to look for mistakes.
 """
 
 import os
@@ -112,9 +113,14 @@ def mend_traceback(generated: str) -> str:
     return generated
 
 
-# An exception that leaves a compiled function, or is caught there, gets an entry in its traceback first. If there is no
-# memory for the entry, a MemoryError takes the exception's place: a KeyboardInterrupt is lost, and an `except KeyError`
-# is given something else. A traceback that lacks an entry is the lesser loss.
+# An exception that leaves a compiled function, or is caught there, would get an entry in its traceback, as if the
+# function were one of Python's. asyncio's C has none, and ours would be of no use to those who read tracebacks: the
+# code objects that Cython makes name the source relative to where it was compiled, so that debuggers and error
+# collectors find no file, or take it for one of the program's; and there would be several where asyncio has one. So
+# there are none, which is also faster. HASTEN_FRAMES=1 builds with them, to see where in compiled code an exception
+# comes from. There, if there is no memory for an entry, a MemoryError would take the exception's place: a
+# KeyboardInterrupt is lost, and an `except KeyError` is given something else. A traceback that lacks an entry is the
+# lesser loss.
 ENTRY = """static void __Pyx_AddTraceback(const char *funcname, int c_line,
                                int py_line, const char *filename) {
     PyCodeObject *py_code = 0;
@@ -127,6 +133,11 @@ NO_CODE = """            Py_XDECREF(ptype);
 CODE_LEFT_OUT = """            __Pyx_ErrRestoreInState(tstate, ptype, pvalue, ptraceback);
             goto bad;
 """
+NO_ENTRY = """
+#else
+    (void)funcname; (void)c_line; (void)py_line; (void)filename;
+    (void)__Pyx_CreateCodeObjectForTraceback;
+#endif"""
 FRAME = "    py_frame = PyFrame_New(\n"
 SET_ASIDE = "    __Pyx_ErrFetchInState(tstate, &ptype, &pvalue, &ptraceback);\n"
 NO_FRAME = """    if (!py_frame) goto bad;
@@ -142,17 +153,17 @@ FRAME_LEFT_OUT = """    Py_XINCREF(ptype); Py_XINCREF(pvalue); Py_XINCREF(ptrace
 
 
 def mend_entry(generated: str) -> str:
-    """Has an exception stay what it is where its traceback gets no entry. Done already: no change."""
+    """Has tracebacks get no entries of compiled code, or (HASTEN_FRAMES) only if there is memory. Done: no change."""
     if ENTRY not in generated:
         return generated
     before, body, after = function(generated, ENTRY)
-    if SET_ASIDE + FRAME in body:
-        return generated
-    for found, instead in ((NO_CODE, CODE_LEFT_OUT), (FRAME, SET_ASIDE + FRAME), (NO_FRAME, FRAME_LEFT_OUT)):
-        if body.count(found) != 1:
-            raise SystemExit("setup.py: this Cython adds to tracebacks in another way: look at mend_entry()")
-        body = body.replace(found, instead)
-    return before + body + after
+    if SET_ASIDE + FRAME not in body:  # a file that an older setup.py has mended lacks the rest only
+        for found, instead in ((NO_CODE, CODE_LEFT_OUT), (FRAME, SET_ASIDE + FRAME), (NO_FRAME, FRAME_LEFT_OUT)):
+            if body.count(found) != 1:
+                raise SystemExit("setup.py: this Cython adds to tracebacks in another way: look at mend_entry()")
+            body = body.replace(found, instead)
+    head = ENTRY.replace("{\n", "{\n#ifdef HASTEN_FRAMES\n")
+    return before.removesuffix(ENTRY) + head + body + NO_ENTRY + after
 
 
 # A constructor, or `__init__()`, that is called with keywords has their values put into an array. If there is no memory
@@ -211,6 +222,11 @@ def extensions() -> list[Extension]:
 
     compile_args, link_args = flags()
     sanitized = bool(os.environ.get("HASTEN_SANITIZE"))
+    macros: list[tuple[str, str | None]] = [("CYTHON_CLINE_IN_TRACEBACK", "0")]
+    if not sanitized:
+        macros.append(("NDEBUG", None))
+    if os.environ.get("HASTEN_FRAMES"):
+        macros.append(("HASTEN_FRAMES", None))
     headers = [str(p) for p in sorted(Path("src/hasten/kernel").glob("*.h"))]
     exts = [
         Extension(
@@ -220,7 +236,7 @@ def extensions() -> list[Extension]:
             depends=headers,
             extra_compile_args=compile_args,
             extra_link_args=link_args,
-            define_macros=[("CYTHON_CLINE_IN_TRACEBACK", "0")] + ([] if sanitized else [("NDEBUG", None)]),
+            define_macros=macros,
         )
         for source in compiled()
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 import threading
 import warnings
@@ -105,7 +106,13 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         self._check_closed()
         self._check_running()
         new = not asyncio.isfuture(future)  # asyncio's own: imported already, while ours might not be needed else
-        fut: Any = asyncio.ensure_future(future, loop=self)  # type: ignore[arg-type]
+        awaitable: Any = future
+        try:
+            fut: Any = asyncio.ensure_future(awaitable, loop=self)
+        except TypeError as exc:
+            if inspect.iscoroutinefunction(future):
+                advice.add(exc, advice.NOT_A_COROUTINE)
+            raise
         if new:
             fut._log_destroy_pending = False  # the caller sees what ended the loop, not a task that was left
         fut.add_done_callback(_run_until_complete_cb)
@@ -124,7 +131,8 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         if not fut.done():
             raise RuntimeError("Event loop stopped before Future completed.")
         try:
-            return fut.result()  # type: ignore[no-any-return]
+            result: _T = fut.result()
+            return result
         finally:
             del fut  # the exception's traceback knows this frame: with it in the frame, they would be a circle
 

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import hasten
+from hasten.kernel import codes
 
 CALLS = 120  # of each callable
 FEW = 12  # of a method that a class has from `object`: its arguments are looked at by the interpreter alone
@@ -291,13 +292,14 @@ def states(shop: Workshop, cls: type[Any]) -> Iterator[tuple[str, Callable[[], A
         "SocketTransport": shop.transport,
         **coroutines(shop),
     }
-    yield "fresh", makers.get(cls.__name__, cls)
+    name = codes.real_name(cls)[1]
+    yield "fresh", makers.get(name, cls)
     if hasattr(cls, "cancel"):
-        yield "cancelled", lambda: spent(makers.get(cls.__name__, cls)(), "cancel")
+        yield "cancelled", lambda: spent(makers.get(name, cls)(), "cancel")
     if hasattr(cls, "close"):
-        yield "closed", lambda: spent(makers.get(cls.__name__, cls)(), "close")
-    if cls.__name__ in coroutines(shop):
-        yield "begun", lambda: begun(shop, makers[cls.__name__])
+        yield "closed", lambda: spent(makers.get(name, cls)(), "close")
+    if name in coroutines(shop):
+        yield "begun", lambda: begun(shop, makers[name])
 
 
 def coroutines(shop: Workshop) -> dict[str, Callable[[], Any]]:
@@ -419,6 +421,10 @@ def compiled_types(module: types.ModuleType) -> list[str]:
     return sorted(name for name, value in vars(module).items() if callable(value) and not name.startswith("__"))
 
 
+def home_of(value: Any) -> str | None:
+    return codes.real_name(value)[0] if isinstance(value, type) else getattr(value, "__module__", None)
+
+
 def groups() -> dict[str, list[tuple[str, Any]]]:
     """group → [(name, callable)]: one for each internal module, and the public names, in two halves."""
     found: dict[str, list[tuple[str, Any]]] = {}
@@ -426,9 +432,7 @@ def groups() -> dict[str, list[tuple[str, Any]]]:
         module = importlib.import_module(f"hasten.{name}")
         mine = {id(getattr(module, each)): (each, getattr(module, each)) for each in compiled_types(module)}.values()
         found[name] = [
-            (f"{name}.{each}", value)
-            for each, value in mine
-            if (getattr(value, "__module__", None) or module.__name__) == module.__name__
+            (f"{name}.{each}", value) for each, value in mine if (home_of(value) or module.__name__) == module.__name__
         ]
     public = [(name, getattr(hasten, name)) for name in hasten.__all__ if name not in SPARED]
     home = [(f"hasten.{name}", fn) for name, fn in public if str(getattr(fn, "__module__", "")).startswith("hasten")]

@@ -158,6 +158,23 @@ def test_without_a_loop() -> None:
     assert caught.value.__notes__[0].endswith("See docs/mistakes/no-running-loop.md")
 
 
+def test_a_function_that_was_not_called_is_told_everywhere() -> None:
+    """By create_task(), as by gather() and run(); and by the loop, which has asyncio's words."""
+    loop = hasten.new_event_loop()
+    try:
+        for call in (loop.create_task, lambda function: hasten.Task(function, loop=loop)):
+            with pytest.raises(TypeError, match=r"did you forget to call it\? coro_function\(\)") as caught:
+                call(coro_function)  # type: ignore[arg-type]
+            assert caught.value.__notes__[0].endswith("See docs/mistakes/not-a-coroutine.md")
+        with pytest.raises(TypeError) as caught:
+            loop.run_until_complete(coro_function)  # type: ignore[arg-type]
+        assert caught.value.__notes__[0].endswith("See docs/mistakes/not-a-coroutine.md")
+        with pytest.raises(TypeError, match="a coroutine was expected, got 42$"):
+            loop.create_task(42)  # type: ignore[arg-type]
+    finally:
+        loop.close()
+
+
 def test_a_runner_that_is_closed() -> None:
     runner = hasten.Runner()
     with runner:

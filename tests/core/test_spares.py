@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import hasten
+from hasten.kernel import codes
 
 MAKERS = {
     "sleep": lambda: hasten.sleep(0),
@@ -107,7 +108,10 @@ def test_what_it_had_is_let_go_of() -> None:
 def test_it_goes_with_its_loop() -> None:
     def alive() -> int:
         gc.collect()
-        return sum(type(each).__name__ in ("Sleep", "QueueGet", "QueuePut", "FutureIter") for each in gc.get_objects())
+        return sum(
+            codes.real_name(type(each))[1] in ("Sleep", "QueueGet", "QueuePut", "FutureIter")
+            for each in gc.get_objects()
+        )
 
     async def main() -> None:
         for make in MAKERS.values():

@@ -398,3 +398,66 @@ def test_storm_goes_as_with_hasten_on_the_stock_loop(world):
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             reference = runner.run(storm(hasten, seed))
         assert world.run(storm(world.ns, seed)) == reference, seed
+
+
+@pytest.mark.ours("in asyncio get() fails for lack of a _queue, or, where _init() made one, waits for ever")
+@pytest.mark.parametrize("init", [True, False])
+def test_subclass_with_a_storage_of_its_own_and_a_size(world, init):
+    class Own(world.ns.Queue):
+        def __init__(self, maxsize=0):
+            self.items = {}
+            super().__init__(maxsize)
+
+        if init:
+
+            def _init(self, maxsize):
+                pass
+
+        def _put(self, item):
+            self.items[item] = None
+
+        def _get(self):
+            return self.items.popitem()[0]
+
+        def qsize(self):
+            return len(self.items)
+
+    async def main():
+        queue = Own(2)
+        assert queue.empty()
+        await queue.put(1)
+        assert not queue.empty()
+        await queue.put(2)
+        assert queue.full()
+        with pytest.raises(asyncio.QueueFull):
+            queue.put_nowait(3)
+        assert [await asyncio.wait_for(queue.get(), 5) for _ in range(2)] == [2, 1]
+        assert queue.empty()
+        with pytest.raises(asyncio.QueueEmpty):
+            queue.get_nowait()
+        getting = spawn(queue.get())
+        await asyncio.sleep(0)
+        queue.put_nowait(4)
+        assert await asyncio.wait_for(getting, 5) == 4
+
+    world.run(main())
+
+
+def test_subclass_whose_size_counts_more_than_what_is_there(world):
+    class Counting(world.ns.Queue):
+        at_work = 0
+
+        def _get(self):
+            self.at_work += 1
+            return super()._get()
+
+        def qsize(self):
+            return super().qsize() + self.at_work
+
+    queue = Counting(2)
+    queue.put_nowait(1)
+    assert queue.get_nowait() == 1
+    assert queue.qsize() == 1
+    assert queue.empty()
+    with pytest.raises(asyncio.QueueEmpty):
+        queue.get_nowait()

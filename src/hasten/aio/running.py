@@ -101,7 +101,8 @@ class Runner:
         self._interrupts = 0  # before the handler is there, which counts
         try:
             handler = self._take_sigint(task)
-            return self._loop.run_until_complete(task)  # type: ignore[no-any-return]
+            result: _T = self._loop.run_until_complete(task)
+            return result
         except asyncio.CancelledError:
             if self._interrupts > 0 and getattr(task, "uncancel", int)() == 0:
                 raise KeyboardInterrupt()

@@ -208,9 +208,9 @@ else:
 
         `limit` is how many bytes the reader buffers; other keywords are loop.create_connection()'s.
         """
-        loop = asyncio.get_running_loop()
+        loop: Any = asyncio.get_running_loop()
         reader, protocol = _pair(limit)
-        transport, _ = await loop.create_connection(partial(_given, protocol), host, port, **kwds)  # type: ignore[arg-type]
+        transport, _ = await loop.create_connection(partial(_given, protocol), host, port, **kwds)
         return reader, _writer(transport, protocol, reader, loop)
 
     async def start_server(
@@ -226,7 +226,9 @@ else:
         `limit`: bytes to buffer; other keywords are loop.create_server()'s.
         """
         factory = _acceptor(client_connected_cb, limit)
-        return await asyncio.get_running_loop().create_server(factory, host, port, **kwds)  # type: ignore[arg-type]
+        loop: Any = asyncio.get_running_loop()
+        server: asyncio.Server = await loop.create_server(factory, host, port, **kwds)
+        return server
 
     if hasattr(socket, "AF_UNIX"):
 
@@ -237,9 +239,9 @@ else:
 
             `limit` is how many bytes the reader buffers; other keywords are loop.create_unix_connection()'s.
             """
-            loop = asyncio.get_running_loop()
+            loop: Any = asyncio.get_running_loop()
             reader, protocol = _pair(limit)
-            transport, _ = await loop.create_unix_connection(partial(_given, protocol), path, **kwds)  # type: ignore[arg-type]
+            transport, _ = await loop.create_unix_connection(partial(_given, protocol), path, **kwds)
             return reader, _writer(transport, protocol, reader, loop)
 
         async def start_unix_server(

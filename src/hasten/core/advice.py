@@ -5,6 +5,7 @@ The exception keeps asyncio's type and message, so that what catches or compares
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import TypeVar
 
@@ -94,3 +95,11 @@ def text(mistake: str) -> str:
 
 def _page(mistake: str) -> str:
     return f"See docs/mistakes/{mistake}.md"
+
+
+def no_coroutine(obj: object) -> TypeError:
+    """Return the error about what was given in a coroutine's place: mostly a function that was not called."""
+    text = f"a coroutine was expected, got {obj!r}"
+    if inspect.iscoroutinefunction(obj):
+        text += f", which is a function: did you forget to call it? {getattr(obj, '__name__', 'function')}()"
+    return add(TypeError(text), NOT_A_COROUTINE)

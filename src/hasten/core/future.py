@@ -438,6 +438,8 @@ class Future:
     def __del__(self) -> None:
         if self.log_tb and self.status == state.FINISHED and self._loop is not None:
             self.log_tb = False
+            if report is None:  # the interpreter has taken its modules apart: there is nobody to tell
+                return
             report.unseen(self, type(self).__name__, self.error, None)
 
     def __dealloc__(self) -> None:

@@ -14,7 +14,7 @@ from hasten.core import advice, state
 from hasten.core import future as futures
 from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
-from hasten.kernel import codes, step
+from hasten.kernel import codes, functions, step
 from hasten.kernel.step import Awaitable
 
 
@@ -170,6 +170,8 @@ class NativeCoroutine(Awaitable):
 
     def __del__(self) -> None:
         if self.stage == step.FRESH:
+            if warnings is None:  # the interpreter has taken its modules apart
+                return
             name = _qualname(self)
             warnings.warn(f"coroutine '{name}' was never awaited", RuntimeWarning, stacklevel=1, source=self)
         elif self.stage == step.SUSPENDED:
@@ -181,7 +183,7 @@ def is_ending(exc: Any) -> bool:
     return step.is_instance(exc, GeneratorExit) or step.is_instance(exc, StopIteration)
 
 
-step.native(NativeCoroutine)
+functions.coroutine_class(NativeCoroutine, 0)
 # asyncio.iscoroutine() goes by this; so they can be given to create_task(), gather(), wait_for()...
 collections.abc.Coroutine.register(NativeCoroutine)
 

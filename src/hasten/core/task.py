@@ -72,7 +72,7 @@ class Task(Future):
         eager_start: bool = False,
     ) -> None:
         if not step.is_coroutine(coro):
-            raise advice.add(TypeError(f"a coroutine was expected, got {coro!r}"), advice.NOT_A_COROUTINE)
+            raise advice.no_coroutine(coro)
         if self.roster is not None and self.status == state.PENDING:
             raise RuntimeError(f"__init__() was called on {self!r}, which runs already")
         if name is not None:
@@ -475,7 +475,7 @@ class Task(Future):
         return describe.task(self)
 
     def __del__(self) -> None:
-        if self._loop is None:
+        if self._loop is None or report is None:  # without modules, at the interpreter's very end, nobody can be told
             return
         if self.status == state.PENDING:
             if self.log_destroy_pending:
@@ -497,7 +497,7 @@ def spawn(
 ) -> Task:
     """Do as loop.create_task(), by the short way. `eager`: run the first step at once; the loop has to run."""
     if not step.is_native_coroutine(coro) and not step.is_coroutine(coro):
-        raise advice.add(TypeError(f"a coroutine was expected, got {coro!r}"), advice.NOT_A_COROUTINE)
+        raise advice.no_coroutine(coro)
     t = Task.__new__(Task)
     t._loop = loop
     t.queue = queue

@@ -60,7 +60,8 @@ def chain(coro: Any) -> list[Any]:
 def refers_to(obj: Any) -> list[Any]:
     """Return what an object holds; of hasten's own, uncompiled, also what stands in the `__dict__`."""
     found = gc.get_referents(obj)
-    if type(obj).__module__.startswith("hasten.") and any(type(each) is dict for each in found):
+    ours = is_a(obj, Awaitable) or type(obj).__module__.startswith("hasten.")
+    if ours and any(type(each) is dict for each in found):
         own = getattr(obj, "__dict__", None)
         if own is not None:
             found.extend(list(own.values()))

@@ -12,6 +12,7 @@ from typing import Any
 
 from hasten.diagnosis import standing
 from hasten.diagnosis.standing import is_a
+from hasten.kernel import codes
 from hasten.kernel.step import Awaitable
 from hasten.primitives import conditions, locks, queues, taskgroups, timeouts
 from hasten.process.transport import SubprocessTransport
@@ -39,6 +40,11 @@ def kind_of(thing: Any) -> str | None:
             if issubclass(cls, each):
                 return kind
     return None
+
+
+def native_kind(link: Any) -> str:
+    """Return the name of a native coroutine's class; "" for everything else."""
+    return codes.real_name(type(link))[1] if is_a(link, Awaitable) else ""
 
 
 def belongs(link: Any, thing: Any, name: str) -> bool:
@@ -78,8 +84,7 @@ def entered_now(chain: list[Any]) -> Any:
     if not chain:
         return None
     last = chain[-1]
-    kind = type(last).__name__
-    if kind in ("LockAcquire", "SemaphoreAcquire"):
+    if native_kind(last) in ("LockAcquire", "SemaphoreAcquire"):
         held = standing.refers_to(last)
         thing = next((each for each in held if kind_of(each) in ("lock", "semaphore")), None)
         by_with = not any(each is True for each in held)
@@ -101,14 +106,14 @@ def entered_now(chain: list[Any]) -> Any:
 
 
 def is_wait_of(link: Any, condition: Any) -> bool:
-    if type(link).__name__ != "coroutine" or getattr(link, "__name__", "") != "wait":
+    if type(link) is not types.CoroutineType or link.__name__ != "wait":
         return False
     return any(each is condition for each in gc.get_referents(link))
 
 
 def limits(link: Any) -> list[Any]:
     """Return the timeout of wait_for()."""
-    if type(link).__name__ != "WaitFor":
+    if native_kind(link) != "WaitFor":
         return []
     return [each for each in standing.refers_to(link) if is_a(each, timeouts.Timeout)]
 

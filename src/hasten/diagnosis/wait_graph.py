@@ -178,7 +178,7 @@ class _Reader:
         for link in links:
             name = getattr(link, "__qualname__", "") if standing._can_be_asked(link) else ""
             held = standing.refers_to(link)
-            if type(link).__name__ == "Wait":
+            if things.native_kind(link) == "Wait":
                 given = [each for each in held if type(each) is set]
                 return self._children(node, given, things.is_first_only(held))
             for thing in held:

@@ -50,6 +50,14 @@ def code_like(code: CodeType, module_file: str | None, coroutine: bool) -> CodeT
     )
 
 
+real_names: dict[type, tuple[str, str]] = {}  # of classes that call themselves `coroutine`: the module, the name
+
+
+def real_name(cls: type) -> tuple[str, str]:
+    """Return the module and the name of a class of hasten's, which may call itself `coroutine`."""
+    return real_names.get(cls) or (cls.__module__, cls.__name__)
+
+
 _codes: dict[type, CodeType] = {}  # of native coroutines
 
 
@@ -58,7 +66,7 @@ def coroutine_code(coro: Any) -> CodeType:
     kind = type(coro)
     code = _codes.get(kind)
     if code is None:
-        module = sys.modules.get(kind.__module__)
+        module = sys.modules.get(real_name(kind)[0])
         giver: Any = module
         for name in coro.__qualname__.split("."):
             giver = getattr(giver, name, None)
@@ -84,7 +92,7 @@ def frame_of(coro: Any) -> FrameType:
         co_varnames=(),
         co_flags=_coroutine.__code__.co_flags,
     )
-    module = sys.modules.get(type(coro).__module__)
+    module = sys.modules.get(real_name(type(coro))[0])
     stand_in: Any = FunctionType(code, {} if module is None else vars(module))()
     frame: FrameType = stand_in.cr_frame
     stand_in.close()

@@ -9,7 +9,8 @@ what a function of Python's shows, checks `self`, and passes calls on by one jum
 import builtins
 from types import FunctionType, MethodDescriptorType
 
-from hasten.kernel.codes import code_like
+from hasten.kernel import step
+from hasten.kernel.codes import code_like, real_names
 
 
 cdef extern from "Python.h":
@@ -29,6 +30,8 @@ cdef extern from "functions.h":
     int hasten_set_signature(object cls, const char *text) except -1
     void hasten_patch_callable(object cls, Py_ssize_t offset) noexcept
 
+cdef extern from "naming.h":
+    void hasten_call_coroutine(object cls) noexcept
 
 cdef extern from *:
     """
@@ -240,6 +243,18 @@ def publish(cls, str parameters, *coroutines):
     contents["__module__"] = cls.__module__
     hasten_set_signature(cls, f"{cls.__name__}{parameters}\n--\n\n{cls.__doc__}".encode())
     hasten_open_type(cls)
+
+
+def coroutine_class(cls, Py_ssize_t limit):
+    """Make a class one of native coroutines, which the interpreter's messages call `coroutine`, as it calls its own.
+
+    The memory of up to `limit` dead instances of this very class is kept for new ones.
+    """
+    step.native(cls)
+    if limit:
+        step.pool(cls, limit)
+    real_names[cls] = cls.__module__, cls.__name__
+    hasten_call_coroutine(cls)
 
 
 def own_methods(cls):

@@ -16,11 +16,18 @@ static PyObject *hasten_no_await(PyObject *o) {
 #endif
 }
 
-static void hasten_refuse_await(PyObject *cls) {
+static inline void hasten_refuse_await(PyObject *cls) {
     PyTypeObject *t = (PyTypeObject *)cls;
     if (t->tp_flags & Py_TPFLAGS_HEAPTYPE) return;
     if (t->tp_as_async == NULL) return;     /* each class that can be derived from has its own: see rooms.h */
     t->tp_as_async->am_await = hasten_no_await;
     PyType_Modified(t);
+}
+
+/* `q.get() + 1` is a mistake about a coroutine: "unsupported operand type(s) for +: 'coroutine' and 'int'" is what is known,
+ * and searched for. All such messages take a type's name from here (and so does its `__name__`). */
+static inline void hasten_call_coroutine(PyObject *cls) {
+    ((PyTypeObject *)cls)->tp_name = "coroutine";
+    PyType_Modified((PyTypeObject *)cls);
 }
 #endif

@@ -56,7 +56,8 @@ class Resolver:
         lookup = self._executor.submit(func, *args)
         self._lookups.add(lookup)
         lookup.add_done_callback(self._lookups.discard)
-        wrapped: asyncio.Future[_T] = bridging.wrap_future(lookup, loop=loop)  # type: ignore[arg-type]
+        ours: Any = loop
+        wrapped: asyncio.Future[_T] = bridging.wrap_future(lookup, loop=ours)
         return await wrapped
 
     def close(self) -> None:

@@ -64,7 +64,8 @@ async def sendfile(
         raise RuntimeError(f"sendfile is not supported for transport {transport!r}: it takes no stream of bytes")
     if mode is _MODE.TRY_NATIVE:
         try:
-            return await loop._sendfile_native(transport, file, offset, count)  # type: ignore[no-any-return]
+            sent: int = await loop._sendfile_native(transport, file, offset, count)
+            return sent
         except _Unavailable:
             if not fallback:
                 raise
@@ -123,7 +124,8 @@ async def sock_sendfile(
     if sock.type != socket.SOCK_STREAM:
         raise ValueError("only SOCK_STREAM type sockets are supported")
     try:
-        return await loop._sock_sendfile_native(sock, file, offset, count)  # type: ignore[no-any-return]
+        sent: int = await loop._sock_sendfile_native(sock, file, offset, count)
+        return sent
     except _Unavailable:
         if not fallback:
             raise
@@ -141,7 +143,8 @@ async def sock_native(loop: NetLoop, sock: socket.socket, file: Any, offset: int
 
 def _send_to(loop: NetLoop, sock: socket.socket, fd: int, start: int, size: int) -> int:
     loop._stir()
-    return socket_calls.send_file(sock.fileno(), fd, start, size)  # type: ignore[no-any-return]
+    sent: int = socket_calls.send_file(sock.fileno(), fd, start, size)
+    return sent
 
 
 # ---- what the arguments are -----------------------------------------------------------------------
@@ -167,14 +170,14 @@ def descriptor(file: Any) -> int:
     if not hasattr(os, "sendfile"):
         raise _Unavailable("os.sendfile() is not available")
     try:
-        fd = file.fileno()
+        fd: int = file.fileno()
     except (AttributeError, io.UnsupportedOperation):
         raise _Unavailable("not a regular file: it has no file descriptor") from None
     try:
         os.fstat(fd)
     except OSError as exc:
         raise _Unavailable(f"not a regular file: {exc}") from exc
-    return fd  # type: ignore[no-any-return]
+    return fd
 
 
 # ---- by the kernel --------------------------------------------------------------------------------

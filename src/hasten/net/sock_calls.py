@@ -253,8 +253,7 @@ for _kind in (
     SockAccept,
     SockReady,
 ):
-    step.native(_kind)
-    step.pool(_kind, 64)
+    functions.coroutine_class(_kind, 64)
 
 
 def made(call: SockCall, loop: Any, sock: Any, event: int, first: Any, second: Any) -> Any:

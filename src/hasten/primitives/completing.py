@@ -15,7 +15,7 @@ import cython
 from hasten.core import native, state
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
-from hasten.kernel import deques, functions, step
+from hasten.kernel import deques, functions
 from hasten.primitives import completing_limited, completing_queue, coroutines, waiting
 from hasten.primitives.completing_queue import Arrivals
 
@@ -195,5 +195,4 @@ def as_completed(fs: Any, *, timeout: float | None = None, limit: int | None = N
     return a
 
 
-step.native(Next)
-step.pool(Next, 64)
+functions.coroutine_class(Next, 64)

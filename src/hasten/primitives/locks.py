@@ -413,8 +413,7 @@ class SemaphoreAcquire(NativeCoroutine):
 
 
 for _cls in (LockAcquire, EventWait, SemaphoreAcquire):
-    step.native(_cls)
-    step.pool(_cls, 64)
+    functions.coroutine_class(_cls, 64)
 
 for _primitive in (Lock, Event, Semaphore, BoundedSemaphore):
     step.refuse_await(_primitive)

@@ -26,6 +26,7 @@ cdef class Queue(LoopBound):
     cdef public object _queue
     cdef double limit                       # maxsize
     cdef int kind                           # DERIVED: a class of somebody else's
+    cdef bint elsewhere                     # its _put() keeps items, but not in _queue: only qsize() knows how many
 
     cdef bint is_empty(self) except -1
     cdef bint is_full(self) except -1

@@ -58,6 +58,10 @@ class Queue(LoopBound):
     _queue: Any  # made by _init(); whatever it is, it has a length, and iterates over the items
     limit: float
     kind: int
+    elsewhere: bool
+    if not cython.compiled:
+        _queue = None
+        elsewhere = False
 
     def __init__(self, maxsize: float = 0) -> None:
         if not isinstance(maxsize, (int, float)) and not hasattr(maxsize, "__float__"):
@@ -120,10 +124,15 @@ class Queue(LoopBound):
 
     def qsize(self) -> int:
         """Return how many items are in the queue."""
-        return len(self._queue)
+        queue = self._queue
+        if queue is None:  # a derived class has a storage of its own, and says nowhere how much is in there
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute '_queue': it needs a qsize()")
+        return len(queue)
 
     def empty(self) -> bool:
         """True while no item is in the queue."""
+        if self.elsewhere or self._queue is None:
+            return bool(self.qsize() == 0)
         return not self._queue
 
     def full(self) -> bool:
@@ -165,6 +174,9 @@ class Queue(LoopBound):
             self._queue.append(item)
         else:
             self._put(item)
+            if self.kind == DERIVED:
+                queue = self._queue
+                self.elsewhere = type(queue) is deque and deques.size(queue) == 0
         self._unfinished_tasks += 1
         finished = self._finished
         if type(finished) is Event:
@@ -389,8 +401,7 @@ class QueuePut(NativeCoroutine):
 
 
 for _cls in (QueueGet, QueuePut):
-    step.native(_cls)
-    step.pool(_cls, 64)
+    functions.coroutine_class(_cls, 64)
 
 
 def new_get() -> QueueGet:

@@ -28,6 +28,7 @@ class Queue(LoopBound, Generic[_T]):
     _finished: Any
     _is_shutdown: bool
     _queue: Any
+    elsewhere: bool
     limit: float
     kind: int
     def __init__(self, maxsize: float = 0) -> None: ...

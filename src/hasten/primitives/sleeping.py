@@ -195,13 +195,14 @@ class Sleep(Awaitable):
 
     def __del__(self) -> None:
         if self.stage == step.FRESH:
+            if warnings is None:  # the interpreter has taken its modules apart
+                return
             warnings.warn("coroutine 'sleep' was never awaited", RuntimeWarning, stacklevel=1, source=self)
         elif self.stage != step.ENDED:
             self.end_it()
 
 
-step.native(Sleep)
-step.pool(Sleep, 256)
+functions.coroutine_class(Sleep, 256)
 # asyncio.iscoroutine() goes by this; so sleep() can be given to create_task(), gather(), wait_for()...
 collections.abc.Coroutine.register(Sleep)
 

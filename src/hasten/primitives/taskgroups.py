@@ -463,6 +463,5 @@ def chain(raised: BaseException, handled: BaseException | None) -> int:
 
 
 for _cls in (GroupEntry, GroupExit):
-    step.native(_cls)
-    step.pool(_cls, 64)
+    functions.coroutine_class(_cls, 64)
 functions.publish(TaskGroup, "()", "__aenter__", "__aexit__")

@@ -296,8 +296,7 @@ def timeout_at(when: float | None) -> Timeout:
 
 
 for _cls in (Entering, Raising):
-    step.native(_cls)
+    functions.coroutine_class(_cls, 64)
 step.pool(Timeout, 64)
 step.pool(Deadline, 256)
-step.pool(Entering, 64)
 functions.publish(Timeout, "(when)", "__aenter__", "__aexit__")

@@ -374,5 +374,4 @@ def wait_for(fut: Awaitable[_T], timeout: float | None) -> Coroutine[Any, Any, _
 
 
 for _cls in (Wait, WaitFor):
-    step.native(_cls)
-    step.pool(_cls, 64)
+    functions.coroutine_class(_cls, 64)
