@@ -8,6 +8,7 @@
 #   make bench                compares with asyncio and uvloop
 #   make lint                 ruff and mypy
 #   make docs                 the documentation as a site, in build/site, with every link checked
+#   make package              the sdist and a wheel in dist/, checked as docs/release.md says
 #   make sanitize             the compiled core's tests with AddressSanitizer and UndefinedBehaviorSanitizer
 #   make anyio                anyio's own tests, once on asyncio's loop and twice on hasten's
 #   make hostile              random programs whose destructors, callbacks and signal handlers do harm; ARGS="1 100": seeds
@@ -49,7 +50,7 @@ unexport PYTHONDONTWRITEBYTECODE
 pxd := $(shell find src -name '*.pxd')
 compiled := setup.py $(pxd) $(wildcard $(pxd:.pxd=.py)) $(shell find src -name '*.pyx' -o -name '*.h')
 
-.PHONY: dev demo test quick bench docs lint format sanitize anyio hostile faults soak million conformance suites users clean distclean
+.PHONY: dev demo test quick bench docs lint format sanitize anyio hostile faults soak million conformance suites users clean distclean package
 .DELETE_ON_ERROR:
 
 dev: $(VENV)/.built
@@ -58,9 +59,14 @@ demo: $(VENV)/.built $(VENV)/.has-demo
 	$(PY) -m hasten run examples/fetch.py $(ARGS)
 
 test: $(VENV)/.built $(VENV)/.has-test
+ifeq ($(T),tests)
+	@echo "All tests, some ten thousand: about five minutes on two processors, two on eight; here there are $(CORES)."
+	@echo "'make quick' takes less than a minute, 'make test T=tests/core/test_timers.py' seconds."
+endif
 	$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS) $(T)
 
 quick: $(VENV)/.built $(VENV)/.has-test
+	@echo "The tests of the modules by themselves: less than a minute. 'make test' runs all, in some minutes."
 	$(PY) -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(ARGS) $(QUICK)
 
 bench: $(VENV)/.built $(VENV)/.has-bench
@@ -79,6 +85,10 @@ lint: $(VENV)/.has-lint
 format: $(VENV)/.has-lint
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+package: $(VENV)/.has-package
+	$(PY) -m yamllint --strict .github .yamllint.yml
+	$(PY) tools/check_package.py dist
 
 sanitize: $(VENV)/.built $(VENV)/.has-test
 	$(PY) -m pytest -m sanitize -n 0 $(ARGS) tests/sanitize

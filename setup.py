@@ -2,17 +2,22 @@
 
 HASTEN_NO_EXTENSIONS=1 leaves everything in plain Python (slower, same behaviour).
 HASTEN_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer.
+HASTEN_JOBS=4 compiles four extensions at once; else as many as there are processors.
 HASTEN_FRAMES=1 has compiled functions show in tracebacks (with paths relative to the checkout), to look for mistakes.
 """
 
+import gzip
 import os
 import re
 import sys
 import sysconfig
+import tarfile
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 PACKAGE = Path(__file__).resolve().parent / "src" / "hasten"
 # What a `.pxd` declares that has C code of its own: a class, or a function that is not a header's.
@@ -49,6 +54,12 @@ DIRECTIVES = {
     "embedsignature.format": "clinic",
     "binding": False,
 }
+
+
+def jobs() -> int:
+    """The number of processes to compile with: HASTEN_JOBS, or as many as there are processors for this one."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(os.environ.get("HASTEN_JOBS") or allowed)
 
 
 def flags() -> tuple[list[str], list[str]]:
@@ -246,20 +257,65 @@ def extensions() -> list[Extension]:
         include_path=["src"],
         build_dir=f"build/cython-{tag}",
         compiler_directives=DIRECTIVES,
-        nthreads=0 if os.name == "nt" else os.cpu_count() or 1,
+        nthreads=0 if os.name == "nt" else jobs(),
         show_all_warnings=False,
     )
     return [mend(ext) for ext in exts]
 
 
 class ParallelBuild(build_ext):
-    """Compiles as many extensions at once as there are cores, unless -j says otherwise."""
+    """Compiles as many extensions at once as there are processors, unless -j says otherwise, and tells how far it is."""
+
+    done = 0
 
     def finalize_options(self) -> None:
         super().finalize_options()
         if not self.parallel:
-            self.parallel = os.cpu_count() or 1
+            self.parallel = jobs()
+
+    def build_extensions(self) -> None:
+        # the largest first, so that no processor waits for one that was begun last
+        self.extensions.sort(key=lambda ext: -sum(os.path.getsize(source) for source in ext.sources))
+        super().build_extensions()
+
+    def build_extension(self, ext: Extension) -> None:
+        result = Path(self.get_ext_fullpath(ext.name))
+        before = result.stat().st_mtime_ns if result.exists() else 0
+        super().build_extension(ext)
+        self.done += 1  # of several threads, which have the interpreter's lock
+        if result.exists() and result.stat().st_mtime_ns != before:
+            print(f"hasten: {self.done} of {len(self.extensions)} compiled: {ext.name}", flush=True)
+
+
+EPOCH = 315532800  # 1980, before which a zip file has no times
+
+
+class SameSdist(sdist):
+    """Makes the same archive, byte for byte, of the same files: whoever doubts one can make it again and compare.
+
+    setuptools' own has the times of the files and of the making, and who made it. Here all files have one time: that of
+    SOURCE_DATE_EPOCH (seconds), or 1980.
+    """
+
+    def make_archive(self, base_name: str, format: str, root_dir: Any = None, base_dir: Any = None, **more: Any) -> str:
+        if format != "gztar":
+            return str(super().make_archive(base_name, format, root_dir, base_dir, **more))
+        moment = int(os.environ.get("SOURCE_DATE_EPOCH", EPOCH))
+        archive = Path(f"{base_name}.tar.gz")
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            archive.open("wb") as raw,
+            gzip.GzipFile("", "wb", 9, raw, moment) as packed,
+            tarfile.open(mode="w", fileobj=packed, format=tarfile.PAX_FORMAT) as tar,
+        ):
+            for path in sorted(each for each in Path(base_dir).rglob("*") if each.is_file()):
+                entry = tarfile.TarInfo(path.as_posix())
+                entry.size, entry.mtime = path.stat().st_size, moment
+                entry.mode = 0o755 if os.access(path, os.X_OK) else 0o644
+                with path.open("rb") as file:
+                    tar.addfile(entry, file)
+        return str(archive)
 
 
 if __name__ == "__main__":
-    setup(ext_modules=extensions(), cmdclass={"build_ext": ParallelBuild})
+    setup(ext_modules=extensions(), cmdclass={"build_ext": ParallelBuild, "sdist": SameSdist})

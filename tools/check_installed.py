@@ -34,6 +34,40 @@ asyncio.run(main())
 """
 EXPECTED = "b'echo\\n' slept hasten.loop"
 
+# What of hasten shows in tracebacks: files that are there, and lines that can be shown; of compiled code nothing.
+TRACEBACKS = """
+import asyncio, linecache, os, socket, traceback
+async def fail():
+    await asyncio.sleep(0)
+    raise ValueError("x")
+async def group():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fail())
+async def read():
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=ours)
+    theirs.close()
+    try:
+        await reader.readexactly(1)
+    finally:
+        writer.close()
+async def task():
+    await asyncio.create_task(fail())
+for main in (task, group, read, lambda: asyncio.gather(fail()), lambda: asyncio.wait_for(fail(), 5)):
+    async def start():
+        await main()
+    try:
+        asyncio.run(start())
+    except Exception as exc:
+        entries = [each for each in traceback.extract_tb(exc.__traceback__) if each.filename != "<string>"]
+        for each in entries:
+            shown = linecache.getline(each.filename, each.lineno)
+            assert os.path.isabs(each.filename) and shown.strip() and "type: ignore" not in shown, each
+        print(len(entries))
+    else:
+        raise AssertionError(main)
+"""
+
 
 def main(kind: str) -> None:
     if kind == "compiled":
@@ -45,6 +79,11 @@ def main(kind: str) -> None:
     run = subprocess.run([sys.executable, "-m", "hasten", "run", "-c", PROGRAM], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == EXPECTED, run.stdout
+    if kind == "compiled":
+        show = [sys.executable, "-W", "error", "-m", "hasten", "run", "-c", TRACEBACKS]
+        shown = subprocess.run(show, capture_output=True, text=True)
+        assert shown.returncode == 0, shown.stderr
+        assert all(int(count) <= 5 for count in shown.stdout.split()), shown.stdout
     print(f"hasten ({kind}) from {Path(file).parents[1]}: {run.stdout.strip()}")
 
 
