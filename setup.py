@@ -264,7 +264,7 @@ def extensions() -> list[Extension]:
 
 
 class ParallelBuild(build_ext):
-    """Compiles as many extensions at once as there are processors, unless -j says otherwise, and tells how far it is."""
+    """Compiles as many extensions at once as there are processors, unless -j says otherwise, and tells of it."""
 
     done = 0
 

@@ -2,8 +2,8 @@
 
     python tools/check_package.py DIST
 
-DIST (a folder, emptied first) gets the sdist and a wheel for this interpreter; on Linux the wheel has the manylinux tag that
-auditwheel finds for it. Checked are:
+DIST (a folder, emptied first) gets the sdist and a wheel for this interpreter; on Linux the wheel has the manylinux tag
+that auditwheel finds for it. Checked are:
 
 - the sdist: made twice, it has the same bytes; it has the sources, and neither C code that was generated nor tests;
 - the wheel, which is built from the sdist: it has the extensions, and no C code, no Cython sources, no tests;
