@@ -95,3 +95,25 @@ def test_status_of_the_process() -> None:
         done = subprocess.run([*command, "run", "-c", "1 / 0"], capture_output=True, text=True, timeout=60)
         assert done.returncode == 1
         assert done.stderr.splitlines()[1].startswith('  File "<string>", line 1')
+
+
+@pytest.mark.parametrize("options", [[], ["-E"]], ids=["plain", "-E"])
+def test_run_debug(options: list[str]) -> None:
+    """Debug mode is on, of loops that are hasten's and of children, also where python does not look at variables."""
+    program = (
+        "import asyncio, os\n"
+        "async def main(): print(asyncio.get_running_loop().get_debug(), os.environ['PYTHONASYNCIODEBUG'])\n"
+        "asyncio.run(main())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"}
+    for words, told in ((["--debug"], "True 1\n"), (["--debug", "-m", "this"], "The Zen")):
+        tail = words if "-m" in words else [*words, "-c", program]
+        done = subprocess.run(
+            [sys.executable, *options, "-m", "hasten", "run", *tail],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**environment, "HASTEN_WATCH": "0"},
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(told)
