@@ -18,9 +18,10 @@
 #   make conformance          CPython's own asyncio tests, as tables
 #   make suites               the own tests of tornado, websockets, psycopg and aiohttp, on both loops
 #   make users                programs that use databases, browsers, terminals, HTTP/3, workers…, on both loops
+#   make recipes              each framework of docs/how-to, as its page says, with traffic; ARGS=--write: the table there
 #   make clean                removes builds; make distclean removes the environments too
 #
-# ARGS=... goes to the program that is run (demo, bench, hostile, faults, conformance, suites, users) or to pytest.
+# ARGS=... goes to the program that is run (demo, bench, hostile, faults, conformance, suites, users…) or to pytest.
 
 PYTHON ?= python3
 T ?= tests
@@ -50,7 +51,7 @@ unexport PYTHONDONTWRITEBYTECODE
 pxd := $(shell find src -name '*.pxd')
 compiled := setup.py $(pxd) $(wildcard $(pxd:.pxd=.py)) $(shell find src -name '*.pyx' -o -name '*.h')
 
-.PHONY: dev demo test quick bench docs lint format sanitize anyio hostile faults soak million conformance suites users clean distclean package
+.PHONY: dev demo test quick bench docs lint format sanitize anyio hostile faults soak million conformance suites users clean distclean package recipes
 .DELETE_ON_ERROR:
 
 dev: $(VENV)/.built
@@ -116,6 +117,9 @@ suites: $(VENV)/.built
 
 users: $(VENV)/.built
 	$(PY) tests/real/run_users.py $(ARGS)
+
+recipes: $(VENV)/.built
+	$(PY) tests/real/run_recipes.py $(ARGS)
 
 # Only the build requirements are needed to compile. The link (an editable install without extensions, so that pip does
 # not compile what the next rule compiles anyway) brings the `hasten` command.

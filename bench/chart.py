@@ -1,9 +1,10 @@
-"""A chart in plain text: the CPU time of each workload as bars, so that it shows everywhere Markdown does."""
+"""The CPU time of each workload as bars: a chart in plain text, which shows everywhere, or as a picture (SVG)."""
 
 from __future__ import annotations
 
 from bench.contenders import BASE
 from bench.numbers import WIDE, number
+from bench.picture import Bar, Group, draw
 from bench.results import Results
 from bench.workloads import WORKLOADS
 
@@ -11,6 +12,7 @@ WIDTH = 40  # of the longest bar, in characters
 FULL = "\N{FULL BLOCK}"
 EIGHTHS = ("", *(chr(code) for code in range(0x258F, 0x2588, -1)))  # one to seven eighths of a character
 SHOWN = ("asyncio", BASE, "hasten")
+HEADING = "CPU time per operation: the shorter, the better"
 
 
 def bar(share: float) -> str:
@@ -24,7 +26,7 @@ def chart(results: Results, names: list[str]) -> str:
 
     A contender that has no figure is named as such. A ± marks rounds that lay far apart.
     """
-    lines = ["CPU time per operation: the shorter, the better"]
+    lines = [HEADING]
     for name in names:
         lines += ["", WORKLOADS[name].what]
         found = {key: results.summary(name, key) for key in SHOWN}
@@ -33,14 +35,35 @@ def chart(results: Results, names: list[str]) -> str:
             if summary is None or summary.value is None:
                 lines.append(f"  {key:>7}  no figure")
                 continue
-            text = number(summary.value, WORKLOADS[name].unit)
-            if summary.spread > WIDE:
-                text += f" ±{summary.spread / 2:.0%}"
-            ratio = results.ratio(name, key)
-            if ratio is not None and key not in ("asyncio", BASE):
-                text += f", {ratio:.1f} times less than {BASE}"
+            text = _figure(results, name, key)
             lines.append(f"  {key:>7}  {bar(summary.value / longest)} {text}")
     return "\n".join(["```text", *lines, "```", "", source(results)]) + "\n"
+
+
+def _figure(results: Results, name: str, key: str) -> str:
+    """What stands behind a bar: the median, a mark where rounds lay apart, how much less than the base."""
+    summary = results.summary(name, key)
+    assert summary is not None
+    assert summary.value is not None
+    text = number(summary.value, WORKLOADS[name].unit)
+    if summary.spread > WIDE:
+        text += f" ±{summary.spread / 2:.0%}"
+    ratio = results.ratio(name, key)
+    if ratio is not None and key not in ("asyncio", BASE):
+        text += f", {ratio:.1f} times less than {BASE}"
+    return text
+
+
+def picture(results: Results, names: list[str]) -> tuple[str, str]:
+    """Return the same chart as an SVG, and its figures in words, for those who cannot see it."""
+    groups, words = [], []
+    for name in names:
+        found = {key: results.summary(name, key) for key in SHOWN}
+        with_figure = {key: each.value for key, each in found.items() if each is not None and each.value is not None}
+        bars = [Bar(key, value, key, _figure(results, name, key)) for key, value in with_figure.items()]
+        groups.append(Group(WORKLOADS[name].what, bars))
+        words.append(f"{WORKLOADS[name].what}: {', '.join(f'{each.label} {each.text}' for each in bars)}")
+    return draw(groups, what=HEADING), "; ".join(words)
 
 
 def source(results: Results) -> str:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench.chart import chart
+from bench.chart import chart, picture, source
 from bench.contenders import BASE, C_LIMIT, CONTENDERS
 from bench.numbers import WIDE, number
 from bench.results import Results
@@ -126,6 +126,8 @@ def write(results: Results, path: Path) -> int:
 
     `<!-- bench:begin -->` takes every table; `<!-- bench:begin rows=tasks,proto_1k_16 -->` those rows only;
     `<!-- bench:begin chart=create_task,timers -->` a chart of those rows in the place of the tables;
+    `<!-- bench:begin chart=timers picture=charts/timers.svg -->` the same as a picture, written to that file (from the
+    document's folder on);
     `<!-- bench:begin python=3.14 -->` only results of that Python. All end with `<!-- bench:end -->`.
     Raises ValueError for options that it does not know.
     """
@@ -135,16 +137,21 @@ def write(results: Results, path: Path) -> int:
     def fill(match: re.Match[str]) -> str:
         nonlocal written
         options = dict(word.partition("=")[::2] for word in match["options"].split())
-        if unknown := options.keys() - {"rows", "chart", "python"}:
-            raise ValueError(
-                f"{path}: bench:begin has no option {', '.join(sorted(unknown))}; it has rows=, chart= and python="
-            )
+        if unknown := options.keys() - {"rows", "chart", "picture", "python"}:
+            known = "rows=, chart=, picture= and python="
+            raise ValueError(f"{path}: bench:begin has no option {', '.join(sorted(unknown))}; it has {known}")
         python = str(results.meta["machine"]["python"])
         if "python" in options and not python.startswith(options["python"] + "."):
             return match[0]
         written += 1
         if "chart" in options:
-            filling = chart(results, _chosen(results, options["chart"]))
+            names = _chosen(results, options["chart"])
+            if "picture" in options:
+                svg, words = picture(results, names)
+                (path.parent / options["picture"]).write_text(svg)
+                filling = f"![{words}]({options['picture']})\n\n{source(results)}\n"
+            else:
+                filling = chart(results, names)
             filling += "\n".join([*_warnings(results), ""]).lstrip("\n")
         else:
             filling = markdown(results, options.get("rows", ""))

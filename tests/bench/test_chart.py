@@ -75,5 +75,5 @@ def test_a_document_takes_a_chart_and_a_table(tmp_path: Path) -> None:
 def test_an_option_that_it_does_not_know_is_refused(tmp_path: Path) -> None:
     document = tmp_path / "page.md"
     document.write_text("<!-- bench:begin colour=red -->\n<!-- bench:end -->\n")
-    with pytest.raises(ValueError, match=r"no option colour; it has rows=, chart= and python="):
+    with pytest.raises(ValueError, match=r"no option colour; it has rows=, chart=, picture= and python="):
         report.write(results(), document)

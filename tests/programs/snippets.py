@@ -1,7 +1,8 @@
 """Runs what stands in the pages of docs/: programs, and commands with what they print.
 
 A page that wants to be run has a line `<!-- needs: NAME … -->`: the modules that have to be importable (it may name
-none; `NAME>=VERSION` asks for a version). `<!-- after: PAGE.md -->` names a page of its folder whose files it uses.
+none; `NAME>=VERSION` asks for a version, `NAME=PACKAGE` tells whose a module is where that does not show). `<!-- after:
+PAGE.md -->` names a page of its folder whose files it uses.
 Its blocks are run from the top to the bottom, in one empty folder:
 
     ```python                   a program, run by itself; its exit status must be 0
@@ -92,9 +93,12 @@ def missing(wanted: list[str], python: str = sys.executable) -> str:
         "import importlib.util, importlib.metadata, re, sys\n"
         "packages = importlib.metadata.packages_distributions()\n"
         "number = lambda text: [int(n) for n in re.findall(r'\\d+', text)[:3]]\n"
+        "def there(name):\n"
+        "    try: return importlib.util.find_spec(name) is not None\n"
+        "    except ModuleNotFoundError: return False\n"
         "for each in sys.argv[1:]:\n"
-        "    name, _, least = each.partition('>=')\n"
-        "    if importlib.util.find_spec(name) is None: print(name, 'is not installed'); break\n"
+        "    name, least = each.partition('=')[0].removesuffix('>'), each.partition('>=')[2]\n"
+        "    if not there(name): print(name, 'is not installed'); break\n"
         "    version = importlib.metadata.version(packages[name][0]) if least else ''\n"
         "    if least and number(version) < number(least): print(name, version, 'is older than', least); break\n"
     )
@@ -107,7 +111,10 @@ def versions(wanted: list[str], python: str = sys.executable) -> str:
     code = (
         "import importlib.metadata, sys\n"
         "packages = importlib.metadata.packages_distributions()\n"
-        "names = dict.fromkeys(packages[each.partition('>=')[0]][0] for each in sys.argv[1:])\n"
+        "names = {}\n"
+        "for each in sys.argv[1:]:\n"
+        "    name, _, wheel = each.partition('=')\n"
+        "    names[packages[name.removesuffix('>')][0] if name.endswith('>') or not wheel else wheel] = None\n"
         "print(', '.join(f'{name} {importlib.metadata.version(name)}' for name in names))\n"
     )
     done = subprocess.run([python, "-c", code, *wanted], capture_output=True, text=True, check=True)
