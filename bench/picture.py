@@ -62,7 +62,7 @@ def draw(groups: Sequence[Group], *, what: str, labels: int = LABELS, scale: flo
     y = 20.0
     parts = [f'<text class="soft" x="0" y="14">{escape(what)}</text>']
     for group in groups:
-        y += GAP if group.title else 0
+        y += GAP
         if group.title:
             parts.append(f'<text class="title" x="0" y="{y + 13:g}">{escape(group.title)}</text>')
             y += TITLE

@@ -8,6 +8,7 @@ ends it with exit status 1.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,8 +26,11 @@ def main(target: Path) -> int:
     staged = ROOT / "build" / "site-src"
     made = reference.pages()
     pages.stage(staged, made)
+    if (target / "objects.inv").exists():  # all pages anew: each has the whole navigation, and old ones are gone
+        shutil.rmtree(target)
     command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going", "--jobs", "2"]
-    command += ["-b", "html", "-c", str(HERE), "-d", str(ROOT / "build" / "site-cache"), str(staged), str(target)]
+    command += ["-b", "html", "-c", str(HERE), "-d", str(ROOT / "build" / "site-cache"), "--fresh-env"]
+    command += [str(staged), str(target)]
     if done := subprocess.run(command).returncode:
         return done
     if found := links.broken(target):

@@ -18,8 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
-# Pages that do not stand in docs/: file → its name in the site. README's place is taken by docs/README.md.
+# Pages that do not stand in docs/: file → its name in the site. The first page is docs/README.md.
 OUTSIDE = {
+    "README.md": "overview.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "bench/README.md": "measuring.md",
@@ -28,7 +29,7 @@ OUTSIDE = {
 # The navigation: title → pages, in this order. A folder's name with a stroke stands for all its pages: its index, and
 # below that those which the index links to, in that order, then the others. What nothing names comes under "More".
 NAVIGATION: dict[str, list[str]] = {
-    "Learn": ["tutorial/", "how-to/"],
+    "Learn": ["overview.md", "tutorial/", "how-to/"],
     "When something goes wrong": ["mistakes/", "diagnosis/", "testing/"],
     "Reference": ["reference/", "divergences.md", "conformance.md", "cpython-tests.md", "types.md"],
     "Explanation": ["architecture.md", "why/", "benchmarks.md", "measuring.md"],
@@ -36,7 +37,12 @@ NAVIGATION: dict[str, list[str]] = {
 }
 
 # Titles in the navigation, where a page's own says too little beside others.
-TITLES = {"measuring.md": "How benchmarks are measured", "tutorial/index.md": "Tutorial", "how-to/index.md": "How to …"}
+TITLES = {
+    "overview.md": "Overview and installation",
+    "tutorial/index.md": "Tutorial",
+    "how-to/index.md": "With your framework",
+    "measuring.md": "How benchmarks are measured",
+}
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\]|`[^`]*`)*)\]\(([^()\s]+)\)")
@@ -53,8 +59,6 @@ def _named(path: str) -> str | None:
     """Return the page that the file or folder `path` of the repository becomes; None where it becomes none."""
     if path in OUTSIDE:
         return OUTSIDE[path]
-    if path == "README.md":
-        return "index.md"
     if path == "docs":
         return "index.md"
     if not path.startswith("docs/"):
@@ -73,11 +77,11 @@ def _chart(path: Path) -> str:
     return f'```{{raw}} html\n<figure class="chart">{svg.strip()}</figure>\n```'
 
 
-def _rewrite(line: str, file: str, page: str) -> str:
-    """Return a line of the repository's `file`, with links that hold in the site's `page`."""
+def _rewritten(text: str, file: str, page: str) -> str:
+    """Return a piece of the repository's `file`, with links that hold in the site's `page`."""
 
     def link(match: re.Match[str]) -> str:
-        picture, text, target = match.groups()
+        picture, words, target = match.groups()
         if re.match(r"[a-z]+:|#", target):
             return match[0]
         path, _, anchor = target.partition("#")
@@ -89,27 +93,32 @@ def _rewrite(line: str, file: str, page: str) -> str:
         name = _named(there)
         if name is None:
             url = _source_url()
-            return f"[{text}]({url}/{there})" if url else text
+            return f"[{words}]({url}/{there})" if url else words
         found = posixpath.relpath(name, posixpath.dirname(page) or ".")
-        return f"{picture}[{text}]({found}{'#' + anchor if anchor else ''})"
+        return f"{picture}[{words}]({found}{'#' + anchor if anchor else ''})"
 
-    return _LINK.sub(link, line)
+    return _LINK.sub(link, text)
 
 
 def _converted(text: str, file: str, page: str) -> str:
+    """The text of a page; what stands in fences is as it is."""
     fence = ""
-    lines = []
+    pieces: list[list[str]] = [[]]  # outside of fences, inside, outside…
     for line in text.split("\n"):
         match = _FENCE.match(line)
         if fence:
+            pieces[-1].append(line)
             if match and match[1].startswith(fence) and not line.strip().strip(fence[0]):
                 fence = ""
+                pieces.append([])
         elif match:
             fence = match[1]
+            pieces.append([line])
         else:
-            line = _rewrite(line, file, page)
-        lines.append(line)
-    return "\n".join(lines)
+            pieces[-1].append(line)
+    texts = ["\n".join(piece) for piece in pieces]
+    texts[::2] = [_rewritten(piece, file, page) for piece in texts[::2]]
+    return "\n".join(texts)
 
 
 def _write(path: Path, content: str | bytes) -> None:
