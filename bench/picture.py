@@ -69,15 +69,19 @@ def draw(groups: Sequence[Group], *, what: str, labels: int = LABELS, scale: flo
         longest = scale or max((bar.value for bar in group.bars), default=1.0)
         for bar in group.bars:
             length = max(1.0, room * bar.value / longest)
+            middle = f'y="{y + 11:g}"'
             parts += [
-                f'<text class="soft" x="{labels - 8}" y="{y + 11:g}" text-anchor="end">{escape(bar.label)}</text>',
+                f'<text class="soft" x="{labels - 8}" {middle} text-anchor="end">{escape(bar.label)}</text>',
                 f'<rect class="{bar.colour}" x="{labels}" y="{y:g}" width="{length:.1f}" height="{BAR}" rx="2"/>',
-                f'<text x="{labels + length + 7:.1f}" y="{y + 11:g}">{escape(bar.text)}</text>',
+                f'<text x="{labels + length + 7:.1f}" {middle}>{escape(bar.text)}</text>',
             ]
             y += ROW
         if mark:
             x = labels + room * mark / longest
             top = y - ROW * len(group.bars) - 3
             parts.append(f'<line class="line" x1="{x:.1f}" y1="{top:g}" x2="{x:.1f}" y2="{y - 3:g}"/>')
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" class="hasten-chart" viewBox="0 0 {WIDTH} {y:g}" role="img"'
-    return "\n".join([f'{head} aria-label="{escape(what)}">', f"<style>{_STYLE}</style>", *parts, "</svg>", ""])
+    size = f'width="{WIDTH}" height="{y:g}" viewBox="0 0 {WIDTH} {y:g}"'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="hasten-chart" {size} role="img" aria-label="{escape(what)}">'
+    )
+    return "\n".join([head, f"<style>{_STYLE}</style>", *parts, "</svg>", ""])

@@ -280,7 +280,15 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
 
 
 def new_event_loop(poller: str | Poller | None = None, *, batch_writes: bool | None = None) -> Loop:
-    """Return a new event loop; for the arguments see Loop."""
+    """Return a new event loop. Whoever makes one closes it.
+
+    Arguments:
+        poller: "epoll" or "selectors"; None takes the environment variable HASTEN_POLLER, else the platform's best.
+        batch_writes: small writes leave together when a batch ends (None: by HASTEN_BATCH_WRITES, else if compiled).
+
+    Raises:
+        ValueError: there is no such poller on this platform.
+    """
     return Loop(poller, batch_writes=batch_writes)
 
 

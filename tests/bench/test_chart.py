@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from bench import report
-from bench.chart import WIDTH, bar, chart
+from bench import charts, report
+from bench.chart import WIDTH, bar, chart, picture
 from bench.results import Results
 
+LOOPS = ("asyncio", "uvloop", "hasten")
 MACHINE = {"date": "2026-01-02", "processor": "a processor", "cores": 2, "system": "Linux"}
 
 
@@ -77,3 +79,27 @@ def test_an_option_that_it_does_not_know_is_refused(tmp_path: Path) -> None:
     document.write_text("<!-- bench:begin colour=red -->\n<!-- bench:end -->\n")
     with pytest.raises(ValueError, match=r"no option colour; it has rows=, chart=, picture= and python="):
         report.write(results(), document)
+
+
+def test_a_document_takes_a_picture_and_its_figures_in_words(tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    document.write_text("<!-- bench:begin chart=timers picture=timers.svg -->\nold\n<!-- bench:end -->\n")
+    assert report.write(results(asyncio=[4000.0], uvloop=[2000.0], hasten=[500.0]), document) == 1
+    text, svg = document.read_text(), (tmp_path / "timers.svg").read_text()
+    assert "asyncio 4.00 µs, uvloop 2.00 µs, hasten 500 ns, 4.0 times less than uvloop](timers.svg)" in text
+    assert "Medians of 3 interleaved rounds" in text
+    lengths = {colour: float(re.search(rf'class="{colour}" x="74".* width="([\d.]+)"', svg)[1]) for colour in LOOPS}
+    assert lengths["uvloop"] == pytest.approx(lengths["asyncio"] / 2, abs=0.1)
+    assert lengths["hasten"] == pytest.approx(lengths["asyncio"] / 8, abs=0.1)
+    assert "prefers-color-scheme:dark" in svg
+
+
+def test_the_charts_show_what_was_measured() -> None:
+    """They are what the script draws now, of the figures that stand in the documents and in bench/recorded."""
+    page = charts.PAGE.read_text("utf-8")
+    for name, svg in charts.pictures(page).items():
+        assert (charts.CHARTS / name).read_text("utf-8") == svg, "python -m bench.charts draws it anew"
+        assert f"](charts/{name})" in page
+    svg, words = picture(Results.load(charts.RECORDED), ["create_task", "sleep0_1", "future_pingpong", "timers"])
+    assert (charts.CHARTS / "tasks.svg").read_text("utf-8") == svg
+    assert all(words in document.read_text("utf-8") for document in charts.DOCUMENTS)

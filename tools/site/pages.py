@@ -116,8 +116,11 @@ def _converted(text: str, file: str, page: str) -> str:
             pieces.append([line])
         else:
             pieces[-1].append(line)
-    texts = ["\n".join(piece) for piece in pieces]
-    texts[::2] = [_rewritten(piece, file, page) for piece in texts[::2]]
+    texts = []
+    for number, piece in enumerate(pieces):
+        if piece:
+            text = "\n".join(piece)
+            texts.append(text if number % 2 else _rewritten(text, file, page))
     return "\n".join(texts)
 
 

@@ -75,6 +75,31 @@ TOPICS: dict[str, tuple[str, str, str]] = {
 # The same object by a second name.
 ALIASES = {"EventLoop": "Loop"}
 
+# asyncio says nothing of these.
+INHERITED = {
+    ("StreamReader", "exception"): "The exception that ended the connection, or None.",
+    ("StreamReader", "feed_data"): "Take bytes that were received: for protocols and tests.",
+    ("StreamReader", "feed_eof"): "Take the end of what is received: for protocols and tests.",
+    ("StreamReader", "set_exception"): "Have all reads raise this exception from now on.",
+    ("StreamReader", "set_transport"): "Name the transport to be paused when too much is buffered.",
+    ("StreamWriter", "can_write_eof"): "True if this side can be ended by write_eof().",
+    (
+        "StreamWriter",
+        "close",
+    ): "Close it, once what was written has been sent; await wait_closed() after it.",
+    ("StreamWriter", "get_extra_info"): "What the transport knows: `peername`, `sockname`, `socket`, `ssl_object`…",
+    ("StreamWriter", "is_closing"): "True if it is closed, or being closed.",
+    ("StreamWriter", "transport"): "The transport below.",
+    ("StreamWriter", "wait_closed"): "Wait until the connection is closed; raise what went wrong with it.",
+    ("StreamWriter", "write"): "Send bytes, now or as soon as the other side takes them; await drain() after it.",
+    ("StreamWriter", "write_eof"): "End this side, once what was written has been sent; the other may go on sending.",
+    ("StreamWriter", "writelines"): "Send the pieces of an iterable, one after the other, as write() does.",
+    ("FutureCallGraph", "awaited_by"): "The graphs of those who wait for it.",
+    ("FutureCallGraph", "call_stack"): "Where its coroutine stands, innermost frame first.",
+    ("FutureCallGraph", "future"): "The future or task.",
+    ("FrameCallGraphEntry", "frame"): "The frame.",
+}
+
 _SECTION = re.compile(r"^(Arguments|Raises|Returns|Yields):\n((?:    .*\n?|\n)+)", re.MULTILINE)
 _ENTRY = re.compile(r"^    ([\w.*, ]+?): ((?:.*\n?)(?:^      +.*\n?)*)", re.MULTILINE)
 _FIELD = {"Arguments": "param", "Raises": "raises"}
@@ -107,8 +132,8 @@ def _signature(thing: Any, *, method: bool = False) -> str:
     return re.sub(r"~?\b(typing|collections\.abc|asyncio\.events)\.", "", text)
 
 
-def _documentation(text: str) -> str:
-    """A docstring as MyST: its sections become field lists."""
+def _documentation(text: str, signature: str = "") -> str:
+    """A docstring as MyST: its sections become field lists, and so do what is said of the signature's parameters."""
 
     def section(match: re.Match[str]) -> str:
         title, body = match.groups()
@@ -120,9 +145,23 @@ def _documentation(text: str) -> str:
         ]
         return "\n".join(fields) + "\n"
 
-    text = _SECTION.sub(section, text + "\n").strip()
+    text = _parameters(_SECTION.sub(section, text + "\n").strip(), signature)
     # `<` begins no HTML; what stands between backticks is as it is
     return re.sub(r"(`[^`]*`)|<", lambda match: match[1] or r"\<", text)
+
+
+def _parameters(text: str, signature: str) -> str:
+    """Paragraphs that go through the parameters ("`name`: …. `other`: …") become field lists too."""
+    names = set(re.findall(r"\w+", signature))
+
+    def paragraph(part: str) -> str:
+        pieces = re.split(r"(?:^|(?<=[.;)] ))`(\w+)`: ", " ".join(part.split()))
+        if pieces[0] or len(pieces) < 3 or not names.issuperset(pieces[1::2]):
+            return part
+        pairs = zip(pieces[1::2], pieces[2::2], strict=True)
+        return "\n".join(f":param {name}: {what.strip()}" for name, what in pairs)
+
+    return "\n\n".join(map(paragraph, re.split(r"\n{2,}", text)))
 
 
 def _directive(kind: str, signature: str, body: list[str], depth: int) -> list[str]:
@@ -141,14 +180,10 @@ def _members(cls: type) -> Iterator[tuple[str, str, str, str]]:
     """Yield kind, name, signature and documentation of each public method and attribute."""
     for name in sorted(filter(lambda name: _is_public(cls, name), dir(cls))):
         static = inspect.getattr_static(cls, name)
-        text = inspect.getdoc(getattr(cls, name)) or ""
+        text = INHERITED.get((cls.__name__, name)) or inspect.getdoc(getattr(cls, name)) or ""
         if isinstance(static, staticmethod | classmethod):
-            yield (
-                ("staticmethod" if isinstance(static, staticmethod) else "classmethod"),
-                name,
-                _signature(getattr(cls, name)),
-                text,
-            )
+            kind = "staticmethod" if isinstance(static, staticmethod) else "classmethod"
+            yield kind, name, _signature(getattr(cls, name)), text
         elif callable(static) and not isinstance(static, type):
             asynchronous = inspect.iscoroutinefunction(inspect.unwrap(static))
             yield ("async method" if asynchronous else "method"), name, _signature(static, method=True), text
@@ -157,7 +192,7 @@ def _members(cls: type) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _class(name: str, cls: Any) -> list[str]:
-    body = [_documentation(inspect.getdoc(cls) or "")]
+    body = [_documentation(inspect.getdoc(cls) or "", _signature(cls))]
     base = next((each for each in cls.__mro__[1:] if each.__module__.startswith("asyncio")), None)
     if base is not None and issubclass(cls, BaseException):
         body += ["", f"A subclass of `asyncio.{base.__name__}`."]
@@ -165,9 +200,9 @@ def _class(name: str, cls: Any) -> list[str]:
     for kind, member, signature, text in _members(cls):
         kind, _, rest = kind.partition(" ")
         if rest:  # an async method
-            body += [f":::{{py:{rest}}} {member}{signature}", ":async:", "", _documentation(text), ":::", ""]
+            body += [f":::{{py:{rest}}} {member}{signature}", ":async:", "", _documentation(text, signature), ":::", ""]
         else:
-            body += _directive(kind, f"{member}{signature}", [_documentation(text)], 3)
+            body += _directive(kind, f"{member}{signature}", [_documentation(text, signature)], 3)
     kind = "exception" if issubclass(cls, BaseException) else "class"
     plain = issubclass(cls, BaseException) and cls.__init__ in (BaseException.__init__, Exception.__init__)
     return _directive(kind, name if plain else f"{name}{_signature(cls)}", body, 4)
@@ -183,7 +218,7 @@ def _entry(name: str) -> list[str]:
     text = inspect.getdoc(thing)
     if not text:
         raise LookupError(f"{name} has no docstring")
-    return _directive("function", f"{last}{_signature(thing)}", [_documentation(text)], 3)
+    return _directive("function", f"{last}{_signature(thing)}", [_documentation(text, _signature(thing))], 3)
 
 
 def _page(title: str, about: str, wanted: list[str]) -> str:

@@ -164,7 +164,15 @@ def run(
 ) -> _T:
     """Run a coroutine on a new event loop, close the loop, and return the result: a program's entry point.
 
-    For `debug` and `loop_factory` see Runner. Raises RuntimeError when a loop runs in this thread already.
+    Tasks that are left are cancelled and waited for; asynchronous generators and the default executor are closed.
+
+    Arguments:
+        main: the coroutine, or another awaitable.
+        debug: debug mode on or off (None: as the interpreter's options say).
+        loop_factory: makes the event loop (None: hasten's).
+
+    Raises:
+        RuntimeError: a loop runs in this thread already.
     """
     if asyncio._get_running_loop() is not None:
         text = (

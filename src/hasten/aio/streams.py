@@ -206,7 +206,14 @@ else:
     ) -> tuple[StreamReader, StreamWriter]:
         """Connect to a TCP server; return (reader, writer).
 
-        `limit` is how many bytes the reader buffers; other keywords are loop.create_connection()'s.
+        Arguments:
+            host: a name or an address.
+            port: a number, or a service's name.
+            limit: how many bytes the reader buffers, and the longest line of readline().
+            kwds: those of loop.create_connection(), as `ssl` and `local_addr`.
+
+        Raises:
+            OSError: the name is not known, or nobody answers there.
         """
         loop: Any = asyncio.get_running_loop()
         reader, protocol = _pair(limit)
@@ -221,9 +228,17 @@ else:
         limit: int = _DEFAULT_LIMIT,
         **kwds: Any,
     ) -> asyncio.Server:
-        """Serve TCP: call `client_connected_cb(reader, writer)`, perhaps a coroutine function, for each connection.
+        """Serve TCP: call `client_connected_cb(reader, writer)` for each connection; return the server.
 
-        `limit`: bytes to buffer; other keywords are loop.create_server()'s.
+        Arguments:
+            client_connected_cb: a function, or a coroutine function, which is run as a task.
+            host: an address or a name to listen at, or several (None: all of the machine's).
+            port: a number (0: the system chooses; see the server's `sockets`), or a service's name.
+            limit: how many bytes a reader buffers, and the longest line of readline().
+            kwds: those of loop.create_server(), as `ssl` and `backlog`.
+
+        Raises:
+            OSError: the address cannot be listened at, as when somebody else does.
         """
         factory = _acceptor(client_connected_cb, limit)
         loop: Any = asyncio.get_running_loop()

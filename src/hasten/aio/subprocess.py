@@ -80,8 +80,16 @@ async def create_subprocess_shell(
 ) -> Process:
     """Run a command by the shell; return its Process.
 
-    stdin, stdout and stderr are PIPE, DEVNULL, a file or None: the parent's; stderr may be STDOUT too. `limit` is how
-    many bytes a stream buffers; other keywords are subprocess.Popen's.
+    Arguments:
+        cmd: the command; quote what comes from others (shlex.quote), or use create_subprocess_exec().
+        stdin: PIPE, DEVNULL, a file, or None: the parent's.
+        stdout: the same.
+        stderr: the same, or STDOUT.
+        limit: how many bytes a stream of the Process buffers.
+        kwds: those of subprocess.Popen, as `env` and `cwd`.
+
+    Raises:
+        OSError: the shell cannot be started.
     """
     loop = asyncio.get_running_loop()
     factory = partial(SubprocessStreamProtocol, limit=limit, loop=loop)
@@ -102,7 +110,21 @@ async def create_subprocess_exec(
     limit: int = _LIMIT,
     **kwds: Any,
 ) -> Process:
-    """Run a program with arguments; return its Process. For the keywords see create_subprocess_shell()."""
+    """Run a program with arguments, without a shell; return its Process.
+
+    Arguments:
+        program: its name, or the path of its file.
+        args: its arguments.
+        stdin: PIPE, DEVNULL, a file, or None: the parent's.
+        stdout: the same.
+        stderr: the same, or STDOUT.
+        limit: how many bytes a stream of the Process buffers.
+        kwds: those of subprocess.Popen, as `env` and `cwd`.
+
+    Raises:
+        FileNotFoundError: there is no such program.
+        OSError: it cannot be started.
+    """
     loop = asyncio.get_running_loop()
     factory = partial(SubprocessStreamProtocol, limit=limit, loop=loop)
     started = await loop.subprocess_exec(factory, program, *args, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)

@@ -66,6 +66,12 @@ def shield(arg: Awaitable[_T]) -> asyncio.Future[_T]:
     """Wait for an awaitable without cancelling it when the waiter is cancelled.
 
     Keep a reference to what is shielded where it must be awaited later.
+
+    Arguments:
+        arg: a task or future; of a coroutine, a task is made.
+
+    Raises:
+        CancelledError: the waiter was cancelled, and what is shielded goes on; or that one was cancelled itself.
     """
     inner: Any = spawning.ensure_future(arg)
     if not outcomes.pending(inner):

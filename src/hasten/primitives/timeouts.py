@@ -291,7 +291,11 @@ def timeout(delay: float | None) -> Timeout:
 @functions.function
 @cython.binding(True)
 def timeout_at(when: float | None) -> Timeout:
-    """Do as timeout(), with the deadline as a point in time, in seconds of `loop.time()` (None: no deadline)."""
+    """Do as timeout(), with the deadline as a point in time.
+
+    Arguments:
+        when: in seconds of `loop.time()` (None: no deadline).
+    """
     return Timeout(when)
 
 

@@ -208,9 +208,16 @@ class Wait(NativeCoroutine):
 def wait(
     fs: Iterable[_F], *, timeout: float | None = None, return_when: str = ALL_COMPLETED
 ) -> Coroutine[Any, Any, tuple[set[_F], set[_F]]]:
-    """Wait for tasks or futures; return (done, pending). It raises nothing of theirs and cancels none.
+    """Wait for tasks or futures; return two sets, (done, pending). It raises nothing of theirs and cancels none.
 
-    `timeout`: seconds at most (None: no limit). `return_when`: FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED.
+    Arguments:
+        fs: tasks and futures, of one loop.
+        timeout: seconds at most (None: no limit). No exception is raised when they are over.
+        return_when: FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED.
+
+    Raises:
+        TypeError: coroutines are given, or a single task.
+        ValueError: there is nothing to wait for, or `return_when` is none of the three.
     """
     w = cython.cast(Wait, Wait.__new__(Wait))
     w.given = fs
@@ -363,9 +370,14 @@ class WaitFor(Driver):
 @functions.coroutine_function
 @cython.binding(True)
 def wait_for(fut: Awaitable[_T], timeout: float | None) -> Coroutine[Any, Any, _T]:
-    """Wait for an awaitable at most `timeout` seconds (None: no limit), then cancel it and raise TimeoutError.
+    """Wait for an awaitable at most `timeout` seconds, then cancel it; return its result.
 
-    With a timeout of 0 or less, only look whether a result is there.
+    Arguments:
+        fut: a coroutine, task, future or another awaitable.
+        timeout: seconds (None: no limit); with 0 or less, only look whether a result is there.
+
+    Raises:
+        TimeoutError: the time was up.
     """
     w = cython.cast(WaitFor, WaitFor.__new__(WaitFor))
     w.awaitable = fut
