@@ -38,6 +38,11 @@ def figure(cell: str) -> float | None:
     return float(match[0].replace(",", "")) if match else None
 
 
+def apart(row: list[str]) -> bool:
+    """True if the rounds of uvloop or hasten lay far apart: the table marks their processor time."""
+    return any("±" in cell for cell in row[4:6])
+
+
 def _times(page: str, first: str, column: int, before: str, what: str, scale: float = 0.0) -> str:
     """A chart of a column of ratios, of the first table after `before` whose head begins with `first`."""
     _, found, rest = page.partition(before)
@@ -45,7 +50,7 @@ def _times(page: str, first: str, column: int, before: str, what: str, scale: fl
         raise LookupError(f"{PAGE.name} says no longer {before!r}")
     rows = next(rows for head, rows in tables(rest) if head[0] == first)
     bars = [
-        Bar(row[0], value, "hasten", f"{value:.2f}{report.TIMES}")
+        Bar(row[0], value, "hasten", f"{value:.2f}{report.TIMES}{' ±' if apart(row) else ''}")
         for row in rows
         if (value := figure(row[column])) is not None
     ]

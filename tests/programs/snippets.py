@@ -12,11 +12,11 @@ Its blocks are run from the top to the bottom, in one empty folder:
     ```console                  lines that begin with "$ " are commands; what follows a command is what it prints
 
 In what is printed, `…` stands for any text, a line that is `…` alone for any lines, a number with a point in it for any
-such number, an address (0x7f…) for any address, a space for several; the folder is left out. A command that ends with
-` &` is a server, which is waited for until it accepts connections at the port that it names (else 8000), and stopped at
-the end; for the ports 8000 to 8009 free ones are taken. In later commands `$!` is its process id, as in a shell.
-`$ curl -s URL` asks a server: once as it is written, and then, as several clients at once, many times. `$ pip install`
-is not run, nor is a block with `skip=REASON` after its language, words joined by `-`.
+such number (`300 ms` and `0% of` too), an address (0x7f…) for any address, a space for several; the folder is left out.
+A command that ends with ` &` is a server, which is waited for until it accepts connections at the port that it names
+(else 8000), and stopped at the end; for the ports 8000 to 8009 free ones are taken. In later commands `$!` is its
+process id, as in a shell. `$ curl -s URL` asks a server: once as it is written, and then, as several clients at once,
+many times. `$ pip install` is not run, nor is a block with `skip=REASON` after its language, words joined by `-`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CLIENTS = 8
 _NEEDS = re.compile(r"^<!-- needs:(.*?)-->$", re.MULTILINE)
 _AFTER = re.compile(r"^<!-- after:(.*?)-->$", re.MULTILINE)
 _FENCE = re.compile(r"^( *)(`{3,})([^`\n]*)\n(.*?)^\1\2 *$", re.MULTILINE | re.DOTALL)
-_MAY_DIFFER = re.compile(r"(…|(?<![\d.])\d+\.\d+(?![\d.])|0x[0-9a-f]+)")
+_MAY_DIFFER = re.compile(r"(…|(?<![\d.])\d+\.\d+(?![\d.])|0x[0-9a-f]+|\b\d+(?= ms\b|% of ))")
 
 
 class Wrong(AssertionError):
@@ -141,16 +141,17 @@ def agrees(expected: str, got: str) -> bool:
         if line.strip() == "…":
             pattern += r"(?:.*\n)*?"
         else:
-            pattern += "".join(map(_pattern, re.split(_MAY_DIFFER, line.rstrip()))) + r"[ ]*\n"
+            pieces = re.split(_MAY_DIFFER, line.rstrip())  # every other one may differ
+            pattern += (
+                "".join(_pattern(each) if n % 2 else re.escape(each) for n, each in enumerate(pieces)) + r"[ ]*\n"
+            )
     return re.fullmatch(pattern, got.rstrip() + "\n") is not None
 
 
 def _pattern(piece: str) -> str:
     if piece == "…":
         return ".*?"
-    if re.fullmatch(r"\d+\.\d+", piece):
-        return r"\d+\.\d+"
-    return "0x[0-9a-f]+" if piece.startswith("0x") else re.escape(piece)
+    return r"\d+\.\d+" if "." in piece else "0x[0-9a-f]+" if piece.startswith("0x") else r"\d+"
 
 
 class Run:

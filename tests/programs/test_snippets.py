@@ -62,6 +62,7 @@ def test_dots_stand_for_what_may_differ() -> None:
     assert snippets.agrees("a … c\n…\nz", "a b c\nd\ne\nz\n")
     assert snippets.agrees("a\n…", "a\n")
     assert snippets.agrees("took 0.30 s at 0x7f", "took 12.4 s at 0xab12\n")
+    assert snippets.agrees("blocked for 300 ms (0% of it)", "blocked for 312 ms (7% of it)")
     assert not snippets.agrees("127.0.0.1", "127.0.0.2")
     assert not snippets.agrees("a\n…\nz", "a\nb\n")
     assert not snippets.agrees("a", "a\nb")
