@@ -62,12 +62,12 @@ TOPICS: dict[str, tuple[str, str, str]] = {
         " print_call_graph FutureCallGraph FrameCallGraphEntry",
     ),
     "diagnosis": (
-        "Looking into a program",
+        "Diagnosis",
         "hasten's own additions; asyncio has none of them. Each has [a page that shows it](../diagnosis/index.md).",
         "watch inspect metrics all_metrics trace wait_graph WaitGraph tell_deadlocks tell_forgotten DeadlockError",
     ),
     "testing": (
-        "Testing",
+        "hasten.testing",
         "Names of the module `hasten.testing`: see [the pages that show them](../testing/index.md).",
         "testing.virtual_time testing.Deadlock testing.schedule testing.schedules testing.explore testing.find",
     ),
