@@ -88,6 +88,38 @@ except hasten.DeadlockError as error:
     assert (done.returncode, done.stdout) == (0, "told\n"), done.stderr
 
 
+def test_a_gather_that_the_verdict_left_says_nothing_at_the_end(tmp_path: Path) -> None:
+    """run() cancels what gather() waits for; that nobody took this cancellation is no news."""
+    source = """
+async def main():
+    await hasten.gather(take(one, two), take(two, one))
+
+hasten.run(main())
+"""
+    done = programs.run(BEGIN + source, tmp_path)
+    assert done.returncode == 1
+    assert "hasten.DeadlockError: Deadlock" in done.stderr
+    assert "never retrieved" not in done.stderr
+
+
+def test_what_fails_after_the_verdict_is_told(tmp_path: Path) -> None:
+    source = """
+async def fails():
+    try:
+        await hasten.Event().wait()
+    finally:
+        raise ValueError("while it ends")
+
+async def main():
+    await hasten.gather(fails())
+
+hasten.run(main())
+"""
+    done = programs.run(BEGIN + source, tmp_path)
+    assert "hasten.DeadlockError: Deadlock" in done.stderr
+    assert "ValueError: while it ends" in done.stderr
+
+
 def test_who_catches_it_and_waits_again_is_told_once(tmp_path: Path) -> None:
     source = """
 async def main():

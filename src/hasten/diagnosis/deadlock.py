@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from hasten.aio.running import Runner
 from hasten.core import advice, attending
+from hasten.core.future import Future
 from hasten.core.registry import all_tasks
 from hasten.core.task import Task
 
@@ -110,8 +111,16 @@ def _interrupt(task: Task[Any], error: BaseException) -> bool:
         return False
     if task._fut_waiter is not waiter:  # its methods may be anybody's
         return False
+    if isinstance(waiter, Future):
+        waiter.add_done_callback(_its_cancellation_is_no_news)
     task._interrupt(error)
     return True
+
+
+def _its_cancellation_is_no_news(left: Future[Any]) -> None:
+    """Keep a gather() that nobody waits for any more from being reported when run() cancels its children."""
+    if not left.cancelled() and isinstance(left._exception, asyncio.CancelledError):
+        left._log_traceback = False
 
 
 def _others_live() -> bool:
