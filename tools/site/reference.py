@@ -98,6 +98,9 @@ INHERITED = {
     ("FutureCallGraph", "call_stack"): "Where its coroutine stands, innermost frame first.",
     ("FutureCallGraph", "future"): "The future or task.",
     ("FrameCallGraphEntry", "frame"): "The frame.",
+    ("WaitGraph", "nodes"): "Tasks, futures, and what else is waited for.",
+    ("WaitGraph", "edges"): "Who waits for whom, and how.",
+    ("WaitGraph", "by_key"): "The nodes by their keys.",
 }
 
 _SECTION = re.compile(r"^(Arguments|Raises|Returns|Yields):\n((?:    .*\n?|\n)+)", re.MULTILINE)
