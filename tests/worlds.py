@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
+import importlib.util
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from types import ModuleType
@@ -42,18 +44,38 @@ class World(NamedTuple):
             return runner.run(coro)
 
 
+@functools.cache
+def _uvloop_is_there() -> bool:
+    """Runs a loop of uvloop's once: the first makes a pipe that stays, which no test is to have left."""
+    if importlib.util.find_spec("uvloop") is None:
+        return False
+    loop = _uvloop()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    return True
+
+
+def _uvloop() -> Loop:
+    """A loop of uvloop's."""
+    import uvloop
+
+    loop: Loop = uvloop.new_event_loop()
+    return loop
+
+
 # asyncio's selector loop on every platform, also where another one is the default
 WORLDS = {
     world.kind: world
     for world in (
         World("hasten", hasten, hasten.new_event_loop),
         World("hasten-on-stock-loop", hasten, asyncio.SelectorEventLoop),
+        World("hasten-on-uvloop", hasten, _uvloop),
         World("asyncio-on-hasten-loop", asyncio, hasten.new_event_loop),
         World("asyncio", asyncio, asyncio.SelectorEventLoop),
     )
 }
 RUNS_IN = {
-    "world": ("hasten", "hasten-on-stock-loop", "asyncio"),
+    "world": ("hasten", "hasten-on-stock-loop", "hasten-on-uvloop", "asyncio"),
     "kit": ("hasten", "hasten-on-stock-loop", "asyncio-on-hasten-loop", "asyncio"),
     "either_loop": ("hasten", "asyncio"),
 }
@@ -74,6 +96,8 @@ def _kinds(definition: pytest.Function, fixture: str) -> list[str]:
         kinds = [kind for kind in kinds if WORLDS[kind].ns is hasten]
     if too_old("stock_tasks_since"):
         kinds = ["hasten"]
+    if not _uvloop_is_there():
+        kinds = [kind for kind in kinds if "uvloop" not in kind]
     return kinds
 
 

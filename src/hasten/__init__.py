@@ -114,6 +114,8 @@ if _TYPE_CHECKING:  # imported when they are first asked for
     from hasten.diagnosis.wait_graph import wait_graph as wait_graph
     from hasten.diagnosis.waits import WaitGraph as WaitGraph
     from hasten.diagnosis.watch import watch as watch
+    from hasten.ipython import load_ipython_extension as load_ipython_extension
+    from hasten.ipython import unload_ipython_extension as unload_ipython_extension
     from hasten.primitives.awaited_by import future_add_to_awaited_by as future_add_to_awaited_by
     from hasten.primitives.awaited_by import future_discard_from_awaited_by as future_discard_from_awaited_by
     from hasten.primitives.completing import as_completed as as_completed

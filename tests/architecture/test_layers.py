@@ -23,7 +23,7 @@ LAYERS = (
     ("loop_io",),
     ("loop",),
     ("aio",),
-    ("diagnosis", "testing"),
+    ("diagnosis", "testing", "gunicorn", "ipython"),
     ("",),
     ("cli", "__main__"),
 )

@@ -73,6 +73,7 @@ _COMPANIONS: dict[str, str] = {
     "hasten.diagnosis.watch": "watch",
     "hasten.diagnosis.wait_graph": "wait_graph",
     "hasten.diagnosis.waits": "WaitGraph",
+    "hasten.ipython": "load_ipython_extension unload_ipython_extension",
 }
 COMPANIONS = {name: home for home, names in _COMPANIONS.items() for name in names.split()}
 

@@ -18,6 +18,7 @@ VERBS = {
     "dump": "show the stacks of all threads and tasks of a process",
     "top": "watch a process: its loops, what keeps them busy, what waits longest",
     "trace": "show a recording: one HTML file, or one for Perfetto",
+    "jupyter": "make a kernel for notebooks whose loop is hasten's",
     "doctor": "tell how hasten works on this machine, and what stands in its way",
 }
 

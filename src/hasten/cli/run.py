@@ -7,11 +7,9 @@ import sys
 import types
 from collections.abc import Sequence
 
-from hasten.aio.install import install
-from hasten.cli import program
+from hasten.cli import process, program
 from hasten.cli.usage import UsageError
-from hasten.core import attending, report
-from hasten.diagnosis import by_default
+from hasten.core import report
 
 HELP = """\
 usage: hasten run [OPTIONS] PROGRAM.py ARGS…
@@ -20,10 +18,12 @@ usage: hasten run [OPTIONS] PROGRAM.py ARGS…
        hasten run [OPTIONS] - ARGS…     (the program comes from standard input)
 
 Runs the program as python would: its arguments, __main__, exit status, Ctrl-C and tracebacks are the same. What it
-imports from asyncio is hasten's, and the loops it makes are hasten's unless it asks for another kind by name.
+imports from asyncio is hasten's, and the loops it makes are hasten's unless it asks for another kind by name, which
+one line on stderr tells of (HASTEN_QUIET=1: none). Who asks for uvloop has hasten's too (HASTEN_UVLOOP=keep: uvloop).
 All that follows the program belongs to the program. Options of the interpreter stand before hasten:
   python -X dev -m hasten run PROGRAM.py
-Child processes are ordinary pythons, except those that are forked from this one.
+Child processes that are forked, or that multiprocessing starts (the workers of uvicorn, hypercorn, granian…), are on
+hasten too. Those that are started by a command line are ordinary pythons.
 
   --inspect       let `hasten ps`, `hasten dump` and `hasten top` look into the process (as HASTEN_INSPECT=1 does)
   --debug         asyncio's debug mode, as PYTHONASYNCIODEBUG=1 has it, also in child processes
@@ -47,10 +47,7 @@ def main(words: Sequence[str]) -> int:
     if "--debug" in options:
         os.environ["PYTHONASYNCIODEBUG"] = "1"  # where asyncio's own functions, and children, look
         report.debug_asked = True
-    install()
-    attending.on_run.append(by_default.begin)
-    if "--inspect" in options:
-        _inspect()
+    process.begin("--inspect" in options)
     if "--trace" in options:
         _trace(options["--trace"], options.get("--trace-on", ""))
     try:
@@ -111,15 +108,6 @@ def _trace(file: str, on: str) -> None:
     from hasten.diagnosis.trace import write_at_exit
 
     write_at_exit(file, on.split(","))
-
-
-def _inspect() -> None:
-    from hasten.diagnosis.inspecting import inspect
-
-    try:
-        inspect()
-    except (OSError, RuntimeError) as error:  # the program is what is wanted above all
-        print(f"hasten: the process cannot be looked into: {error}", file=sys.stderr)
 
 
 def _choose(words: Sequence[str]) -> program.Program:

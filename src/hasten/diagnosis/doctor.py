@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hasten import compat
+from hasten.aio import other_loops, uvloop_name
 from hasten.aio.install import chosen_policy
 from hasten.core import departures, report
 from hasten.diagnosis import machine
@@ -35,6 +36,8 @@ VARIABLES: dict[str, tuple[str, ...] | None] = {
     "HASTEN_WATCH": None,
     "HASTEN_ORIGINS": None,
     "HASTEN_SEED": None,
+    uvloop_name.VARIABLE: (uvloop_name.KEEP,),
+    other_loops.VARIABLE: _SWITCH,
     "HASTEN_NO_EXTENSIONS": None,  # these two: when it is built
     "HASTEN_SANITIZE": None,
     "HASTEN_POOLS": None,
