@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.events
+import contextvars
 import inspect
 import sys
 import unittest
 import warnings
+import weakref
 from asyncio import Runner as StockRunner
 from asyncio import new_event_loop as stock_new_event_loop
 from asyncio import run as stock_run
@@ -19,6 +21,7 @@ import pytest
 
 import hasten
 from hasten.aio.install import KEPT, install, uninstall
+from hasten.kernel import births
 
 StockTask = asyncio.Task
 
@@ -279,12 +282,13 @@ class TestTogether:
             assert runner.run(use_everything()) == list(range(1, 13))
 
     def test_stock_tasks_on_hastens_loop(self) -> None:
+        class Stock(asyncio.Task):  # type: ignore[type-arg]
+            """A subclass: the class itself makes hasten's there."""
+
         async def main() -> list[object]:
-            asyncio.get_running_loop().set_task_factory(
-                lambda loop, coro, **options: StockTask(coro, loop=loop, **options)
-            )
+            asyncio.get_running_loop().set_task_factory(lambda loop, coro, **options: Stock(coro, loop=loop, **options))
             task = asyncio.create_task(use_everything())
-            assert type(task) is StockTask
+            assert type(task) is Stock
             assert isinstance(task, asyncio.Task)
             return await task
 
@@ -314,3 +318,142 @@ class TestTogether:
         assert asyncio.run(main()) == b"hello\n"
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             assert runner.run(main()) == b"hello\n"
+
+
+@pytest.mark.skipif(not births.available(), reason="not compiled: asyncio.Task stays what it makes")
+class TestTasksMadeByTheirClass:
+    """`asyncio.Task(...)`, as libraries write it that start tasks eagerly."""
+
+    @staticmethod
+    async def work(value: int = 1) -> int:
+        await asyncio.sleep(0)
+        return value
+
+    def test_they_are_hastens(self) -> None:
+        install()
+
+        async def main() -> list[Any]:
+            loop = asyncio.get_running_loop()
+            context = contextvars.copy_context()
+            tasks = [
+                StockTask(self.work(1)),
+                asyncio.Task(self.work(2), loop=loop, name="named"),
+                asyncio.Task(self.work(3), context=context),
+                asyncio.Task(coro=self.work(4)),  # type: ignore[call-arg]
+            ]
+            assert tasks[1].get_name() == "named"
+            for task in tasks:
+                assert type(task) is hasten.Task
+                assert isinstance(task, asyncio.Task)
+                assert "test_install.py" in str(task.created_at())
+            return [await task for task in tasks]
+
+        assert asyncio.run(main()) == [1, 2, 3, 4]
+
+    def test_they_start_eagerly(self) -> None:
+        install()
+
+        async def at_once() -> int:
+            return 5
+
+        async def main() -> None:
+            options: Any = {"loop": asyncio.get_running_loop(), "eager_start": True}
+            task = asyncio.Task(at_once(), **options)
+            assert type(task) is hasten.Task
+            assert task.done()
+            assert await task == 5
+
+        asyncio.run(main())
+
+    def test_the_class_is_the_same_one(self) -> None:
+        before = dict(vars(asyncio.Task))
+        install()
+        assert asyncio.Task is StockTask is asyncio.tasks.Task
+        assert dict(vars(asyncio.Task)) == before
+
+    def test_subclasses_are_made_as_ever(self) -> None:
+        class Earlier(asyncio.Task):  # type: ignore[type-arg]
+            pass
+
+        install()
+
+        class Later(asyncio.Task):  # type: ignore[type-arg]
+            def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+                return super().__new__(cls, *args, **kwargs)
+
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+
+        class Plain(asyncio.Task):  # type: ignore[type-arg]
+            pass
+
+        async def main() -> None:
+            for kind in (Earlier, Later, Plain):
+                task = kind(self.work(3))
+                assert type(task) is kind
+                assert await task == 3
+
+        asyncio.run(main())
+        uninstall()
+        asyncio.run(main())
+        hasten.run(main())
+
+    def test_on_other_loops_they_are_asyncio_s(self) -> None:
+        install()
+        loop = asyncio.SelectorEventLoop()
+        try:
+            task = asyncio.Task(self.work(), loop=loop)
+            assert type(task) is StockTask
+            assert loop.run_until_complete(task) == 1
+        finally:
+            loop.close()
+
+    def test_errors_are_as_ever(self) -> None:
+        def errors() -> list[str]:
+            found = []
+            for args, kwargs in (((), {}), ((1,), {}), ((1, 2), {}), ((1,), {"loop": 3})):
+                try:
+                    asyncio.Task(*args, **kwargs)  # type: ignore[arg-type, call-overload]
+                except (TypeError, RuntimeError, AttributeError) as error:
+                    found.append(f"{type(error).__name__}: {error}")
+            return found
+
+        before = errors()
+        install()
+        assert errors() == before
+
+        async def main() -> None:
+            with pytest.raises(TypeError):
+                asyncio.Task(1)  # type: ignore[arg-type]
+            with pytest.raises(TypeError):
+                asyncio.Task()  # type: ignore[call-arg]
+
+        asyncio.run(main())
+
+    def test_uninstall_gives_it_back(self) -> None:
+        install()
+        uninstall()
+
+        async def main() -> None:
+            task = asyncio.Task(self.work())
+            assert type(task) is StockTask
+            await task
+
+        asyncio.run(main())
+        hasten.run(main())
+        install()
+        uninstall()
+
+    def test_nothing_is_kept(self) -> None:
+        install()
+
+        class Value:
+            pass
+
+        async def give() -> Value:
+            return Value()
+
+        async def main() -> weakref.ref[Value]:
+            return weakref.ref(await asyncio.Task(give()))
+
+        assert asyncio.run(main())() is None

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from hasten.kernel import births
+
 PROGRAMS = Path(__file__).parent / "programs"
 LOOP = b"hasten.loop.Loop"
 ASGI, AIOHTTP = "gunicorn_app:asgi", "gunicorn_app:aiohttp_app"
@@ -134,6 +136,39 @@ def test_requests_are_served_on_hasten(name: str, tmp_path: Path) -> None:
     assert bodies == {LOOP}, said
     assert "hasten: " not in said, said
     assert "Traceback" not in said, said
+
+
+AIOHTTP_PROGRAM = """
+import asyncio
+from aiohttp import ClientSession, web
+kinds = set()
+
+async def handler(request):
+    kinds.add(type(asyncio.current_task()))
+    return web.Response()
+
+async def main():
+    app = web.Application()
+    app.router.add_get("/", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    async with ClientSession() as session, session.get("http://{}:{}/".format(*runner.addresses[0])) as response:
+        assert response.status == 200
+    await runner.cleanup()
+    print(*kinds)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("aiohttp") is None, reason="aiohttp is not installed")
+@pytest.mark.skipif(not births.available(), reason="not compiled: asyncio.Task(...) makes stock tasks")
+def test_aiohttp_s_handlers_run_in_hastens_tasks() -> None:
+    command = [sys.executable, "-m", "hasten", "run", "-c", AIOHTTP_PROGRAM]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("<class 'hasten.core.task.Task'>\n", "")
 
 
 @pytest.mark.slow  # starts a server

@@ -1,6 +1,6 @@
 """`install()`: the asyncio package's own names and default loops become hasten's; `uninstall()` undoes it.
 
-Two things are put in place, and nothing else:
+Three things are put in place, and nothing else:
 
 - *Names.* Each public name of asyncio that hasten has of its own is replaced in every module of the asyncio
   package, wherever that very object stands under that name (`asyncio.sleep`, `asyncio.tasks.sleep`,
@@ -9,6 +9,9 @@ Two things are put in place, and nothing else:
   `asyncio.new_event_loop()`, a `Runner` without a `loop_factory` and `get_event_loop()` all go, so also a `run` or
   `Runner` that was imported before `install()` starts a hasten loop. A `loop_factory` or a policy that a program
   chooses afterwards is honoured as ever.
+- *Tasks made by their class.* `asyncio.Task(coro, loop=loop)`, which libraries write that start tasks eagerly (aiohttp
+  for each request), makes a task of hasten's where the loop is hasten's. The class stays the one that it is, and so do
+  its subclasses (compiled only: `kernel/births`).
 
 Names that stay the standard library's are in `KEPT`, each with its reason.
 """
@@ -22,12 +25,21 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from hasten.core.scheduler import Scheduler
+from hasten.core.task import Task
+from hasten.kernel import births
+
+try:
+    from _asyncio import Task as _asyncio_task
+except ImportError:  # an interpreter without asyncio's C
+    _asyncio_task = None  # type: ignore[assignment, misc]
+
 __all__ = ("install", "uninstall")
 
 KEPT: dict[str, str] = {
     # A stock task or future stays possible (a task factory, a loop of another kind, `_asyncio` itself), and must
     # pass `isinstance(x, asyncio.Task)`. hasten's own pass it already, by their `__class__`: the stock class tells
-    # both, hasten's would tell only its own.
+    # both, hasten's would tell only its own. Calling it makes hasten's nevertheless, on hasten's loops.
     "Task": "isinstance must hold for stock tasks and for hasten's",
     "Future": "isinstance must hold for stock futures and for hasten's",
     # The stock loops make their handles and servers through these very names.
@@ -62,6 +74,8 @@ class _Installation:
 
     def put(self) -> None:
         self._replace_names()
+        if asyncio.Task is _asyncio_task:
+            births.exchange(asyncio.Task, Task, Scheduler)
         policy_class = default_policy_class()
         self.stock_factory = vars(policy_class)["_loop_factory"]
         policy_class._loop_factory = self.factory
@@ -73,6 +87,7 @@ class _Installation:
     def take_back(self) -> None:
         if self.displaced_policy is not None and chosen_policy() is None:  # nobody has set another since
             set_policy(self.displaced_policy)
+        births.restore()
         for module, name, stock, ours in self.places:
             if vars(module).get(name) is ours:
                 setattr(module, name, stock)

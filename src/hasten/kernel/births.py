@@ -1,0 +1,24 @@
+"""What births.pyx does, in plain Python: nothing, since a class of C's cannot be exchanged there."""
+
+from __future__ import annotations
+
+
+def available() -> bool:
+    """True if a class can be exchanged so."""
+    return False
+
+
+def exchange(kind: type, ours: object, loops: type) -> None:
+    """Have `kind(..., loop=loop)` be `ours(..., loop=loop)` if the loop, given or running, is one of the class `loops`.
+
+    One class for the whole process: another one is refused.
+    """
+
+
+def restore() -> None:
+    """Have the class make its own again."""
+
+
+def new(kind: object, args: object, kwargs: object) -> object:
+    """Here nothing calls it."""
+    return None

@@ -1,0 +1,71 @@
+"""What calling a class makes, where the class itself has to stay. The plain twin is births.py.
+
+`asyncio.Task(coro, loop=loop)` is what libraries write that start tasks eagerly. The class cannot be exchanged for ours:
+isinstance, subclasses and annotations name it. But calling a class is two steps, tp_new and tp_init, and the second is
+left out where the first gives an object of another type. So the class is given a tp_new that may make another object.
+A subclass may inherit the function; its objects, and those of the class on other loops, are made as ever.
+"""
+import asyncio
+
+from cpython.object cimport PyObject
+
+cdef extern from *:
+    """
+    typedef PyObject *(*hasten_newfunc)(PyObject *, PyObject *, PyObject *);      /* newfunc, of plain objects */
+    static hasten_newfunc hasten_tp_new(PyObject *kind) { return (hasten_newfunc)((PyTypeObject *)kind)->tp_new; }
+    static void hasten_set_tp_new(PyObject *kind, hasten_newfunc f) { ((PyTypeObject *)kind)->tp_new = (newfunc)f; }
+    static int hasten_is_instance(PyObject *o, PyObject *kind) { return PyObject_TypeCheck(o, (PyTypeObject *)kind); }
+    """
+    ctypedef object (*newfunc "hasten_newfunc")(PyObject *, PyObject *, PyObject *)
+    newfunc tp_new_of "hasten_tp_new"(object kind)
+    void set_tp_new "hasten_set_tp_new"(object kind, newfunc f)
+    bint is_instance "hasten_is_instance"(object o, object kind)
+
+cdef newfunc _stock = NULL      # stays when the class is given it back: a subclass may have inherited ours
+cdef object _kind = None
+cdef object _ours = None
+cdef object _loops = None
+
+
+def available() -> bool:
+    """True if a class can be exchanged so."""
+    return True
+
+
+def exchange(kind, ours, loops) -> None:
+    """Have `kind(..., loop=loop)` be `ours(..., loop=loop)` if the loop, given or running, is one of the class `loops`.
+
+    One class for the whole process: another one is refused.
+    """
+    global _stock, _kind, _ours, _loops
+    if not isinstance(kind, type) or not isinstance(loops, type):
+        raise TypeError("exchange() takes classes")
+    if _stock != NULL and kind is not _kind:
+        raise RuntimeError(f"{_kind!r} has been exchanged before")
+    if _stock == NULL:
+        _stock = tp_new_of(kind)
+    _kind, _ours, _loops = kind, ours, loops
+    set_tp_new(kind, <newfunc>new)
+
+
+def restore() -> None:
+    """Have the class make its own again."""
+    global _ours
+    _ours = None
+    if _stock != NULL and tp_new_of(_kind) == <newfunc>new:
+        set_tp_new(_kind, _stock)
+
+
+cdef object new(PyObject *kind, PyObject *args, PyObject *kwargs):
+    ours = _ours
+    if ours is not None and kind == <PyObject *>_kind and args != NULL:
+        loop = None
+        if kwargs != NULL:
+            loop = (<dict>kwargs).get("loop")
+        if loop is None:
+            loop = asyncio._get_running_loop()
+        if is_instance(loop, _loops):
+            if kwargs == NULL:
+                return ours(*<tuple>args)
+            return ours(*<tuple>args, **<dict>kwargs)
+    return _stock(kind, args, kwargs)
