@@ -18,6 +18,7 @@ from typing import Any
 from hasten.aio import graph
 from hasten.core.future import Future
 from hasten.core.task import Task
+from hasten.diagnosis import census
 from hasten.kernel.step import Awaitable
 
 Place = tuple[str, int, str]  # file, line, function
@@ -39,11 +40,20 @@ def is_future(obj: object) -> bool:
 
 def _can_be_asked(obj: object) -> bool:
     cls = type(obj)
-    return cls in _BUILT_IN or issubclass(cls, Awaitable) or cls.__module__ == "builtins" or _is_cython(cls)
+    return cls in _BUILT_IN or issubclass(cls, Awaitable) or module_of(cls) == "builtins" or _is_cython(cls)
+
+
+def module_of(cls: type) -> str:
+    """Return the name of a class's module; "" if what stands there is no name."""
+    try:
+        module = census._type_module.__get__(cls)  # not by its metaclass, which may be anything
+    except AttributeError:
+        return ""
+    return module if type(module) is str else ""
 
 
 def _is_cython(cls: type) -> bool:
-    return cls.__module__.startswith("_cython_")
+    return module_of(cls).startswith("_cython_")
 
 
 def chain(coro: Any) -> list[Any]:
@@ -60,7 +70,7 @@ def chain(coro: Any) -> list[Any]:
 def refers_to(obj: Any) -> list[Any]:
     """Return what an object holds; of hasten's own, uncompiled, also what stands in the `__dict__`."""
     found = gc.get_referents(obj)
-    ours = is_a(obj, Awaitable) or type(obj).__module__.startswith("hasten.")
+    ours = is_a(obj, Awaitable) or module_of(type(obj)).startswith("hasten.")
     if ours and any(type(each) is dict for each in found):
         own = getattr(obj, "__dict__", None)
         if own is not None:
@@ -106,20 +116,24 @@ def _is_function(obj: object) -> bool:
     cls = type(obj)
     if cls in (types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.MethodDescriptorType):
         return True
-    return cls is types.WrapperDescriptorType or _is_cython(cls) or cls.__module__ == "hasten.kernel.functions"
+    return cls is types.WrapperDescriptorType or _is_cython(cls) or module_of(cls) == "hasten.kernel.functions"
 
 
 def name_of(task: Any) -> str:
-    """Return a task's name; its methods may be anybody's."""
+    """Return a task's name, by the method of its make: its class's own may be anybody's."""
+    kinds = type(task).__mro__
+    for make in (Task, asyncio.Task):
+        if make in kinds:
+            return "".join((make.get_name(task),))  # a plain str
     try:
-        return str(task.get_name())
+        return "".join((task.get_name(),))
     except Exception:
         return f"task {id(task):#x}"
 
 
 def made_at(task: Any) -> Place | None:
     """Return where a task of hasten's was made, if it is known, and not inside of run()."""
-    place = task.created_at() if is_a(task, Task) else None
+    place = Task.created_at(task) if is_a(task, Task) else None
     return place if place is not None and is_users(place) else None
 
 

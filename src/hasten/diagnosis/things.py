@@ -10,7 +10,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from hasten.diagnosis import standing
+from hasten.diagnosis import census, standing
 from hasten.diagnosis.standing import is_a
 from hasten.kernel import codes
 from hasten.kernel.step import Awaitable
@@ -74,9 +74,9 @@ def is_made_of_others(link: Any) -> bool:
 
 def collected(collector: Any) -> list[Any]:
     """Return what a collector waits for, without who waits for it."""
-    waiting = list(getattr(collector, "_asyncio_awaited_by", None) or ())
+    waiting = {id(each) for each in list(getattr(collector, "_asyncio_awaited_by", None) or ())}
     held = [each for each in standing.refers_to(collector) if type(each) is not set]
-    return [each for each in flat(held) if not any(each is one for one in waiting)]
+    return [each for each in flat(held) if id(each) not in waiting]
 
 
 def entered_now(chain: list[Any]) -> Any:
@@ -155,13 +155,25 @@ def verb(name: str, kind: str) -> str:
     return "waits for"
 
 
+def title(thing: Any) -> str:
+    """Name an object by its class and its address."""
+    return f"{census.kind_of(thing)} {id(thing):#x}"
+
+
 def _length(thing: Any, name: str) -> int:
     line = getattr(thing, name, None)
     return len(line) if line is not None else 0
 
 
 def state_of(thing: Any, kind: str, owned: bool) -> str:
-    """Say what state an object is in, by its own fields."""
+    """Say what state an object is in, by its own fields; "" if a class of somebody's own has others."""
+    try:
+        return _state_of(thing, kind, owned)
+    except Exception:
+        return ""
+
+
+def _state_of(thing: Any, kind: str, owned: bool) -> str:
     if kind == "lock":
         if not thing._locked:
             return "free"

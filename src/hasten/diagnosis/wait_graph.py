@@ -45,20 +45,31 @@ class _Reader:
         self.timers: dict[int, float] = {}
         self.watched: dict[int, Any] = {}
         self.owners: dict[int, list[tuple[Any, Any]]] = {}
+        self.later: list[tuple[Node, Any]] = []  # futures, and what completes them: they may be nested deeply
 
     def read(self) -> WaitGraph:
         tasks = sorted(all_tasks(self.loop), key=lambda task: waits.in_order(standing.name_of(task)))
         self._read_timers()
         self._read_watches()
-        chains = [standing.chain(standing.coroutine_of(task)) for task in tasks]
+        chains = [self._chain(task) for task in tasks]
         for task, chain in zip(tasks, chains, strict=True):
             self._read_owners(task, chain)
         running = current_task(self.loop) if self.loop.is_running() else None
         for task in tasks:
             self._task(task, running)
         for task, chain in zip(tasks, chains, strict=True):
-            self._read_task(task, chain)
+            try:
+                self._read_task(task, chain)
+            except Exception:  # methods and fields of somebody's own class
+                self._edge(self.nodes[id(task)], self._nobody(), "cannot be read: waits for", False)
+            self._complete_all()
         return WaitGraph(tuple(self.nodes.values()), tuple(self.edges))
+
+    def _chain(self, task: Any) -> list[Any]:
+        try:
+            return standing.chain(standing.coroutine_of(task))
+        except Exception:  # methods and fields of somebody's own class
+            return []
 
     # ---- what the loop knows --------------------------------------------------------------
 
@@ -130,7 +141,7 @@ class _Reader:
         node = self._add(
             thing,
             kind,
-            f"{type(thing).__name__} {id(thing):#x}",
+            things.title(thing),
             things.state_of(thing, kind, id(thing) in self.owners),
         )
         for owner, held in self.owners.get(id(thing), ()):
@@ -194,10 +205,11 @@ class _Reader:
         return False
 
     def _children(self, node: Node, held: list[Any], any_one: bool, how: str = "waits for") -> bool:
-        pending: list[Any] = []
+        found: dict[int, Any] = {}
         for each in things.flat(held):
-            if standing.is_future(each) and not each.done() and not any(each is one for one in pending):
-                pending.append(each)
+            if standing.is_future(each) and id(each) not in found and not each.done():
+                found[id(each)] = each
+        pending = list(found.values())
         pending.sort(
             key=lambda each: waits.in_order(standing.name_of(each)) if is_a(each, (asyncio.Task, Task)) else ("", 0)
         )
@@ -221,10 +233,22 @@ class _Reader:
         if is_a(fut, asyncio.Task):
             return self._task(fut, None)
         if not standing.is_future(fut):
-            return self._add(fut, "unknown", f"{type(fut).__name__} {id(fut):#x}")
-        node = self._add(fut, "future", f"{type(fut).__name__} {id(fut):#x}", "pending")
+            return self._add(fut, "unknown", things.title(fut))
+        node = self._add(fut, "future", things.title(fut), "pending")
+        self.later.append((node, fut))
+        return node
+
+    def _complete_all(self) -> None:
+        while self.later:
+            node, fut = self.later.pop()
+            try:
+                self._complete(node, fut)
+            except Exception:  # as above
+                self._edge(node, self._nobody(), "is completed by", False)
+
+    def _complete(self, node: Node, fut: Any) -> None:
         if is_a(fut, many_futures.Collector) and self._children(node, things.collected(fut), False):
-            return node
+            return
         if id(fut) in self.timers:
             self._edge(node, self._timer(self.timers[id(fut)]), "is completed by")
         elif id(fut) in self.watched:
@@ -238,7 +262,6 @@ class _Reader:
                 self._edge(node, target, "is completed by")
             else:
                 self._edge(node, self._nobody(), "is completed by", False)
-        return node
 
     def _nobody(self) -> Node:
         return self.nodes.get(id(self)) or self._add(self, "unknown", "nobody known")

@@ -159,17 +159,22 @@ def _text(graph: WaitGraph) -> str:
             lines.append(f"  made at {show(task.made)}")
         if task.at is not None:
             lines.append(f"  stands at {show(task.at)}")
-        _follow(graph, task, lines, "  ", {task.key})
+        _follow(graph, task, lines)
     lines += [f"circle: {circle(each)}" for each in graph.circles()]
     return "\n".join(lines)
 
 
-def _follow(graph: WaitGraph, node: Node, lines: list[str], indent: str, seen: set[str]) -> None:
-    for edge in graph.from_node(node.key):
+def _follow(graph: WaitGraph, task: Node, lines: list[str]) -> None:
+    """Write what a task waits for, and what that waits for; each thing's own lines once."""
+    seen = {task.key}
+    left = [(edge, 1) for edge in reversed(graph.from_node(task.key))]
+    while left:
+        edge, depth = left.pop()
         target = graph.by_key[edge.target]
-        lines.append(f"{indent}{edge.how} {label(target)}")
+        lines.append(f"{'  ' * min(depth, 20)}{edge.how} {label(target)}")
         if target.kind != "task" and target.key not in seen:
-            _follow(graph, target, lines, indent + "  ", seen | {target.key})
+            seen.add(target.key)
+            left += [(each, depth + 1) for each in reversed(graph.from_node(target.key))]
 
 
 def _as_dict(graph: WaitGraph) -> dict[str, Any]:
