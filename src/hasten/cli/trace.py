@@ -44,7 +44,7 @@ def main(words: Sequence[str]) -> int:
     except OSError as exc:
         print(f"hasten: {exc.filename or file}: {exc.strerror}", file=sys.stderr)
         return 1
-    print(f"wrote {made}")
+    print(f"wrote {made}".encode(errors="backslashreplace").decode())  # a name may be no text
     return 0
 
 

@@ -121,7 +121,7 @@ class Recorder(Observer):
     def event(self, at: int) -> tuple[int, str, int, int, Any]:
         count, kind, task, other = self.get(at)
         label = self.labels[at] if kind == ENDED or kind == CALL else None  # noqa: SIM109 # no tuple is to be made
-        if kind == ENDED and label is not None:
+        if kind == ENDED and type(label) is tuple:
             label = label[0], label[1], place(label[2], label[3])
         return count, NAMES[kind], task, other, label
 

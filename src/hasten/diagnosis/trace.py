@@ -60,13 +60,20 @@ class Trace(Observer):
 
     def loop_begins(self, loop: Any) -> None:
         """Record a loop, in the ring that it has already if it ran before."""
-        if any(known() is loop for known, _ in self.recorders):
+        if any(known() is loop for known, _ in list(self.recorders)):
             return
         made = Recorder(self.size, thread_name(loop._thread_id or threading.get_ident()))
-        ended = [each for each in self.recorders if (ran := each[0]()) is None or ran.is_closed()]
-        gone = ended[: -ENDED_LOOPS + 1] if len(ended) >= ENDED_LOOPS else []
-        self.recorders = [each for each in self.recorders if each not in gone] + [(weakref.ref(loop), made)]
+        self.recorders.append((weakref.ref(loop), made))  # loops of other threads begin at the same time
+        ended = [each for each in list(self.recorders) if (ran := each[0]()) is None or ran.is_closed()]
+        for each in ended[: -ENDED_LOOPS + 1] if len(ended) >= ENDED_LOOPS else []:
+            self._forget(each)
         observing.attach(made, loop)
+
+    def _forget(self, gone: Any) -> None:
+        for i in range(len(self.recorders) - 1, -1, -1):
+            if i < len(self.recorders) and self.recorders[i] is gone:  # others may forget some, too
+                del self.recorders[i]
+                break
 
     def loop_ends(self, loop: Any) -> None:
         """Note what is known of the tasks that are left: the loop may be gone when that is asked for."""
@@ -108,7 +115,10 @@ class Trace(Observer):
         """Write the file when the process gets a signal. Raises ValueError outside the main thread."""
 
         def handle(signum: int, frame: FrameType | None) -> None:
-            self.write()
+            try:
+                self.write()
+            except Exception as error:  # what the signal has interrupted goes on
+                logger.error("hasten: the trace could not be written: %s", error)
 
         signal.signal(signum, handle)
 

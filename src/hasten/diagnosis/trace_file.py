@@ -17,7 +17,9 @@ import json
 import os
 import platform
 import sys
+import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,7 @@ def contents(
     for loop in loops:
         events = []
         for count, kind, task, other, label in loop["events"]:
-            if kind == "ended" and label is not None:
+            if kind == "ended" and isinstance(label, tuple):
                 name, coroutine, made = label
                 known.setdefault(str(task), {"name": name, "coroutine": coroutine, "made": made})
                 label = None
@@ -74,7 +76,12 @@ def write(path: Path, recorded: dict[str, Any]) -> None:
     data = _dumped(recorded)
     if path.name.endswith(".gz"):
         data = gzip.compress(data)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    path = Path(os.path.realpath(path))  # a link goes on leading where it leads
+    if path.exists() and not path.is_file():  # a device or a pipe is not to be replaced by a file
+        path.write_bytes(data)
+        return
+    name = os.fsdecode(os.fsencode(path.name)[:200])  # with what follows, no name is too long
+    part = path.with_name(f"{name}.{os.getpid()}.{threading.get_ident():x}.part")
     try:
         part.write_bytes(data)
         part.replace(path)
@@ -104,8 +111,8 @@ def read(path: Path) -> dict[str, Any]:
         if data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
         found = json.loads(data)
-    except (ValueError, EOFError, OSError) as exc:
-        raise TraceError(f"{path} is no recording of hasten's: {exc}") from None
+    except (ValueError, EOFError, OSError, zlib.error, RecursionError, MemoryError) as exc:
+        raise TraceError(f"{path} is no recording of hasten's: {exc or type(exc).__name__}") from None
     if not isinstance(found, dict) or "hasten_trace" not in found:
         raise TraceError(f"{path} is no recording of hasten's: write one with 'hasten run --trace FILE PROGRAM.py'")
     if found["hasten_trace"] != VERSION:
@@ -116,16 +123,41 @@ def read(path: Path) -> dict[str, Any]:
 
 def _check(path: Path, found: dict[str, Any]) -> None:
     """Raise TraceError if something is not what a recording has."""
-    try:
-        for loop in found["loops"]:
-            str(loop["thread"])
-            for when, kind, task, other, label in loop["events"]:
-                if not isinstance(when, (int, float)) or kind not in NAMES or not isinstance(task, int):
-                    raise ValueError(f"an event that is none: {[when, kind, task, other, label]!r}")
-        for each in found["tasks"].values():
-            each["name"], each["coroutine"]
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise TraceError(f"{path} is broken: {exc!r}") from None
+    wrong = _wrong(found)
+    if wrong is not None:
+        raise TraceError(f"{path} is broken: {wrong[:200]}")
+
+
+def _wrong(found: dict[str, Any]) -> str | None:
+    """Say what in a recording's contents is not what it should be, or None."""
+    loops, tasks, program = found.get("loops"), found.get("tasks"), found.get("program", [])
+    if not isinstance(loops, list) or not isinstance(tasks, dict) or not isinstance(program, list):
+        return "loops, tasks or program are missing, or of a wrong kind"
+    for loop in loops:
+        if not isinstance(loop, dict) or not isinstance(loop.get("events"), list):
+            return f"a loop that is none: {loop!r:.100}"
+        if not isinstance(loop.get("thread"), str) or not isinstance(loop.get("lost", 0), int):
+            return f"a loop without a thread: {loop.get('thread')!r:.100}"
+        for event in loop["events"]:
+            if not _is_event(event):
+                return f"an event that is none: {event!r:.100}"
+    for number, task in tasks.items():
+        if not isinstance(task, dict) or not all(_is_text(task.get(key, 0)) for key in ("name", "coroutine", "made")):
+            return f"a task that is none: {number!r:.100}"
+    return None
+
+
+def _is_text(thing: Any) -> bool:
+    return thing is None or isinstance(thing, str)
+
+
+def _is_event(event: Any) -> bool:
+    if not isinstance(event, list) or len(event) != 5:
+        return False
+    when, kind, task, other, label = event
+    if type(when) not in (int, float) or not -1e18 < when < 1e18:  # also no NaN
+        return False
+    return kind in NAMES and type(task) is int and type(other) is int and _is_text(label)
 
 
 def task_title(found: dict[str, Any], number: int) -> str:
