@@ -72,7 +72,7 @@ def _listen_in(folder: str) -> tuple[socket.socket, str]:
         listener.bind(made)
         try:
             os.chmod(made, 0o600)
-            listener.listen(8)
+            listener.listen(128)  # who finds it full is told nothing but "try again"
             listener.setblocking(False)
             os.rename(made, path)  # it appears when it can be connected to: what refuses is left over from the dead
         except BaseException:
