@@ -402,3 +402,30 @@ def test_a_task_of_hasten_s_on_a_stock_loop_is_told_of_to_nobody() -> None:
         loop.close()
         observing.detach(seen)
     assert seen.events == []
+
+
+def test_an_observer_that_another_detaches_is_not_told_of_the_event_any_more(loop: Any) -> None:
+    class Detaches(Recorder):
+        def poll_begins(self, loop: Any, timeout: float) -> None:
+            observing.detach(second, loop)
+
+        def task_made(self, task: Any) -> None:
+            observing.detach(third, loop)
+
+    first, second, third, last = Detaches(), Recorder(), Recorder(), Recorder()
+    for observer in (first, second, third, last):
+        observing.attach(observer, loop)
+    loop.run_until_complete(hasten.sleep(0))
+    assert "poll begins" not in second.kinds()
+    assert "made" not in third.kinds()
+    assert {"poll begins", "made"} <= last.kinds()
+
+
+def test_the_list_of_observers_that_is_given_away_is_a_copy(loop: Any) -> None:
+    observer = Recorder()
+    observing.attach(observer, loop)
+    observing.observers_of(loop).append(None)  # type: ignore[arg-type]
+    observing.observers_of(loop).clear()
+    assert observing.observers_of(loop) == [observer]
+    loop.run_until_complete(hasten.sleep(0))
+    assert "poll begins" in observer.kinds()

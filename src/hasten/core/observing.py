@@ -48,7 +48,7 @@ def observers_of(loop: Any) -> list[Observer]:
     """Return who observes a loop of hasten's. Raises TypeError for another one."""
     check_loop(loop)
     probe = cython.cast(Scheduler, loop).probe
-    return [] if probe is None else probe.observers
+    return [] if probe is None else list(probe.observers)  # a copy: the loop relies on what is in its own
 
 
 def check(observer: Any, loop: Any) -> int:
@@ -151,10 +151,13 @@ def end(loop: Any) -> None:
     try:
         of_loop(loop, probes.LOOP_ENDS)
     finally:
-        for i in range(len(running)):
-            if running[i] is loop:
-                del running[i]
-                break
+        for i in range(len(running) - 1, -1, -1):  # others may go meanwhile, in their threads: what is left moves down
+            try:
+                if running[i] is loop:
+                    del running[i]
+                    break
+            except IndexError:
+                pass
 
 
 def forget(loop: Any) -> None:

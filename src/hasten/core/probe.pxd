@@ -35,7 +35,7 @@ cdef class Probe:
     cdef int look(self) except -1
     cdef bint has(self, Observer observer) except -1
     cdef int failed(self, Observer observer, object exc) except -1
-    @cython.locals(observer=Observer)
+    @cython.locals(observer=Observer, observers=list)
     cdef int of_loop(self, int event, double number) except -1
-    @cython.locals(observer=Observer)
+    @cython.locals(observer=Observer, observers=list)
     cdef int of_entry(self, int event, object entry, object other) except -1

@@ -127,8 +127,11 @@ class Probe:
         if self.inside:
             return 0
         self.inside = True
+        observers = self.observers
         try:
-            for observer in self.observers:
+            for observer in observers:
+                if observers is not self.observers and not self.has(observer):
+                    continue  # one that was told before has detached it
                 try:
                     if event == POLL_BEGINS:
                         observer.poll_begins(self.loop, number)
@@ -155,9 +158,10 @@ class Probe:
         if self.inside:
             return 0
         self.inside = True
+        observers = self.observers
         try:
-            for observer in self.observers:
-                if not observer.detailed:
+            for observer in observers:
+                if not observer.detailed or (observers is not self.observers and not self.has(observer)):
                     continue
                 try:
                     if event == STEP_BEGINS:
