@@ -19,10 +19,14 @@ GROUPS = [
         "kernel.channel",
         "kernel.socket_channel",
         "kernel.datagram_channel",
+        "kernel.stalls",
+        "kernel.nudge",
         "net.flow_control",
         "net.outbox",
     ),
     *("core.future", "core.task", "core.native", "core.handle", "core.scheduler"),
+    *("core.probe", "core.observing", "core.batches", "poll.virtual"),
+    *("diagnosis.recorder", "diagnosis.meter", "diagnosis.watcher"),
     *("net.stream", "net.listening", "functions", "classes", "loop"),
     *(f"primitives.{name}" for name in (*PRIMITIVES, "taskgroups", "locks", "queues")),
 ]
@@ -30,6 +34,10 @@ NETWORK = [
     *("stream_transport", "stream_flow", "stream_endings", "accepted", "servers", "sendfile", "sock_calls"),
     "transport_attributes",
     *("sendfile_files", "sock_buffers", "datagrams", "datagrams_errors", "pipes", "pipes_hostile", "pipes_shared"),
+]
+COMPANIONS = [
+    *("watch", "watch_hostile", "nudge", "metrics", "trace", "trace_hostile", "deadlock"),
+    *("wait_graph", "wait_graph_hostile", "inspecting"),
 ]
 pytestmark = [pytest.mark.sanitize, pytest.mark.timeout(1500)]
 
@@ -122,6 +130,16 @@ def test_the_network_s_tests_pass(sanitized: Path, name: str) -> None:
     run(sanitized, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/net/test_{name}.py", pools=True)
 
 
+@pytest.mark.parametrize("name", COMPANIONS)
+def test_the_companions_tests_pass(sanitized: Path, name: str) -> None:
+    run(sanitized, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/diagnosis/test_{name}.py", pools=True)
+
+
+@pytest.mark.parametrize("name", ["virtual_time", "schedules"])
+def test_the_tests_of_virtual_time_pass(sanitized: Path, name: str) -> None:
+    run(sanitized, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/testing/test_{name}.py", pools=True)
+
+
 @pytest.mark.parametrize("pools", [False, True], ids=["freed", "pooled"])
 @pytest.mark.parametrize("seed", range(3))
 def test_random_programs(sanitized: Path, seed: int, pools: bool) -> None:
@@ -145,10 +163,15 @@ def test_hostile_programs(sanitized: Path, seed: int, pools: bool) -> None:
 
 
 @pytest.mark.parametrize("pools", [False, True], ids=["freed", "pooled"])
-@pytest.mark.parametrize("program", ["noticed.py", "failing.py", "nomemory.py"])
+@pytest.mark.parametrize("program", ["noticed.py", "failing.py", "nomemory.py", "observers.py"])
 def test_hostile_entries(sanitized: Path, program: str, pools: bool) -> None:
-    """Work between two ticks, entries that fail, and memory that gives out."""
-    arguments = {"noticed.py": ["epoll"], "failing.py": ["hasten", "epoll"], "nomemory.py": ["hasten"]}[program]
+    """Work between two ticks, entries that fail, memory that gives out, and observers that do harm."""
+    arguments = {
+        "noticed.py": ["epoll"],
+        "failing.py": ["hasten", "epoll"],
+        "nomemory.py": ["hasten"],
+        "observers.py": ["1", "15"],
+    }[program]
     said = run(sanitized, "-W", "ignore", f"tests/hostile/{program}", *arguments, pools=pools)
     assert said.endswith("done\n"), said[-2000:]
 

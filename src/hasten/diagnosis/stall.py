@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import site
+import stat
 import sysconfig
 from dataclasses import dataclass
 from types import FrameType
@@ -24,6 +25,18 @@ def _libraries() -> tuple[str, ...]:
 
 
 _LIBRARIES = _libraries()
+_MOST = 1 << 24  # bytes of a file of source
+
+
+def _can_be_read(file: str) -> bool:
+    """True for what can be read at once: a program's code may go by the name of a pipe or of a device."""
+    if file.startswith("<") or file in linecache.cache:
+        return True
+    try:
+        found = os.stat(file)
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size <= _MOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +55,7 @@ class Place:
     @property
     def source(self) -> str:
         """The text of the line; "" where it is unknown."""
-        return linecache.getline(self.file, self.line).strip() if self.line > 0 else ""
+        return linecache.getline(self.file, self.line).strip() if self.line > 0 and _can_be_read(self.file) else ""
 
     def __str__(self) -> str:
         return f'File "{self.file}", line {self.line}, in {self.function}'

@@ -7,12 +7,12 @@ interpreter's lock. Reports are made by the loop's own thread, when the stall is
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
@@ -21,9 +21,10 @@ from typing import Any
 from hasten.core import observing
 from hasten.core.probe import Observer
 from hasten.core.registry import all_tasks, current_task
+from hasten.core.task import Task
 from hasten.diagnosis.stall import Place, Stall, innermost_first
 from hasten.diagnosis.watcher import Watcher, waiting
-from hasten.kernel import stalls
+from hasten.kernel import stalls, step
 
 THRESHOLD = 0.1
 HANG = 5.0  # seconds of a stall, after which the thread of C tells it without Python
@@ -73,60 +74,57 @@ class Watch(Observer):
     def __init__(self, threshold: float, report: Callable[[Stall], object] | None = None) -> None:
         self.threshold = threshold
         self._report = report
-        self._watchers: list[tuple[Any, Watcher]] = []  # of the loops that run
+        # No lock guards what follows: a signal handler or a destructor, which may run anywhere here, would wait for it
+        # for ever where its own thread has it. Each change is one step under the interpreter's lock.
+        self._watchers: dict[int, tuple[Any, Watcher]] = {}  # of the loops that run, by their ids
         self._told: dict[tuple[str, int], list[float]] = {}  # when a place was told last, and how often it was not
-        self._lock = threading.Lock()
         self._stop: threading.Event | None = None
         self._thread: threading.Thread | None = None
+        self._stopped = False
         self._pid = os.getpid()
 
     def __repr__(self) -> str:
         return f"<hasten.watch threshold={self.threshold:g} s, {how()}>"
 
     def loop_begins(self, loop: Any) -> None:
-        """Watch a loop that begins to run, or runs already; in its thread."""
-        self._look_at_fork()
+        """Watch a loop that begins to run, or runs already; in its thread, or in the one that attaches the watch."""
+        if self._pid != os.getpid():  # a fork has no other thread
+            self._stop, self._thread, self._watchers, self._pid = None, None, {}, os.getpid()
+        self._let_go(loop)
         watcher = Watcher(self._stalled)
         watcher.thread = loop._thread_id or threading.get_ident()
-        here = watcher.thread == threading.get_ident() and how() == "C thread"
-        if not here or not watcher.watch(loop, self.threshold, HANG, True):
+        if how() != "C thread" or not watcher.watch(loop, self.threshold, HANG, True):
             watcher.watch(loop, self.threshold, HANG, False)
-            self._begin_thread()
-        with self._lock:
-            self._watchers.append((loop, watcher))
+            if not self._begin_thread():
+                return
+        self._watchers[id(loop)] = loop, watcher
         observing.attach(watcher, loop)
+        other = watcher.thread != threading.get_ident()
+        if self._stopped or (other and loop._thread_id is None):  # by another thread, meanwhile; or the loop has ended
+            self._let_go(loop)
 
     def loop_ends(self, loop: Any) -> None:
         """Let go of the loop."""
-        self._look_at_fork()
-        with self._lock:
-            gone = [each for each in self._watchers if each[0] is loop]
-            self._watchers = [each for each in self._watchers if each[0] is not loop]
-            last = not self._watchers
-        self._let_go(gone)
-        if last:
+        self._let_go(loop)
+        if not self._watchers:
             self._end_thread()
+            if self._watchers:  # another thread's loop has begun meanwhile
+                self._begin_thread()
+
+    def _let_go(self, loop: Any) -> None:
+        _, watcher = self._watchers.pop(id(loop), (None, None))
+        if watcher is not None:
+            watcher.loop_ends(loop)
+            observing.detach(watcher, loop)
 
     def stop(self) -> None:
         """Watch no more."""
+        self._stopped = True
         observing.detach(self)
-        self._look_at_fork()
-        with self._lock:
-            gone, self._watchers = self._watchers, []
-        self._let_go(gone)
-        self._end_thread()
-
-    def _let_go(self, gone: list[tuple[Any, Watcher]]) -> None:
-        for loop, watcher in gone:
-            watcher.loop_ends(loop)
-            observing.detach(watcher, loop)
+        for loop, _ in list(self._watchers.values()):
+            self._let_go(loop)
             observing.detach(self, loop)
-
-    def _look_at_fork(self) -> None:
-        """Begin anew in a fork: it has no other thread, and perhaps a lock that one of them held."""
-        if self._pid != os.getpid():
-            self._lock, self._stop, self._thread, self._watchers = threading.Lock(), None, None, []
-            self._pid = os.getpid()
+        self._end_thread()
 
     def __enter__(self) -> Watch:
         return self
@@ -140,25 +138,39 @@ class Watch(Observer):
 
     def _stalled(self, watcher: Watcher, loop: Any, since: float, now: float, seen: Any) -> None:
         """Tell of a stall that was sampled; in the loop's thread, which has just ended it."""
-        _, excused, computed, of, _, _, samples = seen
-        seconds = now - since - excused
-        if seconds < self.threshold or not samples:
+        try:
+            stall = self._understood(loop, since, now, seen)
+        except Exception as error:  # somebody's own code: a loop's clock, a task's methods. It is watched on
+            logger.warning("hasten: a blocked event loop cannot be described: %r", error)
             return
-        samples.sort(key=lambda each: each[0], reverse=True)
-        count, _, _, address, frames = samples[0]
-        task = next((each for each in all_tasks(loop) if id(each) == address), None)
-        made = None if task is None or not hasattr(task, "created_at") else task.created_at()
-        stall = Stall(
+        if stall is not None:
+            self._tell(stall, now)
+
+    def _understood(self, loop: Any, since: float, now: float, seen: Any) -> Stall | None:
+        """Make a Stall of what was sampled; None: it was too short."""
+        _, excused, computed, of, _, _, samples, *queued = seen
+        if queued and queued[0] >= 0.0:  # by a thread of Python's: what it had been at the first sample
+            excused += max(_queued(threading.get_native_id()) - queued[0], 0.0)
+        seconds = now - since - excused
+        if seconds < self.threshold:
+            return None
+        if samples:
+            samples.sort(key=lambda each: each[0], reverse=True)
+            count, _, _, address, frames, name, made = samples[0]
+        else:  # nothing stood still for long enough to be read
+            count, address, frames, name, made = 0, 0, [], None, None
+        if name is None and address:  # a task of another make
+            name, made = _named(next((each for each in all_tasks(loop) if id(each) == address), None))
+        return Stall(
             seconds=seconds,
             computed=min(max(computed / of, 0.0), 1.0) if of > 0.0 else 0.0,
-            places=tuple(Place(file, max(line, 0), name) for file, line, name in frames),
-            share=count / max(sum(each[0] for each in samples), 1),
-            task=None if task is None else task.get_name(),
-            made=None if made is None else f"{made[0]}:{made[1]}",
+            places=tuple(Place(file, max(line, 0), function) for file, line, function in frames),
+            share=count / max(sum(each[0] for each in samples), 1) if samples else 1.0,
+            task=name,
+            made=made,
             waiting=waiting(loop),
             thread=threading.current_thread().name,
         )
-        self._tell(stall, now)
 
     def _tell(self, stall: Stall, now: float) -> None:
         if self._report is not None:
@@ -181,50 +193,84 @@ class Watch(Observer):
 
     # ---- without the thread of C --------------------------------------------------------------
 
-    def _begin_thread(self) -> None:
-        with self._lock:
-            if self._stop is not None:
-                return
-            self._stop = threading.Event()
-            self._thread = threading.Thread(target=self._look_on, args=(self._stop,), name="hasten-watch", daemon=True)
-            self._thread.start()
+    def _begin_thread(self) -> bool:
+        """Return False where no thread can be had: at the interpreter's end, or as there are too many."""
+        if self._stop is not None:
+            return True
+        stop = self._stop = threading.Event()
+        try:
+            thread = threading.Thread(target=self._look_on, args=(stop,), name="hasten-watch", daemon=True)
+            thread.start()
+        except (RuntimeError, MemoryError):
+            self._stop = None
+            return False
+        self._thread = thread
+        return True
 
     def _end_thread(self) -> None:
-        with self._lock:
-            stop, self._stop = self._stop, None
-            thread, self._thread = self._thread, None
-        if stop is not None and thread is not None:
+        stop, self._stop = self._stop, None
+        thread, self._thread = self._thread, None
+        if stop is not None and self._pid == os.getpid():  # in a fork its lock may be held by who is not there
             stop.set()
-            thread.join(1.0)
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(1.0)
 
     def _look_on(self, stop: threading.Event) -> None:
         """Look at the loops now and then, in a thread of Python's."""
         while not stop.wait(self.threshold / 8):
-            with self._lock:
-                watchers = list(self._watchers)
-            for loop, watcher in watchers:
-                since = watcher.awake
-                if since and time.monotonic() - since >= self.threshold / 2:
-                    frame = sys._current_frames().get(watcher.thread)
-                    if frame is not None and watcher.awake == since:
-                        self._add(loop, watcher, since, innermost_first(frame))
-                    del frame
+            try:
+                for loop, watcher in list(self._watchers.values()):
+                    since = watcher.awake
+                    if since and step.monotonic() - since >= self.threshold / 2:
+                        self._look_at(loop, watcher, since)
+                    del loop, watcher  # nothing is kept while this thread sleeps
+            except Exception:  # no memory, or somebody's own code: it is looked at again in a moment
+                pass
 
-    def _add(self, loop: Any, watcher: Watcher, since: float, frames: list[tuple[str, int, str]]) -> None:
+    def _look_at(self, loop: Any, watcher: Watcher, since: float) -> None:
+        frame = sys._current_frames().get(watcher.thread)
+        if frame is None or watcher.awake != since:
+            return
+        frames = innermost_first(frame)
+        del frame
         found = watcher.sampled
-        samples = list(found[6]) if found is not None and found[0] == since else []
+        if found is not None and found[0] == since:
+            samples, queued = list(found[6]), found[7]
+        else:
+            native = getattr(threading._active.get(watcher.thread), "native_id", None)  # type: ignore[attr-defined]
+            samples, queued = [], -1.0 if native is None else _queued(native)
         try:
-            task = id(current_task(loop))
-        except RuntimeError:
-            task = 0
-        for i, (count, still, left_out, known, places) in enumerate(samples):
-            if places == frames:
-                samples[i] = (count + 1, still, left_out, known, places)
+            task = current_task(loop)
+            address, (name, made) = id(task) if task is not None else 0, _named(task)
+            del task
+        except Exception:
+            address, name, made = 0, None, None
+        for i, (count, still, left_out, known, places, *names) in enumerate(samples):
+            if places == frames and known == address:
+                samples[i] = (count + 1, still, left_out, known, places, *names)
                 break
         else:
             if len(samples) < 3:
-                samples.append((1, True, 0, task, frames))
-        watcher.sampled = (since, 0.0, _computes(frames), 1.0, 0, 0, samples)
+                samples.append((1, True, 0, address, frames, name, made))
+        watcher.sampled = (since, 0.0, _computes(frames), 1.0, 0, 0, samples, queued)
+
+
+def _named(task: Any) -> tuple[str | None, str | None]:
+    """Return what a task is called and where it was made, by the methods of its make and not by its class's own."""
+    kinds = type(task).__mro__
+    if Task in kinds:
+        made = Task.created_at(task)
+        return str(Task.get_name(task)), None if made is None else f"{made[0]}:{made[1]}"
+    return (str(asyncio.Task.get_name(task)), None) if asyncio.Task in kinds else (None, None)
+
+
+def _queued(native: int) -> float:
+    """Return for how many seconds a thread has waited for a processor, ever; -1: nobody tells."""
+    try:
+        with open(f"/proc/self/task/{native}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return -1.0
 
 
 def _computes(frames: list[tuple[str, int, str]]) -> float:
@@ -248,6 +294,7 @@ def watch(threshold: float = THRESHOLD, *, report: Callable[[Stall], object] | N
         TypeError: the threshold is no number, or `report` cannot be called.
         ValueError: it is not positive, or not finite.
     """
+    global _in_debug_mode
     if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
         raise TypeError(f"threshold is a number of seconds, not {threshold!r}")
     if not 0.001 <= threshold < math.inf:
@@ -257,6 +304,7 @@ def watch(threshold: float = THRESHOLD, *, report: Callable[[Stall], object] | N
     made = Watch(float(threshold), report)
     if _in_debug_mode is not None:
         _in_debug_mode.stop()  # what it would tell is told by the new one
+        _in_debug_mode = None
     observing.attach(made)
     return made
 

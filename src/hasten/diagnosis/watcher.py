@@ -9,6 +9,7 @@ import cython
 
 from hasten.core.probe import Observer
 from hasten.core.scheduler import Scheduler
+from hasten.core.task import Task
 from hasten.kernel import step
 from hasten.kernel.stalls import Watched
 
@@ -32,14 +33,18 @@ class Watcher(Observer):
     def __init__(self, report: Callable[[Any, Any, float, float, Any], object]) -> None:
         self.report = report
 
-    def watch(self, loop: Any, threshold: float, hang: float, here: bool) -> bool:
-        """Begin, in the loop's thread; times in seconds. `here`: by the thread of C; return False if it cannot be."""
+    def watch(self, loop: Any, threshold: float, hang: float, by_c: bool) -> bool:
+        """Begin; times in seconds. `by_c`: by the thread of C; return False if it cannot be.
+
+        `thread` says in which thread the loop runs.
+        """
         if not isinstance(loop, Scheduler):
             raise TypeError(f"only hasten's own loops can be watched, got {loop!r}")
-        watched = self.watched
-        if here and not watched.attach(cython.cast(Scheduler, loop)._step, threshold, hang):
+        ours, watched = cython.cast(Scheduler, loop), self.watched
+        if by_c and not watched.attach(ours._step, threshold, hang, self.thread or 0):
             return False
-        self.wakes(step.monotonic())
+        if not ours._poller.sleeping:  # it may run in another thread
+            self.wakes(step.monotonic())
         return True
 
     def wakes(self, now: float) -> int:
@@ -61,7 +66,10 @@ class Watcher(Observer):
         seen, self.sampled = self.sampled, None
         if seen is None:
             watched = self.watched
-            seen = watched.take()
+            try:
+                seen = watched.take()
+            except MemoryError:  # this one is not told, but it is watched on
+                return 0
         # what was sampled at an earlier time, and taken too late, does not say how long that was
         if seen is not None and seen[0] == since:
             self.report(self, loop, since, now, seen)
@@ -89,3 +97,7 @@ def waiting(loop: Any) -> int:
         if not handle.cancelled() and handle.when() <= now:
             due += 1
     return queue.count() + due
+
+
+if cython.compiled:
+    show_fields(cython.cast(Task, Task.__new__(Task)))  # type: ignore[name-defined] # noqa: F821 # see the .pxd

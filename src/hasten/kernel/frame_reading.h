@@ -23,7 +23,7 @@
 enum { HASTEN_INNER = 40, HASTEN_OUTER = 8, HASTEN_FRAMES = HASTEN_INNER + HASTEN_OUTER };
 
 typedef struct {
-    char file[160], name[96];           /* UTF-8; of longer ones the end */
+    char file[320], name[96];           /* UTF-8; of longer ones the end */
     int line;                           /* -1: unknown */
 } hasten_place;
 
@@ -33,6 +33,10 @@ typedef struct {
     int still;                          /* nothing moved while it was read */
     int count;                          /* such samples */
     uintptr_t task;                     /* address of the task that is published as current */
+    unsigned long long number;          /* of that, if it is one of hasten's: it may have ended when this is told */
+    char called[96];                    /* its name; "": unknown */
+    char made[320];                     /* where it was made: the file; "": unknown */
+    int made_line;
     uintptr_t keys[HASTEN_FRAMES];      /* of the places: equal if they are */
     hasten_place places[HASTEN_FRAMES];
 } hasten_sample;
@@ -44,11 +48,13 @@ typedef struct {
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { HASTEN_DEEP = 4096, HASTEN_TABLE = 65536, HASTEN_OF_GENERATOR = 1, HASTEN_OF_INTERPRETER = 3 };
+enum { HASTEN_DEEP = 16384, HASTEN_PAGE = 4096, HASTEN_TABLE = 65536, HASTEN_OF_GENERATOR = 1, HASTEN_OF_INTERPRETER = 3 };
 
 /* ---- where things lie ---- */
 
@@ -96,9 +102,10 @@ static void hasten_lay(void) {
 
 struct hasten_step { uintptr_t frame, code, instr; int owner; };
 
-/* One reader at a time uses these, under the mutex of stall_watch.h. Only the pages that are used take memory. */
+/* One reader at a time uses these: see `reading` in stall_watch.h. Only the pages that are used take memory. */
 static struct hasten_step hasten_walked[HASTEN_DEEP], hasten_again[HASTEN_DEEP];
 static unsigned char hasten_lines[HASTEN_TABLE];
+static struct { uintptr_t at; unsigned char bytes[HASTEN_PAGE]; } hasten_page;    /* the last one that was read; at 0: none */
 static pid_t hasten_self;
 static int hasten_by_pipe, hasten_pipe[2] = {-1, -1};
 static struct stat hasten_pipe_made;    /* both ends have one inode */
@@ -116,7 +123,7 @@ static int hasten_pipe_is_ours(void) {
 static int hasten_peek(uintptr_t from, void *to, size_t n) {
     if (from <= 4096) return 0;
     if (hasten_by_pipe) {
-        ssize_t put = write(hasten_pipe[1], (void *)from, n);
+        ssize_t put = syscall(SYS_write, hasten_pipe[1], from, n);      /* sanitizers look at what write() is given */
         ssize_t got = put > 0 ? read(hasten_pipe[0], to, (size_t)put) : 0;
         return put == (ssize_t)n && got == put;
     }
@@ -142,15 +149,30 @@ static int hasten_can_read(int pipe) {
         && !hasten_peek((uintptr_t)~0xfffUL, &got, sizeof got);
 }
 
+/* Does as hasten_peek() for a frame. Frames stand close together: a call of the kernel for each page, and not for each of
+ * them, is what makes a deep stack cheap to read. */
+static int hasten_peek_frame(uintptr_t from, void *to, size_t n) {
+    uintptr_t page = from & ~(uintptr_t)(HASTEN_PAGE - 1);
+    if (from - page + n > HASTEN_PAGE) return hasten_peek(from, to, n);
+    if (hasten_page.at != page) {
+        hasten_page.at = 0;
+        if (!hasten_peek(page, hasten_page.bytes, HASTEN_PAGE)) return 0;
+        hasten_page.at = page;
+    }
+    memcpy(to, hasten_page.bytes + (from - page), n);
+    return 1;
+}
+
 /* The chain of frames of a thread, innermost first. 0: it could not be read. */
 static int hasten_walk(uintptr_t state, struct hasten_step *out) {
     unsigned char raw[256];
     uintptr_t f;
     int n = 0, seen = 0;
+    hasten_page.at = 0;
     if (!hasten_peek(state + hasten_at.ts_frame, &f, sizeof f)) return 0;
     if (hasten_at.indirect && !hasten_peek(f + hasten_at.cf_frame, &f, sizeof f)) return 0;
     while (f && n < HASTEN_DEEP && seen++ < 2 * HASTEN_DEEP) {
-        if (!hasten_peek(f, raw, hasten_at.size)) return 0;
+        if (!hasten_peek_frame(f, raw, hasten_at.size)) return 0;
         int owner = *(signed char *)(raw + hasten_at.owner);
         if (owner < HASTEN_OF_INTERPRETER) {
             uintptr_t code;
@@ -191,14 +213,14 @@ static int hasten_read_str(uintptr_t o, char *to, size_t room) {
     unsigned kind = a->state.kind;
     if (kind != 1 && kind != 2 && kind != 4) return 0;
     uintptr_t data = o + (a->state.ascii ? sizeof(PyASCIIObject) : sizeof(PyCompactUnicodeObject));
-    size_t n = (size_t)a->length, most = room - 1 < sizeof raw / 4 ? room - 1 : sizeof raw / 4, put = 0;
+    size_t n = (size_t)a->length, most = room - 1 < sizeof raw / kind ? room - 1 : sizeof raw / kind, put = 0;
     if (n > most) {
         data += (n - most) * kind;
         n = most;
     }
     if (n && !hasten_peek(data, raw, n * kind)) return 0;
-    for (size_t i = 0; i < n && put + 5 <= room + (a->state.ascii ? 4 : 0); i++) {
-        unsigned c = raw[i];
+    for (size_t i = 0; i < n && put + (a->state.ascii ? 2 : 5) <= room; i++) {
+        unsigned c = a->state.ascii ? raw[i] & 127u : raw[i];   /* it may be something else by now */
         if (kind == 2) { uint16_t wide; memcpy(&wide, raw + 2 * i, 2); c = wide; }
         if (kind == 4) { uint32_t wide; memcpy(&wide, raw + 4 * i, 4); c = wide; }
         put += (size_t)hasten_utf8(c, to + put);
@@ -224,9 +246,9 @@ static int hasten_line_of(const unsigned char *t, size_t size, int line, long un
                 shift += 6;
                 if (!(c & 64) || shift > 26) break;
             }
-            line += v & 1 ? -(int)(v >> 1) : (int)(v >> 1);
+            line = (int)((unsigned)line + (v & 1 ? 0u - (v >> 1) : v >> 1));    /* of rubbish any number, and no overflow */
         }
-        else if (has && kind >= 10) line += (int)kind - 10;
+        else if (has && kind >= 10) line = (int)((unsigned)line + kind - 10u);
         while (i < size && !(t[i] & 128)) i++;
         if (begin <= unit && unit < begin + (long)units) return has ? line : -1;
         begin += units;
@@ -243,7 +265,7 @@ static int hasten_name(const struct hasten_step *s, hasten_place *t) {
     PyVarObject bytes;
     if (!hasten_peek(s->code, head, n) || !hasten_is_a(head, &PyCode_Type)) return 0;
     Py_ssize_t units = ((PyVarObject *)head)->ob_size;
-    long unit = ((long)s->instr - (long)(s->code + hasten_at.bytecode)) / 2;
+    long unit = (long)(s->instr - s->code - hasten_at.bytecode) / 2;
     if (units <= 0 || units > 1 << 26 || unit < -1 || unit > units) return 0;
     memcpy(&begins, head + hasten_at.begin, sizeof begins);
     if (s->owner != HASTEN_OF_GENERATOR && unit < begins) return 2;
@@ -299,6 +321,54 @@ static int hasten_fill(uintptr_t state, int n, hasten_sample *s, int alone) {
     }
     s->n = keep;
     return good && keep > 0;
+}
+
+/* ---- tasks ---- */
+
+/* Where hasten's Task has what names it: told by diagnosis/watcher, which knows the class. */
+static struct {
+    uintptr_t type;                     /* 0: unknown */
+    size_t name, origin, origin_at, number;
+} hasten_task_at;
+
+/* The pointers and numbers that name a task; 0: it is none of hasten's. */
+static int hasten_peek_task(uintptr_t task, uintptr_t fields[4]) {
+    PyObject head;
+    uintptr_t type;
+    int at = 0;
+    if (!hasten_task_at.type || !hasten_peek(task, &head, sizeof head)) return 0;
+    type = (uintptr_t)head.ob_type;
+    for (int i = 0; type != hasten_task_at.type; i++)
+        if (i == 8 || !hasten_peek(type + offsetof(PyTypeObject, tp_base), &type, sizeof type)) return 0;
+    memset(fields, 0, 4 * sizeof *fields);
+    if (!hasten_peek(task + hasten_task_at.name, &fields[0], sizeof(uintptr_t))
+        || !hasten_peek(task + hasten_task_at.origin, &fields[1], sizeof(uintptr_t))
+        || !hasten_peek(task + hasten_task_at.origin_at, &at, sizeof at)
+        || !hasten_peek(task + hasten_task_at.number, &fields[3], sizeof(uintptr_t)))
+        return 0;
+    fields[2] = (uintptr_t)at;
+    return 1;
+}
+
+/* What a task is called and where it was made, if that stood still. */
+static void hasten_read_task(hasten_sample *s) {
+    uintptr_t before[4], after[4];
+    struct hasten_step maker = {0, 0, 0, HASTEN_OF_GENERATOR};
+    hasten_place place;
+    s->number = 0;
+    s->made_line = 0;
+    s->called[0] = s->made[0] = 0;
+    if (!s->task || !hasten_peek_task(s->task, before)) return;
+    if (before[0] == (uintptr_t)Py_None || !hasten_read_str(before[0], s->called, sizeof s->called))
+        snprintf(s->called, sizeof s->called, "Task-%llu", (unsigned long long)before[3]);
+    maker.code = before[1];
+    maker.instr = before[1] + hasten_at.bytecode + before[2];
+    if (before[1] != (uintptr_t)Py_None && hasten_name(&maker, &place) == 1) {
+        memcpy(s->made, place.file, sizeof s->made);
+        s->made_line = place.line;
+    }
+    if (!hasten_peek_task(s->task, after) || memcmp(before, after, sizeof before)) s->called[0] = s->made[0] = 0;
+    else s->number = before[3];
 }
 
 /* A sample of what a thread does; 0: none could be had. */

@@ -3,7 +3,10 @@
  *
  * A loop shows one word: since when it is awake (0.0: it sleeps, or does not run). Where that stays the same for half of the
  * threshold, samples are taken, at first every 5 ms, then ever more rarely; equal ones are counted. The loop's thread itself
- * sees at its next poll that there are some, and takes them (hasten_stall_take). */
+ * sees at its next poll that there are some, and takes them (hasten_stall_take).
+ *
+ * Nobody waits for a sample, or for what is written to stderr: the mutex is held for a few instructions only. A record that is
+ * looked at is `held`; if it is detached meanwhile, it is the looker's to free. */
 #ifndef HASTEN_STALL_WATCH_H
 #define HASTEN_STALL_WATCH_H
 #include "frame_reading.h"
@@ -13,7 +16,9 @@ enum { HASTEN_KINDS = 3 };
 
 typedef struct hasten_stall {
     double since;                       /* seconds of CLOCK_MONOTONIC, when the loop woke up; 0: nothing was sampled */
-    double excused;                     /* of that the whole process stood still */
+    double stood;                       /* of that the whole process stood still */
+    double queued, queued_at;           /* for how long its thread had waited for a processor, ever: soon after it woke up, */
+                                        /* and at the first sample; below 0: unknown */
     double cpu, cpu_at;                 /* the thread's CPU time at the first sample, and when that was */
     int kinds, samples, moving, missed;
     hasten_sample sample[HASTEN_KINDS];
@@ -23,11 +28,14 @@ typedef struct hasten_watched {
     hasten_stall_word word;             /* stands first */
     double threshold, hang;             /* seconds */
     uintptr_t state;                    /* the thread's PyThreadState */
-    PyObject **current;                 /* where the current task is published; the loop's, which outlives the record */
-    uintptr_t thread;                   /* pthread_t */
+    uintptr_t current;                  /* address of where the current task is published */
+    long thread;                        /* by which the kernel knows it */
     int clock;                          /* clockid_t of its CPU time */
-    double seen, next, gap, excused;    /* the watch's own */
+    double seen, next, gap, stood, queued;  /* the watch's own */
     int told;
+    uintptr_t held;                     /* number of the watch's thread that looks at it; 0: none does */
+    int gone;                           /* it was detached meanwhile */
+    unsigned forks;                     /* that there had been when it was attached */
     struct hasten_watched *next_one;
     hasten_stall stall;
 } hasten_watched;
@@ -37,24 +45,45 @@ typedef struct hasten_watched {
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 
 static struct {
     pthread_mutex_t mutex;
+    pthread_mutex_t reading;            /* who reads frames has it; that may take some milliseconds. Taken after no other */
     pthread_cond_t changed;
     pthread_t thread;
     hasten_watched *first;              /* under the mutex, as all below */
+    double due;                         /* when it looks next */
     uintptr_t number;                   /* of the thread that is to go on */
     long kernel_id;                     /* by which the kernel knows the last one that began to run */
+    unsigned forks;
     int prepared, exists, over;
-} hasten_watch = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+} hasten_watch = {.mutex = PTHREAD_MUTEX_INITIALIZER, .reading = PTHREAD_MUTEX_INITIALIZER};
 
 static double hasten_seconds(clockid_t clock) {
     struct timespec t;
     return clock_gettime(clock, &t) ? 0.0 : (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
+
+/* For how many seconds a thread of this process has waited for a processor, ever; -1: the kernel does not tell. */
+static double hasten_queued(long thread) {
+    char path[64], text[96];
+    unsigned long long spent, queued;
+    snprintf(path, sizeof path, "/proc/self/task/%ld/schedstat", thread);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return -1.0;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (n <= 0) return -1.0;
+    text[n] = 0;
+    return sscanf(text, "%llu %llu", &spent, &queued) == 2 ? (double)queued * 1e-9 : -1.0;
+}
+
+/* How much that has become since; 0 if it was or is unknown. */
+static double hasten_queued_since(double then, double now) { return then >= 0.0 && now > then ? now - then : 0.0; }
 
 static double hasten_awake(hasten_watched *w) {
     double value;
@@ -62,50 +91,62 @@ static double hasten_awake(hasten_watched *w) {
     return value;
 }
 
-static void hasten_add_sample(hasten_watched *w, double now) {
-    static hasten_sample found;
+static hasten_sample hasten_found;      /* what is being read, by who has `reading` */
+
+/* Without the mutex. Returns 0 if no frames could be read. */
+static int hasten_take_sample(hasten_watched *w) {
+    uintptr_t task;
+    int ok = hasten_read_frames(w->state, &hasten_found, 0);
+    if (ok && w->current && hasten_peek(w->current, &task, sizeof task)) {
+        hasten_found.task = task;
+        hasten_read_task(&hasten_found);
+    }
+    return ok;
+}
+
+/* Under the mutex: enters what hasten_take_sample() has found. */
+static void hasten_add_sample(hasten_watched *w, int ok, double now, double cpu, double queued) {
     hasten_stall *x = &w->stall;
-    int ok = hasten_read_frames(w->state, &found, 0);
-    found.task = ok && w->current ? (uintptr_t)__atomic_load_n(w->current, __ATOMIC_RELAXED) : 0;
-    if (hasten_awake(w) != w->seen) return;     /* it has gone on: this may be another batch */
+    hasten_sample *found = &hasten_found;
     if (x->since == 0.0) {
         x->since = w->seen;
-        x->cpu = hasten_seconds(w->clock);
+        x->queued = w->queued;
+        x->queued_at = queued;
+        x->cpu = cpu;
         x->cpu_at = now;
     }
+    x->stood = w->stood;
     __atomic_store_n(&w->word.sampled, 1, __ATOMIC_RELAXED);
     if (!ok) {
         x->missed++;
         return;
     }
     x->samples++;
-    x->moving += !found.still;
+    x->moving += !found->still;
     for (int i = 0; i < x->kinds; i++) {
         hasten_sample *s = &x->sample[i];
-        if (s->task == found.task && s->n == found.n && !memcmp(s->keys, found.keys, sizeof(uintptr_t) * (size_t)s->n)) {
+        if (s->task == found->task && s->number == found->number && s->n == found->n
+            && !memcmp(s->keys, found->keys, sizeof(uintptr_t) * (size_t)s->n)) {
             s->count++;
-            s->still |= found.still;
+            s->still |= found->still;
             return;
         }
     }
     if (x->kinds < HASTEN_KINDS)
-        memcpy(&x->sample[x->kinds++], &found, offsetof(hasten_sample, places) + sizeof(hasten_place) * (size_t)found.n);
+        memcpy(&x->sample[x->kinds++], found, offsetof(hasten_sample, places) + sizeof(hasten_place) * (size_t)found->n);
 }
 
 /* A hang that never ends is told by nobody else. Without Python: who holds its lock may hold it for ever. */
-static void hasten_tell_hang(hasten_watched *w, double age) {
-    char text[4096];                    /* PIPE_BUF: what poll() says there is room for */
-    struct pollfd out = {2, POLLOUT, 0};
+static int hasten_describe_hang(hasten_watched *w, double age, char *text, size_t room) {
     hasten_stall *x = &w->stall;
-    if (!x->kinds) return;
+    if (!x->kinds) return 0;
     hasten_sample *s = &x->sample[x->kinds - 1];
-    int n = snprintf(text, sizeof text, "hasten: an event loop is blocked, for %.1f s until now. Its thread stands here, "
+    int n = snprintf(text, room, "hasten: an event loop is blocked, for %.1f s until now. Its thread stands here, "
                      "the innermost call first:\n", age);
-    for (int i = 0; i < s->n && n < (int)sizeof text - 400; i++)
-        n += snprintf(text + n, sizeof text - (size_t)n, "  File \"%s\", line %d, in %s\n", s->places[i].file,
+    for (int i = 0; i < s->n && n < (int)room - 500; i++)
+        n += snprintf(text + n, room - (size_t)n, "  File \"%s\", line %d, in %s\n", s->places[i].file,
                       s->places[i].line, s->places[i].name);
-    /* A pipe that nobody reads would keep this thread, and with it all who want the mutex. */
-    if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT) || write(2, text, (size_t)n) < 0) return;
+    return n;
 }
 
 static void hasten_forget_stall(hasten_watched *w) {
@@ -113,58 +154,130 @@ static void hasten_forget_stall(hasten_watched *w) {
     w->stall.kinds = w->stall.samples = w->stall.moving = w->stall.missed = 0;
 }
 
-/* Looks at one loop. Returns in how many seconds it wants to be looked at again. */
-static double hasten_look(hasten_watched *w, double now, double late) {
-    double since = hasten_awake(w), soon = w->threshold / 4;
+/* Looks at one loop, under the mutex, which it lets go of for what takes long: `w` is held. `stood`: for so long the whole
+ * process stood still before. Returns in how many seconds it wants to be looked at again. */
+static double hasten_look(hasten_watched *w, double now, double stood) {
+    char text[4096];                    /* PIPE_BUF: what poll() says there is room for */
+    double since = hasten_awake(w), soon = w->threshold / 4, queued = -1.0, cpu = 0.0;
+    int n = 0, ok = 0;
     if (since != w->seen) {
         w->seen = since;
         w->next = since + w->threshold / 2 - 0.002;
         w->gap = 0.005;
-        w->excused = 0.0;
+        w->stood = 0.0;
+        w->queued = -1.0;
         w->told = 0;
         if (!w->word.sampled) hasten_forget_stall(w);
     }
-    if (late > 0.2 && since < now - late) {     /* the whole process stood still, and not the loop alone */
-        w->excused += late;
-        w->next += late;
+    if (stood > 0.0 && since < now - stood) {
+        w->stood += stood;
+        w->next += stood;
     }
-    if (since == 0.0 || w->word.sampled > 1) return soon;
-    double age = now - since - w->excused;
-    if (now >= w->next && !(w->word.sampled && w->stall.since != since)) {   /* what was not taken yet stays as it is */
-        hasten_add_sample(w, now);
-        w->stall.excused = w->excused;
-        w->next = now + w->gap;
-        if (w->stall.samples > 8 && w->gap < 0.5) w->gap *= 1.5;
+    if (since == 0.0) return soon;
+    int samples = now >= w->next && !(w->word.sampled && w->stall.since != since);  /* what was not taken yet stays */
+    int first = w->queued < 0.0 && now - since > w->threshold / 32;     /* most batches are over by then */
+    int fresh = w->stall.since == 0.0;
+    if (samples || first) {
+        pthread_mutex_unlock(&hasten_watch.mutex);
+        if (first || fresh) queued = hasten_queued(w->thread);
+        if (samples) {
+            pthread_mutex_lock(&hasten_watch.reading);
+            ok = hasten_take_sample(w);
+            cpu = hasten_seconds(w->clock);
+        }
+        pthread_mutex_lock(&hasten_watch.mutex);
+        if (first) w->queued = queued;
+        if (samples) {
+            if (!w->gone && hasten_awake(w) == since)   /* else it has gone on: this may be of another batch */
+                hasten_add_sample(w, ok, now, cpu, queued);
+            pthread_mutex_unlock(&hasten_watch.reading);
+            double took = hasten_seconds(CLOCK_MONOTONIC) - now;    /* of a very deep stack, or on a machine with much to do */
+            w->next = now + (w->gap > 20 * took ? w->gap : 20 * took);
+            if (w->stall.samples > 8 && w->gap < 0.5) w->gap *= 1.5;
+        }
     }
-    if (age >= w->hang && !w->told && w->stall.since == since) {
-        w->told = 1;
-        hasten_tell_hang(w, age);
+    double age = now - since - w->stood;
+    if (age >= w->hang && !w->told && !w->gone && w->stall.since == since) {
+        double waited = hasten_queued_since(w->queued, hasten_queued(w->thread));
+        if (age - waited >= w->hang) {
+            struct pollfd out = {2, POLLOUT, 0};
+            w->told = 1;
+            n = hasten_describe_hang(w, age - waited, text, sizeof text);
+            pthread_mutex_unlock(&hasten_watch.mutex);
+            /* A pipe that nobody reads would keep this thread; of a terminal that was stopped nobody can know. */
+            if (n && poll(&out, 1, 0) == 1 && out.revents & POLLOUT && write(2, text, (size_t)n) < 0) n = 0;
+            pthread_mutex_lock(&hasten_watch.mutex);
+        }
     }
+    now = hasten_seconds(CLOCK_MONOTONIC);
     return w->next - now < soon ? (w->next > now ? w->next - now : 0.001) : soon;
+}
+
+static void hasten_unlink(hasten_watched *w) {
+    hasten_watched **at = &hasten_watch.first;
+    while (*at != NULL && *at != w) at = &(*at)->next_one;
+    if (*at == w) *at = w->next_one;
+}
+
+/* Looks at all loops, under the mutex. Returns when it is to look again. */
+static double hasten_look_around(uintptr_t number, double now, double stood) {
+    double nap = 0.05;
+    hasten_watched *w = hasten_watch.first, *after;
+    while (w != NULL && hasten_watch.number == number) {
+        if (!w->held && !w->gone) {     /* else a thread that was told to end has not come back yet */
+            w->held = number;
+            double wanted = hasten_look(w, now, stood);
+            if (wanted < nap) nap = wanted;
+            w->held = 0;
+        }
+        after = w->next_one;            /* only now: others may have gone meanwhile */
+        if (w->gone && !w->held) {
+            hasten_unlink(w);
+            free(w);
+        }
+        w = after;
+    }
+    return hasten_seconds(CLOCK_MONOTONIC) + nap;
 }
 
 static void *hasten_watching(void *argument) {
     uintptr_t number = (uintptr_t)argument;
+    long own = syscall(SYS_gettid);
+    double waited = -1.0, asked = 0.0;  /* for a processor, this thread, ever; and when that was asked */
     prctl(PR_SET_NAME, "hasten-watch");
     pthread_mutex_lock(&hasten_watch.mutex);
-    hasten_watch.kernel_id = syscall(SYS_gettid);
-    double nap = 0.01;
+    hasten_watch.kernel_id = own;
     while (hasten_watch.number == number) {
         if (hasten_watch.first == NULL) {
             pthread_cond_wait(&hasten_watch.changed, &hasten_watch.mutex);
+            asked = 0.0;
             continue;
         }
         struct timespec until;
-        double begun = hasten_seconds(CLOCK_MONOTONIC), end = begun + nap;
-        until.tv_sec = (time_t)end;
-        until.tv_nsec = (long)((end - (double)until.tv_sec) * 1e9);
-        if (pthread_cond_timedwait(&hasten_watch.changed, &hasten_watch.mutex, &until) == 0) continue;
-        double now = hasten_seconds(CLOCK_MONOTONIC), late = now - end;
-        nap = 0.05;
-        for (hasten_watched *w = hasten_watch.first; w != NULL; w = w->next_one) {
-            double wanted = hasten_look(w, now, late);
-            if (wanted < nap) nap = wanted;
+        double end = hasten_watch.due, now = hasten_seconds(CLOCK_MONOTONIC);
+        if (now < end) {
+            if (now - asked > 1.0) {    /* seldom: it is needed where this thread comes late */
+                waited = hasten_queued(own);
+                asked = now;
+            }
+            until.tv_sec = (time_t)end;
+            until.tv_nsec = (long)((end - (double)until.tv_sec) * 1e9);
+            pthread_cond_timedwait(&hasten_watch.changed, &hasten_watch.mutex, &until);
+            now = hasten_seconds(CLOCK_MONOTONIC);
+            if (now < end || hasten_watch.number != number) continue;
         }
+        /* Who comes late has waited for a processor; or the process as a whole stood still, or the machine. */
+        double stood = now - end > 0.02 ? now - end : 0.0;
+        if (stood > 0.0) {
+            double before = waited;
+            waited = hasten_queued(own);
+            asked = now;
+            stood -= hasten_queued_since(before, waited);
+            if (stood < (before < 0.0 || waited <= 0.0 ? 0.2 : 0.02)) stood = 0.0;
+        }
+        hasten_watch.due = 1e300;
+        double due = hasten_look_around(number, now, stood);
+        if (hasten_watch.number == number && due < hasten_watch.due) hasten_watch.due = due;    /* else a loop came meanwhile */
     }
     pthread_mutex_unlock(&hasten_watch.mutex);
     return NULL;
@@ -187,49 +300,78 @@ static void hasten_watch_begin(void) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     void *number = (void *)++hasten_watch.number;
+    hasten_watch.due = hasten_seconds(CLOCK_MONOTONIC) + 0.01;
     hasten_watch.exists = pthread_create(&hasten_watch.thread, &attributes, hasten_watching, number) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
 }
 
-/* Watches the loop that runs in this thread. False where there can be no thread. */
-static int hasten_watch_attach(hasten_watched *w, PyObject **current) {
+/* The state of the thread that Python knows by this number; NULL: there is none. Threads come and go under the interpreter's
+ * lock, which the caller has. */
+static PyThreadState *hasten_state_of(unsigned long ident) {
+    PyThreadState *state = PyThreadState_Get();
+    if (ident == 0 || state->thread_id == ident) return state;
+    for (state = PyInterpreterState_ThreadHead(PyInterpreterState_Get()); state; state = PyThreadState_Next(state))
+        if (state->thread_id == ident) return state;
+    return NULL;
+}
+
+/* Watches the loop that runs in this thread (`ident` 0), or in the one that Python knows by a number. False where there can be
+ * no thread, or if that one is gone. */
+static int hasten_watch_attach(hasten_watched *w, PyObject **current, unsigned long ident) {
     clockid_t clock;
-    w->word.awake = 0.0;
-    w->seen = 0.0;
-    w->word.sampled = 0;
-    w->current = current;
-    w->state = (uintptr_t)PyThreadState_Get();
-    if (pthread_getcpuclockid(pthread_self(), &clock)) return 0;
+    PyThreadState *state = hasten_state_of(ident);
+    if (state == NULL || pthread_getcpuclockid((pthread_t)state->thread_id, &clock)) return 0;
+    w->current = (uintptr_t)current;
+    w->state = (uintptr_t)state;
+    w->thread = (long)state->native_thread_id;
     w->clock = clock;
-    hasten_forget_stall(w);
+    w->queued = -1.0;
     pthread_mutex_lock(&hasten_watch.mutex);
     if (!hasten_watch.exists && !hasten_watch.over) hasten_watch_begin();
     int can = hasten_watch.exists;
     if (can) {
+        double due = hasten_seconds(CLOCK_MONOTONIC) + w->threshold / 4;
+        int wake = hasten_watch.first == NULL;
+        w->forks = hasten_watch.forks;
         w->next_one = hasten_watch.first;
         hasten_watch.first = w;
-        pthread_cond_broadcast(&hasten_watch.changed);
+        if (wake || due < hasten_watch.due) {   /* never later: loops that come and go must not keep it from looking */
+            hasten_watch.due = due;
+            pthread_cond_broadcast(&hasten_watch.changed);
+        }
     }
     pthread_mutex_unlock(&hasten_watch.mutex);
     return can;
 }
 
+/* Watches a loop no more, and frees its record. */
 static void hasten_watch_detach(hasten_watched *w) {
     pthread_mutex_lock(&hasten_watch.mutex);
-    hasten_watched **at = &hasten_watch.first;
-    while (*at != NULL && *at != w) at = &(*at)->next_one;
-    if (*at == w) *at = w->next_one;
+    if (w->forks == hasten_watch.forks && w->held) {
+        w->gone = 1;
+        w = NULL;
+    }
+    else hasten_unlink(w);
     pthread_mutex_unlock(&hasten_watch.mutex);
+    free(w);
 }
 
-/* Copies what was sampled, and forgets it. The loop's thread calls it: nothing is added meanwhile. */
-static void hasten_stall_take(hasten_watched *w, hasten_stall *to) {
+/* Copies what was sampled, and forgets it. The loop's thread calls it, while it shows that it sleeps: nothing is added
+ * meanwhile. `excused`: for how many seconds it stood still, or its thread waited for a processor, and nobody is to blame;
+ * `computed` seconds of CPU time within the last `of`. */
+static void hasten_stall_take(hasten_watched *w, hasten_stall *to, double *excused, double *computed, double *of) {
     pthread_mutex_lock(&hasten_watch.mutex);
     memcpy(to, &w->stall, sizeof *to);
     hasten_forget_stall(w);
     w->word.sampled = 0;
     pthread_mutex_unlock(&hasten_watch.mutex);
+    *excused = *computed = *of = 0.0;
+    if (to->since == 0.0) return;
+    double queued = hasten_queued(w->thread);
+    *excused = to->stood + hasten_queued_since(to->queued, queued);
+    *computed = hasten_seconds(w->clock) - to->cpu;
+    *of = hasten_seconds(CLOCK_MONOTONIC) - to->cpu_at - hasten_queued_since(to->queued_at, queued);
 }
 
 /* Ends the thread and waits for that. `over`: none begins again. */
@@ -247,10 +389,13 @@ static void hasten_watch_stop(int over) {
     pthread_mutex_unlock(&hasten_watch.mutex);
     if (!exists) return;
     Py_BEGIN_ALLOW_THREADS
-    pthread_join(thread, NULL);
-    /* The kernel may still count it for a moment, and Python warns of a fork by that count. */
-    struct timespec moment = {0, 20000};
-    for (int i = 0; id != 0 && i < 500 && syscall(SYS_tgkill, getpid(), id, 0) == 0; i++) nanosleep(&moment, NULL);
+    struct timespec until, moment = {0, 20000};
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 1;
+    /* It may hang in a write to a terminal that was stopped. It touches nothing of Python's, and ends when it comes back. */
+    if (pthread_timedjoin_np(thread, NULL, &until)) pthread_detach(thread);
+    else    /* The kernel may still count it for a moment, and Python warns of a fork by that count. */
+        for (int i = 0; id != 0 && i < 500 && syscall(SYS_tgkill, getpid(), id, 0) == 0; i++) nanosleep(&moment, NULL);
     Py_END_ALLOW_THREADS
 }
 
@@ -264,17 +409,19 @@ static void hasten_watch_resume(void) {
 /* In the child of any fork, also of one by C code that does not tell Python. */
 static void hasten_watch_is_gone(void) {
     pthread_mutex_init(&hasten_watch.mutex, NULL);
+    pthread_mutex_init(&hasten_watch.reading, NULL);
     hasten_watch.exists = hasten_watch.prepared = 0;
     hasten_watch.kernel_id = 0;
     hasten_watch.first = NULL;
+    hasten_watch.forks++;
     hasten_can_read(hasten_by_pipe);
 }
 
 /* For tests: reads by the pipe only, or not any more. */
 static int hasten_watch_read_by(int pipe) {
-    pthread_mutex_lock(&hasten_watch.mutex);
+    pthread_mutex_lock(&hasten_watch.reading);
     int can = hasten_can_read(pipe);
-    pthread_mutex_unlock(&hasten_watch.mutex);
+    pthread_mutex_unlock(&hasten_watch.reading);
     return can;
 }
 
@@ -283,21 +430,43 @@ static int hasten_watch_prepare(void) {
     return hasten_can_read(0) && pthread_atfork(NULL, NULL, hasten_watch_is_gone) == 0;
 }
 
+/* Where hasten's Task has what names it. */
+static void hasten_watch_know_tasks(PyObject *type, size_t name, size_t origin, size_t origin_at, size_t number) {
+    pthread_mutex_lock(&hasten_watch.reading);
+    hasten_task_at.name = name;
+    hasten_task_at.origin = origin;
+    hasten_task_at.origin_at = origin_at;
+    hasten_task_at.number = number;
+    hasten_task_at.type = (uintptr_t)type;
+    pthread_mutex_unlock(&hasten_watch.reading);
+}
+
 static int hasten_mirror(hasten_sample *s) {
-    pthread_mutex_lock(&hasten_watch.mutex);
+    pthread_mutex_lock(&hasten_watch.reading);
     int ok = hasten_read_frames((uintptr_t)PyThreadState_Get(), s, 1);
-    pthread_mutex_unlock(&hasten_watch.mutex);
+    pthread_mutex_unlock(&hasten_watch.reading);
     return ok;
 }
 
 #else       /* elsewhere: diagnosis/watch has a thread of Python */
+#include <stdlib.h>
 static int hasten_watch_prepare(void) { return 0; }
 static int hasten_watch_read_by(int pipe) { (void)pipe; return 0; }
-static int hasten_watch_attach(hasten_watched *w, PyObject **current) { (void)w; (void)current; return 0; }
-static void hasten_watch_detach(hasten_watched *w) { (void)w; }
-static void hasten_stall_take(hasten_watched *w, hasten_stall *to) { (void)w; memset(to, 0, sizeof *to); }
+static int hasten_watch_attach(hasten_watched *w, PyObject **current, unsigned long ident) {
+    (void)w; (void)current; (void)ident;
+    return 0;
+}
+static void hasten_watch_detach(hasten_watched *w) { free(w); }
+static void hasten_stall_take(hasten_watched *w, hasten_stall *to, double *excused, double *computed, double *of) {
+    (void)w;
+    memset(to, 0, sizeof *to);
+    *excused = *computed = *of = 0.0;
+}
 static void hasten_watch_stop(int over) { (void)over; }
 static void hasten_watch_resume(void) {}
+static void hasten_watch_know_tasks(PyObject *type, size_t name, size_t origin, size_t origin_at, size_t number) {
+    (void)type; (void)name; (void)origin; (void)origin_at; (void)number;
+}
 static int hasten_mirror(hasten_sample *s) { (void)s; return 0; }
 #endif
 #endif

@@ -7,6 +7,7 @@ cdef extern from "stall_word.h":
     void hasten_stall_awake(hasten_stall_word *w, double since) noexcept
     bint hasten_stall_sampled(hasten_stall_word *w) noexcept
 
+cdef int know_tasks(object cls, size_t name, size_t origin, size_t origin_at, size_t number) except -1
 cpdef bint available() noexcept
 cpdef list mirror()
 
@@ -14,7 +15,7 @@ cdef class Watched:
     cdef hasten_stall_word *word    # of its record, which begins with it; NULL: it is not watched
     cdef Step step                  # of the loop: where the current task is published
 
-    cpdef bint attach(self, Step step, double threshold, double hang) except -1
+    cpdef bint attach(self, Step step, double threshold, double hang, unsigned long thread=*) except -1
     cpdef int detach(self) except -1
     cpdef object take(self)
     cdef inline bint wakes(self, double now) noexcept:

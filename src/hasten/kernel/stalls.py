@@ -21,10 +21,13 @@ def mirror() -> list[tuple[str, int, str]] | None:
 
 
 class Watched:
-    """One loop that runs, as the watch sees it. attach() and detach() are called in the loop's thread."""
+    """One loop that runs, as the watch sees it."""
 
-    def attach(self, step: Any, threshold: float, hang: float) -> bool:
-        """Have it watched; both times are in seconds. Return False where that cannot be."""
+    def attach(self, step: Any, threshold: float, hang: float, thread: int = 0) -> bool:
+        """Have it watched; both times are in seconds. Return False where that cannot be.
+
+        `thread`: in which it runs, by threading.get_ident(); 0: in this one.
+        """
         return False
 
     def detach(self) -> int:
