@@ -10,6 +10,7 @@ Forked children have neither the thread nor the socket. They get their own when 
 from __future__ import annotations
 
 import atexit
+import errno
 import json
 import logging
 import os
@@ -130,6 +131,7 @@ class Inspector:
             self._ear.close()
             self._bell.close()
             raise
+        self._made = [_identity(each) for each in (self._listener, self._ear, self._bell)]
         try:
             self._thread.start()
         except BaseException:
@@ -155,6 +157,8 @@ class Inspector:
                 attending.on_run.remove(begin)
         atexit.unregister(self.close)
         self._unlink()
+        if not self._has_its_files():
+            return
         try:
             self._bell.send(b"!")
         except OSError:
@@ -177,8 +181,12 @@ class Inspector:
         for peer in list(self._peers.values()):
             peer.close()
         self._peers.clear()
-        for each in (self._listener, self._ear, self._bell):
-            each.close()
+        for each, made in zip((self._listener, self._ear, self._bell), self._made, strict=True):
+            _close(each, made)
+
+    def _has_its_files(self) -> bool:
+        """False if the program has closed one, as who closes all files does; its number may be another file's now."""
+        return [_identity(each) for each in (self._listener, self._ear, self._bell)] == self._made
 
     # ---- the thread -----------------------------------------------------------------------
 
@@ -189,10 +197,13 @@ class Inspector:
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - kept)
         try:
             while not self._closed:
-                self._turn()
+                try:
+                    self._turn()
+                except MemoryError:
+                    time.sleep(0.1)
         except Exception as error:
             logging.getLogger("asyncio").warning("hasten: the inspector has ended: %r", error)
-            self._unlink()
+            self.close()
         finally:
             self._close_all()
 
@@ -211,6 +222,8 @@ class Inspector:
         ready = poll.poll(None if patience is None else patience * 1000 + 1)
         if self._closed:
             return
+        if not self._has_its_files():
+            raise OSError(errno.EBADF, "the program has closed its files")
         for sampler in samplers:
             try:
                 sampler.sample(loops(), on)
@@ -249,6 +262,7 @@ class _Peer:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._made = _identity(connection)
         self._received = b""
         self._left: memoryview = memoryview(b"")
         self.deadline = time.monotonic() + PATIENCE
@@ -259,7 +273,7 @@ class _Peer:
         return select.POLLOUT if self._left else select.POLLIN
 
     def close(self) -> None:
-        self._connection.close()
+        _close(self._connection, self._made)
         if self.sampler is not None:
             self.sampler.close()
 
@@ -327,6 +341,23 @@ def _written(answer: dict[str, Any]) -> str:
             text = json.dumps(value, separators=(",", ":"))
         told.append(f"{json.dumps(key)}:{text}")
     return "{" + ",".join(told) + "}"
+
+
+def _close(connection: socket.socket, made: tuple[int, int] | None) -> None:
+    """Close a socket, unless the program has closed its number, which may be another file's now."""
+    if _identity(connection) == made:
+        connection.close()
+    else:
+        connection.detach()
+
+
+def _identity(connection: socket.socket) -> tuple[int, int] | None:
+    """Return which file a socket's number stands for, or None if it stands for none."""
+    try:
+        found = os.fstat(connection.fileno())
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _version() -> str:

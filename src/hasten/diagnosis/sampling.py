@@ -33,6 +33,7 @@ _RUN = {Loop.run_forever.__code__, asyncio.BaseEventLoop.run_forever.__code__}
 _HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
+_clock_of = getattr(time, "pthread_getcpuclockid", None)
 _chance = random.Random()  # the program's own is not touched
 _samplers: list[Sampler] = []
 
@@ -224,10 +225,12 @@ class _Seen:
 
 def _clock(thread: int | None) -> int | None:
     """Return the clock of a thread's processor time, or None if there is none."""
-    if thread is None or thread not in threading._active or not hasattr(time, "pthread_getcpuclockid"):  # type: ignore[attr-defined]
-        return None  # of a thread that has ended the C library may not be asked
+    if thread is None or _clock_of is None:
+        return None
     try:
-        return time.pthread_getcpuclockid(thread)
+        # Of a thread that has ended the C library may not be asked: it would read what is freed. So there is no call,
+        # and with it no other thread's turn, between the look whether it lives and the question.
+        return _clock_of(thread) if thread in threading._active else None  # type: ignore[attr-defined]
     except OSError:
         return None
 
