@@ -56,9 +56,12 @@ class HostileTask(hasten.Task[None]):
 
 
 class HostileLock(hasten.Lock):
-    @property
-    def _locked(self) -> bool:
-        raise ZeroDivisionError("_locked")
+    armed = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("_locked", "_waiters") and HostileLock.armed:
+            raise ZeroDivisionError(name)
+        return super().__getattribute__(name)
 
 
 class Name(str):
@@ -101,7 +104,9 @@ def test_hostile_classes_names_and_fields() -> None:
         tasks[-1].set_name(Name("a name"))
         await hasten.sleep(0)
         await hasten.sleep(0)
+        HostileLock.armed = True
         graph = hasten.wait_graph()
+        HostileLock.armed = False
         for task in tasks:
             task.cancel()
         await hasten.gather(*tasks, return_exceptions=True)
