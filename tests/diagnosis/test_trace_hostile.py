@@ -7,6 +7,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,26 @@ def test_a_signal_that_finds_no_place_to_write_to_does_no_harm(tmp_path: Path, c
         finally:
             signal.signal(signal.SIGUSR2, before)
     assert "could not be written" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_that_ends_leaves_the_file_to_its_parent(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    code = f"""
+import os, sys
+import hasten
+from hasten.diagnosis import trace
+trace.write_at_exit({str(file)!r})
+hasten.run(hasten.sleep(0))
+child = os.fork()
+if child == 0:
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(os.path.exists({str(file)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "False\n", done.stderr
+    assert file.exists()
 
 
 def test_loops_that_begin_in_many_threads_at_once_are_all_recorded() -> None:

@@ -6,6 +6,7 @@ What is in the file, and what can be made of it: diagnosis/trace_file.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -237,12 +238,14 @@ def write_at_exit(file: str | Path, on: Sequence[str] = ()) -> Trace:
     """
     import atexit
 
-    made = trace(file, on_stall=THRESHOLD if "stall" in on else None, on_error="error" in on)
+    made, pid = trace(file, on_stall=THRESHOLD if "stall" in on else None, on_error="error" in on), os.getpid()
     if "signal" in on:
         made.write_on()
 
     def finish() -> None:
         made.stop()
+        if os.getpid() != pid:  # a forked child that ends in the ordinary way: the file is its parent's
+            return
         try:
             print(f"hasten: wrote {made.write()}: 'hasten trace {file}' shows it", file=sys.stderr)
         except OSError as exc:
