@@ -8,6 +8,7 @@ from typing import Any
 
 from hasten.diagnosis.trace_file import task_title
 
+LENGTH = 200  # letters of a name
 STALL = 0.1  # seconds: a step or callback that took longer is marked
 
 
@@ -45,7 +46,7 @@ def _loop(found: dict[str, Any], loop: dict[str, Any]) -> dict[str, Any]:
         if name == "loop":
             continue
         if edge == "begins":
-            begun[name, task] = (when, label or name)
+            begun[name, task] = (when, _short(label or name))
         elif edge == "ends" and (name, task) in begun:
             start, shown = begun.pop((name, task))
             lane["spans"].append([start, round(when - start, 3), name, shown])
@@ -67,5 +68,10 @@ def _loop(found: dict[str, Any], loop: dict[str, Any]) -> dict[str, Any]:
     return {"thread": loop["thread"], "lost": loop.get("lost", 0), "lanes": list(lanes.values()), "wakes": wakes}
 
 
+def _short(text: str) -> str:
+    """Return the beginning: a browser that measures how much of a name has room takes minutes for a very long one."""
+    return text if len(text) <= LENGTH else text[: LENGTH - 1] + "…"
+
+
 def _lane(title: str, place: str | None) -> dict[str, Any]:
-    return {"title": title, "place": place, "spans": [], "waits": [], "made": None, "ended": None}
+    return {"title": _short(title), "place": place, "spans": [], "waits": [], "made": None, "ended": None}
