@@ -105,6 +105,16 @@ def test_a_child_that_does_not_read_its_input(world: Any) -> None:
     world.run(main())
 
 
+def test_a_child_that_ended_before_it_was_given_its_input(world: Any) -> None:
+    async def main() -> None:
+        process = await spawn(world, "true")
+        await process.wait()
+        await asyncio.sleep(0)
+        assert await process.communicate(b"x" * MIB) == (b"", None)
+
+    world.run(main())
+
+
 def test_lines(world: Any) -> None:
     async def main() -> None:
         process = await spawn(world, "sh", "-c", "while read line; do echo got $line; done")

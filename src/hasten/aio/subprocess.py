@@ -49,7 +49,7 @@ class Process(_std.Process):
         """Write what the process is to read, and close. That it does not read all of it is no error."""
         debug = self._loop.get_debug()
         try:
-            if data is not None:
+            if data is not None and not stdin.is_closing():  # uvloop refuses to write where the child has ended
                 stdin.write(data)
                 if debug:
                     logger.debug("%r communicate: feed stdin (%s bytes)", self, len(data))
