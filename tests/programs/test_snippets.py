@@ -61,6 +61,8 @@ def test_a_page_that_is_not_true_is_told(page: str, tmp_path: Path) -> None:
 def test_dots_stand_for_what_may_differ() -> None:
     assert snippets.agrees("a … c\n…\nz", "a b c\nd\ne\nz\n")
     assert snippets.agrees("a\n…", "a\n")
+    assert snippets.agrees("a …\nb", "a\nb")
+    assert snippets.agrees("a …", "a b c")
     assert snippets.agrees("took 0.30 s at 0x7f", "took 12.4 s at 0xab12\n")
     assert snippets.agrees("blocked for 300 ms (0% of it)", "blocked for 312 ms (7% of it)")
     assert not snippets.agrees("127.0.0.1", "127.0.0.2")

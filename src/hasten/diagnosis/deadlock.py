@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("asyncio")
 _POLLERS = ("epoll", "selectors")
 _THREADS = "/proc/self/task"
-# C threads of hasten's own, by the names that they give themselves: they schedule nothing
+# Threads of hasten's own, by the names that they have: they schedule nothing
 _OWN_THREADS = frozenset(("hasten-guard", "hasten-watch"))
 _FATAL = frozenset(
     getattr(signal, name) for name in ("SIGSEGV", "SIGFPE", "SIGABRT", "SIGBUS", "SIGILL") if hasattr(signal, name)
@@ -125,12 +125,14 @@ def _its_cancellation_is_no_news(left: Future[Any]) -> None:
 
 def _others_live() -> bool:
     """True if another thread lives, whatever it does: an idle one of an executor may be about to begin a job."""
-    if threading.get_ident() != threading.main_thread().ident or len(sys._current_frames()) > 1:
+    watching = [thread for thread in threading.enumerate() if thread.name in _OWN_THREADS]  # where nothing is compiled
+    here = threading.get_ident()
+    if here != threading.main_thread().ident or sys._current_frames().keys() - {here, *(t.ident for t in watching)}:
         return True
     try:
-        own = str(os.getpid())
+        own = {str(os.getpid()), *(str(thread.native_id) for thread in watching)}
         for number in os.listdir(_THREADS):
-            if number == own:
+            if number in own:
                 continue
             with open(f"{_THREADS}/{number}/comm", encoding="utf-8", errors="replace") as file:
                 if file.read().strip() not in _OWN_THREADS:
