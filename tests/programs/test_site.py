@@ -50,6 +50,12 @@ def test_a_link_to_a_file_that_is_no_page_is_a_link_to_the_source_or_none(monkey
     assert pages._converted("[a](LICENSE)", "README.md", "overview.md") == "[a](https://example.org/LICENSE)"
 
 
+def test_a_chart_stands_in_the_page_itself_with_its_words() -> None:
+    staged = pages._converted("![1 µs & 2 µs](charts/tasks.svg)", "docs/README.md", "index.md")
+    assert staged.startswith('```{raw} html\n<figure class="chart"><svg ')
+    assert 'aria-label="1 µs &amp; 2 µs"' in staged
+
+
 def test_every_page_is_in_the_navigation(tmp_path: Path) -> None:
     pages.stage(
         tmp_path, {"reference/index.md": "# Reference\n", "reference/a.md": "# A\n", "strange.md": "# Strange\n"}

@@ -71,9 +71,10 @@ def _named(path: str) -> str | None:
     return re.sub(r"(^|/)README\.md$", r"\1index.md", inside)
 
 
-def _chart(path: Path) -> str:
-    """The picture itself in the page, so that it follows the page's light and dark."""
-    svg = re.sub(r"^<\?xml.*?\?>\s*", "", path.read_text("utf-8"))
+def _chart(path: Path, words: str) -> str:
+    """The picture itself in the page, so that it follows the page's light and dark; `words` for who cannot see it."""
+    label = f'aria-label="{html.escape(words)}"'
+    svg = re.sub(r'aria-label="[^"]*"', lambda _: label, path.read_text("utf-8"))
     return f'```{{raw}} html\n<figure class="chart">{svg.strip()}</figure>\n```'
 
 
@@ -89,7 +90,7 @@ def _rewritten(text: str, file: str, page: str) -> str:
         if not (ROOT / there).exists():
             return match[0]  # Sphinx tells
         if picture and there.startswith("docs/charts/"):
-            return _chart(ROOT / there)
+            return _chart(ROOT / there, words)
         name = _named(there)
         if name is None:
             url = _source_url()
