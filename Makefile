@@ -26,6 +26,7 @@
 PYTHON ?= python3
 T ?= tests
 ARGS ?=
+DIST ?= dist
 
 found := $(shell tools/find-python $(PYTHON))
 ifeq ($(found),)
@@ -89,7 +90,7 @@ format: $(VENV)/.has-lint
 
 package: $(VENV)/.has-package
 	$(PY) -m yamllint --strict .github .yamllint.yml
-	$(PY) tools/check_package.py dist
+	$(PY) tools/check_package.py $(DIST)
 
 sanitize: $(VENV)/.built $(VENV)/.has-test
 	$(PY) -m pytest -m sanitize -n 0 $(ARGS) tests/sanitize
