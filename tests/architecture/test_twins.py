@@ -26,6 +26,7 @@ ONLY_IN_C = {
     "Timers.heapify": "heapq.heapify",
     "Timers.shrink": "a list shrinks by itself",
     "Timers.rouse": "a line of push()",
+    "know_tasks": "tells the thread of C where a task's fields lie",
     "Task.node": "the place in the roster's list, which is a dict in Python",
     **dict.fromkeys(
         (

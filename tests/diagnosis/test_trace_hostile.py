@@ -118,13 +118,13 @@ def test_a_device_or_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> No
     read: list[bytes] = []
     reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
     reader.start()
-    trace_file.write(pipe, {"a": 1})
+    trace_file.write(pipe, {"loops": []})
     reader.join()
-    assert read == [b'{"a":1}']
+    assert read == [b'{"loops":[]}']
     assert pipe.is_fifo()
     link = tmp_path / "null"
     link.symlink_to("/dev/null")
-    trace_file.write(link, {"a": 1})
+    trace_file.write(link, {"loops": []})
     assert link.is_symlink()
     assert Path("/dev/null").is_char_device()
 
@@ -132,16 +132,16 @@ def test_a_device_or_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> No
 def test_a_link_goes_on_leading_where_it_leads(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "file")
-    trace_file.write(link, {"a": 1})
+    trace_file.write(link, {"loops": []})
     assert link.is_symlink()
-    assert (tmp_path / "file").read_text() == '{"a":1}'
+    assert (tmp_path / "file").read_text() == '{"loops":[]}'
 
 
 def test_the_longest_name_that_a_file_can_have(tmp_path: Path) -> None:
     for letter in ("x", "é"):
         path = tmp_path / (letter * (250 // len(letter.encode())) + ".json")
-        trace_file.write(path, {"a": 1})
-        assert path.read_text() == '{"a":1}'
+        trace_file.write(path, {"loops": []})
+        assert path.read_text() == '{"loops":[]}'
     assert len(list(tmp_path.iterdir())) == 2
 
 

@@ -6,15 +6,25 @@ import asyncio
 import sys
 from typing import Any
 
+import pytest
+
 import hasten
 from hasten.diagnosis.waits import WaitGraph
+
+_armed = False
+
+
+@pytest.fixture(autouse=True)
+def _only_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests meet these classes, too, as subclasses of hasten's."""
+    monkeypatch.setattr(sys.modules[__name__], "_armed", True)
 
 
 class Unnamed(type):
     """Classes that do not tell their names."""
 
     def __getattribute__(cls, name: str) -> Any:
-        if name in ("__name__", "__module__", "__qualname__"):
+        if _armed and name in ("__name__", "__module__", "__qualname__"):
             raise ZeroDivisionError(name)
         return super().__getattribute__(name)
 

@@ -64,7 +64,8 @@ TOPICS: dict[str, tuple[str, str, str]] = {
     "diagnosis": (
         "Diagnosis",
         "hasten's own additions; asyncio has none of them. Each has [a page that shows it](../diagnosis/index.md).",
-        "watch inspect metrics all_metrics trace wait_graph WaitGraph tell_deadlocks tell_forgotten DeadlockError",
+        "watch inspect metrics all_metrics trace wait_graph WaitGraph tell_deadlocks tell_forgotten DeadlockError"
+        " load_ipython_extension unload_ipython_extension",
     ),
     "testing": (
         "hasten.testing",

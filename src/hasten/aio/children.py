@@ -70,7 +70,8 @@ def call(function: Callable[..., object], *arguments: object) -> None:
     if _MODULE in sys.modules:
         put(sys.modules[_MODULE])
     else:  # most programs never import it
-        sys.meta_path.insert(0, _Finder(put))  # type: ignore[arg-type]
+        finder: Any = _Finder(put)
+        sys.meta_path.insert(0, finder)
 
 
 class _Finder:
@@ -84,7 +85,8 @@ class _Finder:
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self._then)  # type: ignore[assignment]
+            loader: Any = _Loader(spec.loader, self._then)
+            spec.loader = loader
         return spec
 
 

@@ -53,7 +53,8 @@ class _Finder:
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if name not in _CONTENTS:
             return None
-        return ModuleSpec(name, self, origin="hasten's stand-in", is_package=name == NAME)  # type: ignore[arg-type]
+        loader: Any = self
+        return ModuleSpec(name, loader, origin="hasten's stand-in", is_package=name == NAME)
 
     def create_module(self, spec: ModuleSpec) -> None:
         return None

@@ -39,6 +39,8 @@ environment variables, of any program on hasten:
   HASTEN_INSPECT=1         let `hasten ps`, `dump` and `top` look into the process
   HASTEN_WATCH=1           tell of blocked loops, deadlocks, what was forgotten, as `hasten run` does; 0: not even there
   HASTEN_ORIGINS=1         with these: where a forgotten coroutine was made
+  HASTEN_UVLOOP=keep       `hasten run` leaves uvloop to those who ask for it
+  HASTEN_QUIET=1           `hasten run` does not tell which other loop runs
   HASTEN_BATCH_WRITES=0    send what is written at once, and not when the tasks that are ready have run
   PYTHONASYNCIODEBUG=1     asyncio's debug mode (`hasten run --debug`)
 

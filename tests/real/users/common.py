@@ -24,7 +24,9 @@ PATIENCE = 60  # seconds to wait for a process that starts or ends; nothing take
 
 def right_loop(loop=None, *, spawned=False):
     """Asserts that `loop`, or the one that runs here, is of this way. `spawned`: in a process of another Python's."""
-    wanted = "asyncio" if WAY == "asyncio" or (spawned and WAY == "run") else "hasten"
+    # `hasten run` reaches the children that multiprocessing starts, and not those that are started by a command line
+    plain = spawned and WAY == "run" and "multiprocessing.spawn" not in sys.modules
+    wanted = "asyncio" if WAY == "asyncio" or plain else "hasten"
     found = loop_name(loop)
     assert found == wanted, f"on {found}, not on {wanted}"
     if wanted == "hasten" and WAY != "loop":
