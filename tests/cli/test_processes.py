@@ -126,6 +126,19 @@ print(pickle.loads(text)["name"])
         assert done.stdout == "x\n"
         assert done.stderr == "hasten: a child process runs without hasten: no hasten\n"
 
+    def test_a_python_without_hasten_is_told_of(self) -> None:
+        code = """
+from hasten.aio import children
+import pickle
+for function in (children.call, len):
+    begin = children._Begin(function, ("too", "many", "arguments"))
+    begin._code = begin._code.replace("'many'", "1 / 0")
+    print(pickle.loads(pickle.dumps(begin)))
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert done.stdout == "None\nNone\n"
+        assert done.stderr == "hasten: a child process runs without hasten: division by zero\n" * 2
+
     def test_the_module_is_as_ever(self, tmp_path: Path) -> None:
         code = """
 import multiprocessing.spawn as module

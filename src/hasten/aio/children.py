@@ -28,10 +28,10 @@ except ImportError:
     sys.path.append({folder!r})
 try:
     from {module} import {name} as begin
-except ImportError as error:
-    print("hasten: a child process runs without hasten:", error, file=sys.stderr)
-else:
     begin({arguments})
+except Exception as error:  # another python may have been chosen for the children: they run nevertheless
+    if sys.stderr is not None:
+        print("hasten: a child process runs without hasten:", error, file=sys.stderr)
 """
 
 
