@@ -427,6 +427,7 @@ class TestTasksMadeByTheirClass:
                 asyncio.Task(1)  # type: ignore[arg-type]
             with pytest.raises(TypeError):
                 asyncio.Task()  # type: ignore[call-arg]
+            assert type(asyncio.Task.__new__(asyncio.Task)) is StockTask
 
         asyncio.run(main())
 

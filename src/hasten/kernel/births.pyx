@@ -58,7 +58,8 @@ def restore() -> None:
 
 cdef object new(PyObject *kind, PyObject *args, PyObject *kwargs):
     ours = _ours
-    if ours is not None and kind == <PyObject *>_kind and args != NULL:
+    # without an argument it is __new__() by itself, as copy and pickle call it
+    if ours is not None and kind == <PyObject *>_kind and args != NULL and (<tuple>args or kwargs != NULL):
         loop = None
         if kwargs != NULL:
             loop = (<dict>kwargs).get("loop")
