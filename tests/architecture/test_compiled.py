@@ -273,6 +273,7 @@ def test_setup_keeps_an_exception_whose_traceback_gets_no_entry() -> None:
     body = f"{setup.NO_CODE}{setup.FRAME}    );\n{setup.NO_FRAME}"  # type: ignore[attr-defined]
     once = mend(f"{entry}{body}bad:\n}}\n")
     assert "goto bad;" in once
+    assert once.index("#ifdef HASTEN_FRAMES") < once.index("goto bad;") < once.index("#else")
     assert once.count("Py_XDECREF(ptype)") == 1
     assert mend(once) == once
     with pytest.raises(SystemExit, match="adds to tracebacks in another way"):
