@@ -25,8 +25,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from hasten.core.scheduler import Scheduler
-from hasten.core.task import Task
+from hasten.core import scheduler
 from hasten.kernel import births
 
 try:
@@ -75,7 +74,7 @@ class _Installation:
     def put(self) -> None:
         self._replace_names()
         if asyncio.Task is _asyncio_task:
-            births.exchange(asyncio.Task, Task, Scheduler)
+            births.exchange(asyncio.Task, scheduler.task_by_class, scheduler.Scheduler)
         policy_class = default_policy_class()
         self.stock_factory = vars(policy_class)["_loop_factory"]
         policy_class._loop_factory = self.factory

@@ -481,3 +481,11 @@ class Scheduler(Batches):
 
 _time = Scheduler.time  # not replaced yet
 ready.show_by(listing.shown)
+
+
+def task_by_class(loop: Any, coro: Any, name: object, context: Context | None, eager: bool) -> Any:
+    """Do as Task(coro, loop=loop, ...), by the short way: what asyncio.Task(...) is after install()."""
+    s = cython.cast(Scheduler, loop)
+    if s._closed or s.debug:
+        return Task(coro, loop=loop, name=name, context=context, eager_start=eager)
+    return tasks.spawn(loop, s._ready, s._roster, s._step, coro, name, context, eager and s.running())

@@ -9,8 +9,9 @@ def available() -> bool:
 
 
 def exchange(kind: type, ours: object, loops: type) -> None:
-    """Have `kind(..., loop=loop)` be `ours(..., loop=loop)` if the loop, given or running, is one of the class `loops`.
+    """Have `kind(coro, ...)` be `ours(loop, coro, name, context, eager_start)` if the loop is of the class `loops`.
 
+    The loop is the one that is given, or that runs. Arguments that are not such a task's are left to the class.
     One class for the whole process: another one is refused.
     """
 

@@ -33,8 +33,9 @@ def available() -> bool:
 
 
 def exchange(kind, ours, loops) -> None:
-    """Have `kind(..., loop=loop)` be `ours(..., loop=loop)` if the loop, given or running, is one of the class `loops`.
+    """Have `kind(coro, ...)` be `ours(loop, coro, name, context, eager_start)` if the loop is of the class `loops`.
 
+    The loop is the one that is given, or that runs. Arguments that are not such a task's are left to the class.
     One class for the whole process: another one is refused.
     """
     global _stock, _kind, _ours, _loops
@@ -58,15 +59,31 @@ def restore() -> None:
 
 cdef object new(PyObject *kind, PyObject *args, PyObject *kwargs):
     ours = _ours
-    # without an argument it is __new__() by itself, as copy and pickle call it
-    if ours is not None and kind == <PyObject *>_kind and args != NULL and (<tuple>args or kwargs != NULL):
-        loop = None
-        if kwargs != NULL:
-            loop = (<dict>kwargs).get("loop")
+    if ours is None or kind != <PyObject *>_kind or args == NULL:
+        return _stock(kind, args, kwargs)
+    loop = name = context = None
+    eager = False
+    given = len(<tuple>args)
+    coro = (<tuple>args)[0] if given == 1 else None
+    if kwargs != NULL:
+        for key, value in (<dict>kwargs).items():
+            if key == "loop":
+                loop = value
+            elif key == "name":
+                name = value
+            elif key == "context":
+                context = value
+            elif key == "eager_start":
+                eager = bool(value)
+            elif key == "coro":
+                coro = value
+                given += 1
+            else:
+                given = 0
+                break
+    if given == 1:      # 0: it is __new__() by itself, as copy calls it, or what the class refuses
         if loop is None:
             loop = asyncio._get_running_loop()
         if is_instance(loop, _loops):
-            if kwargs == NULL:
-                return ours(*<tuple>args)
-            return ours(*<tuple>args, **<dict>kwargs)
+            return ours(loop, coro, name, context, eager)
     return _stock(kind, args, kwargs)
