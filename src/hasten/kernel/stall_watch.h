@@ -198,8 +198,10 @@ static double hasten_look(hasten_watched *w, double now, double stood) {
     }
     double age = now - since - w->stood;
     if (age >= w->hang && !w->told && !w->gone && w->stall.since == since) {
+        pthread_mutex_unlock(&hasten_watch.mutex);
         double waited = hasten_queued_since(w->queued, hasten_queued(w->thread));
-        if (age - waited >= w->hang) {
+        pthread_mutex_lock(&hasten_watch.mutex);
+        if (age - waited >= w->hang && !w->gone && hasten_awake(w) == since && w->stall.since == since) {
             struct pollfd out = {2, POLLOUT, 0};
             w->told = 1;
             n = hasten_describe_hang(w, age - waited, text, sizeof text);
@@ -257,8 +259,11 @@ static void *hasten_watching(void *argument) {
         double end = hasten_watch.due, now = hasten_seconds(CLOCK_MONOTONIC);
         if (now < end) {
             if (now - asked > 1.0) {    /* seldom: it is needed where this thread comes late */
+                pthread_mutex_unlock(&hasten_watch.mutex);
                 waited = hasten_queued(own);
                 asked = now;
+                pthread_mutex_lock(&hasten_watch.mutex);
+                continue;
             }
             until.tv_sec = (time_t)end;
             until.tv_nsec = (long)((end - (double)until.tv_sec) * 1e9);
@@ -270,8 +275,10 @@ static void *hasten_watching(void *argument) {
         double stood = now - end > 0.02 ? now - end : 0.0;
         if (stood > 0.0) {
             double before = waited;
+            pthread_mutex_unlock(&hasten_watch.mutex);
             waited = hasten_queued(own);
             asked = now;
+            pthread_mutex_lock(&hasten_watch.mutex);
             stood -= hasten_queued_since(before, waited);
             if (stood < (before < 0.0 || waited <= 0.0 ? 0.2 : 0.02)) stood = 0.0;
         }
