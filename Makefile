@@ -17,6 +17,7 @@
 #   make million              a million tasks, cancelled at random points: memory may not grow
 #   make conformance          CPython's own asyncio tests, as tables
 #   make suites               the own tests of tornado, websockets, psycopg and aiohttp, on both loops
+#   make types                what mypy and pyright say of programs under asyncio, and under hasten; ARGS="--all"
 #   make users                programs that use databases, browsers, terminals, HTTP/3, workers…, on both loops
 #   make recipes              each framework of docs/how-to, as its page says, with traffic; ARGS=--write: the table there
 #   make clean                removes builds; make distclean removes the environments too
@@ -52,7 +53,7 @@ unexport PYTHONDONTWRITEBYTECODE
 pxd := $(shell find src -name '*.pxd')
 compiled := setup.py $(pxd) $(wildcard $(pxd:.pxd=.py)) $(shell find src -name '*.pyx' -o -name '*.h')
 
-.PHONY: dev demo test quick bench docs lint format sanitize anyio hostile faults soak million conformance suites users clean distclean package recipes
+.PHONY: dev demo test quick bench docs lint format sanitize anyio hostile faults soak million conformance suites users clean distclean package recipes types
 .DELETE_ON_ERROR:
 
 dev: $(VENV)/.built
@@ -94,6 +95,9 @@ package: $(VENV)/.has-package
 
 sanitize: $(VENV)/.built $(VENV)/.has-test
 	$(PY) -m pytest -m sanitize -n 0 $(ARGS) tests/sanitize
+
+types: $(VENV)/.built $(VENV)/.has-types
+	$(PY) tests/typing/compare.py $(ARGS)
 
 anyio: $(VENV)/.built $(VENV)/.has-test
 	$(PY) -m pytest -m anyio_suite -n 4 --dist worksteal $(ARGS) tests/real/test_anyio_suite.py

@@ -4,9 +4,8 @@ Every public name of Python 3.15's asyncio is here, on every Python from 3.11. E
 modules below; this file only hands the names on.
 """
 
-import sys as _sys
-from typing import TYPE_CHECKING as _TYPE_CHECKING
-from typing import Any as _Any
+import sys
+import typing as _typing
 
 from hasten import compat as _compat
 
@@ -76,40 +75,84 @@ from hasten.aio import names as _names
 from hasten.aio import policies as _policies
 from hasten.aio.install import install as install
 from hasten.aio.install import uninstall as uninstall
-from hasten.aio.running import Runner as Runner
-from hasten.aio.running import run as run
-from hasten.core.future import Future as Future
-from hasten.core.handle import Handle as Handle
-from hasten.core.handle import TimerHandle as TimerHandle
 from hasten.core.registry import all_tasks as all_tasks
 from hasten.core.registry import current_task as current_task
-from hasten.core.task import Task as Task
 from hasten.loop import EventLoop as EventLoop
 from hasten.loop import Loop as Loop
 from hasten.loop import new_event_loop as new_event_loop
 
-if _TYPE_CHECKING:  # imported when they are first asked for
+if _typing.TYPE_CHECKING:
+    # A checker is told that a class is asyncio's own: isinstance() holds both ways, so each stands where the other is
+    # wanted (docs/types.md). Modules of asyncio's are here too, as in `asyncio.events.AbstractServer`.
+    from asyncio import AbstractEventLoopPolicy as AbstractEventLoopPolicy
+    from asyncio import Barrier as Barrier
+    from asyncio import BoundedSemaphore as BoundedSemaphore
+    from asyncio import Condition as Condition
+    from asyncio import DefaultEventLoopPolicy as DefaultEventLoopPolicy
+    from asyncio import Event as Event
+    from asyncio import Future as Future
+    from asyncio import Handle as Handle
+    from asyncio import Lock as Lock
+    from asyncio import Semaphore as Semaphore
+    from asyncio import StreamReader as StreamReader
+    from asyncio import StreamReaderProtocol as StreamReaderProtocol
+    from asyncio import StreamWriter as StreamWriter
+    from asyncio import Task as Task
+    from asyncio import Timeout as Timeout
+    from asyncio import TimerHandle as TimerHandle
+    from asyncio import base_events as base_events
+    from asyncio import base_futures as base_futures
+    from asyncio import base_subprocess as base_subprocess
+    from asyncio import base_tasks as base_tasks
+    from asyncio import constants as constants
+    from asyncio import coroutines as coroutines
+    from asyncio import create_subprocess_exec as create_subprocess_exec
+    from asyncio import create_subprocess_shell as create_subprocess_shell
+    from asyncio import ensure_future as ensure_future
+    from asyncio import events as events
+    from asyncio import exceptions as exceptions
+    from asyncio import format_helpers as format_helpers
+    from asyncio import futures as futures
+    from asyncio import iscoroutine as iscoroutine
+    from asyncio import isfuture as isfuture
+    from asyncio import locks as locks
+    from asyncio import log as log
+    from asyncio import mixins as mixins
+    from asyncio import open_connection as open_connection
+    from asyncio import protocols as protocols
+    from asyncio import queues as queues
+    from asyncio import run_coroutine_threadsafe as run_coroutine_threadsafe
+    from asyncio import runners as runners
+    from asyncio import selector_events as selector_events
+    from asyncio import shield as shield
+    from asyncio import sleep as sleep
+    from asyncio import sslproto as sslproto
+    from asyncio import staggered as staggered
+    from asyncio import start_server as start_server
+    from asyncio import streams as streams
+    from asyncio import subprocess as subprocess
+    from asyncio import taskgroups as taskgroups
+    from asyncio import tasks as tasks
+    from asyncio import threads as threads
+    from asyncio import timeout as timeout
+    from asyncio import timeout_at as timeout_at
+    from asyncio import timeouts as timeouts
+    from asyncio import to_thread as to_thread
+    from asyncio import transports as transports
+    from asyncio import trsock as trsock
+    from asyncio import wait as wait
+    from asyncio import wait_for as wait_for
+    from asyncio import wrap_future as wrap_future
+
+    # these can do more than asyncio's, or are hasten's alone
     from hasten import testing as testing
-    from hasten.aio import subprocess as subprocess
-    from hasten.aio.graph import FrameCallGraphEntry as FrameCallGraphEntry
-    from hasten.aio.graph import FutureCallGraph as FutureCallGraph
-    from hasten.aio.graph import capture_call_graph as capture_call_graph
-    from hasten.aio.graph import format_call_graph as format_call_graph
-    from hasten.aio.graph import print_call_graph as print_call_graph
-    from hasten.aio.streams import StreamReader as StreamReader
-    from hasten.aio.streams import StreamReaderProtocol as StreamReaderProtocol
-    from hasten.aio.streams import StreamWriter as StreamWriter
-    from hasten.aio.streams import open_connection as open_connection
-    from hasten.aio.streams import start_server as start_server
-    from hasten.aio.subprocess import create_subprocess_exec as create_subprocess_exec
-    from hasten.aio.subprocess import create_subprocess_shell as create_subprocess_shell
-    from hasten.core.bridging import wrap_future as wrap_future
     from hasten.diagnosis.deadlock import DeadlockError as DeadlockError
     from hasten.diagnosis.deadlock import tell_deadlocks as tell_deadlocks
     from hasten.diagnosis.forgotten import tell_forgotten as tell_forgotten
     from hasten.diagnosis.inspecting import inspect as inspect
     from hasten.diagnosis.metrics import all_metrics as all_metrics
     from hasten.diagnosis.metrics import metrics as metrics
+    from hasten.diagnosis.standing import created_at as created_at
     from hasten.diagnosis.trace import trace as trace
     from hasten.diagnosis.wait_graph import wait_graph as wait_graph
     from hasten.diagnosis.waits import WaitGraph as WaitGraph
@@ -119,38 +162,73 @@ if _TYPE_CHECKING:  # imported when they are first asked for
     from hasten.primitives.awaited_by import future_add_to_awaited_by as future_add_to_awaited_by
     from hasten.primitives.awaited_by import future_discard_from_awaited_by as future_discard_from_awaited_by
     from hasten.primitives.completing import as_completed as as_completed
-    from hasten.primitives.conditions import Barrier as Barrier
-    from hasten.primitives.conditions import Condition as Condition
-    from hasten.primitives.eager import create_eager_task_factory as create_eager_task_factory
-    from hasten.primitives.eager import eager_task_factory as eager_task_factory
     from hasten.primitives.gathering import gather as gather
-    from hasten.primitives.locks import BoundedSemaphore as BoundedSemaphore
-    from hasten.primitives.locks import Event as Event
-    from hasten.primitives.locks import Lock as Lock
-    from hasten.primitives.locks import Semaphore as Semaphore
-    from hasten.primitives.queues import LifoQueue as LifoQueue
-    from hasten.primitives.queues import PriorityQueue as PriorityQueue
-    from hasten.primitives.queues import Queue as Queue
-    from hasten.primitives.queues import QueueShutDown as QueueShutDown
-    from hasten.primitives.shielding import shield as shield
-    from hasten.primitives.sleeping import sleep as sleep
     from hasten.primitives.spawning import create_task as create_task
-    from hasten.primitives.spawning import ensure_future as ensure_future
-    from hasten.primitives.spawning import iscoroutine as iscoroutine
-    from hasten.primitives.spawning import isfuture as isfuture
-    from hasten.primitives.taskgroups import TaskGroup as TaskGroup
-    from hasten.primitives.threads import run_coroutine_threadsafe as run_coroutine_threadsafe
-    from hasten.primitives.threads import to_thread as to_thread
-    from hasten.primitives.timeouts import Timeout as Timeout
-    from hasten.primitives.timeouts import timeout as timeout
-    from hasten.primitives.timeouts import timeout_at as timeout_at
-    from hasten.primitives.waiting import wait as wait
-    from hasten.primitives.waiting import wait_for as wait_for
 
-    if _sys.platform != "win32":
-        from hasten.aio.streams import open_unix_connection as open_unix_connection
-        from hasten.aio.streams import start_unix_server as start_unix_server
-if _sys.platform == "win32":
+    if sys.version_info >= (3, 12):
+        from asyncio import create_eager_task_factory as create_eager_task_factory
+        from asyncio import eager_task_factory as eager_task_factory
+    else:
+        from hasten.primitives.eager import create_eager_task_factory as create_eager_task_factory
+        from hasten.primitives.eager import eager_task_factory as eager_task_factory
+    if sys.version_info >= (3, 13):
+        from asyncio import LifoQueue as LifoQueue
+        from asyncio import PriorityQueue as PriorityQueue
+        from asyncio import Queue as Queue
+        from asyncio import QueueShutDown as QueueShutDown
+    else:
+        from hasten.primitives.queues import LifoQueue as LifoQueue
+        from hasten.primitives.queues import PriorityQueue as PriorityQueue
+        from hasten.primitives.queues import Queue as Queue
+        from hasten.primitives.queues import QueueShutDown as QueueShutDown
+    if sys.version_info >= (3, 14):
+        from asyncio import FrameCallGraphEntry as FrameCallGraphEntry
+        from asyncio import FutureCallGraph as FutureCallGraph
+        from asyncio import Runner as Runner
+        from asyncio import capture_call_graph as capture_call_graph
+        from asyncio import format_call_graph as format_call_graph
+        from asyncio import graph as graph
+        from asyncio import print_call_graph as print_call_graph
+        from asyncio import run as run
+    else:
+        from hasten.aio.graph import FrameCallGraphEntry as FrameCallGraphEntry
+        from hasten.aio.graph import FutureCallGraph as FutureCallGraph
+        from hasten.aio.graph import capture_call_graph as capture_call_graph
+        from hasten.aio.graph import format_call_graph as format_call_graph
+        from hasten.aio.graph import print_call_graph as print_call_graph
+        from hasten.aio.running import Runner as Runner
+        from hasten.aio.running import run as run
+    if sys.version_info >= (3, 15):
+        from asyncio import TaskGroup as TaskGroup
+    else:
+        from hasten.primitives.taskgroups import TaskGroup as TaskGroup
+    if sys.platform != "win32":
+        from asyncio import open_unix_connection as open_unix_connection
+        from asyncio import start_unix_server as start_unix_server
+        from asyncio import unix_events as unix_events
+
+        if sys.version_info < (3, 14):
+            from asyncio import AbstractChildWatcher as AbstractChildWatcher
+            from asyncio import FastChildWatcher as FastChildWatcher
+            from asyncio import MultiLoopChildWatcher as MultiLoopChildWatcher
+            from asyncio import PidfdChildWatcher as PidfdChildWatcher
+            from asyncio import SafeChildWatcher as SafeChildWatcher
+            from asyncio import ThreadedChildWatcher as ThreadedChildWatcher
+            from asyncio import get_child_watcher as get_child_watcher
+            from asyncio import set_child_watcher as set_child_watcher
+    else:
+        from asyncio import proactor_events as proactor_events
+        from asyncio import windows_events as windows_events
+        from asyncio import windows_utils as windows_utils
+else:
+    from hasten.aio.running import Runner as Runner
+    from hasten.aio.running import run as run
+    from hasten.core.future import Future as Future
+    from hasten.core.handle import Handle as Handle
+    from hasten.core.handle import TimerHandle as TimerHandle
+    from hasten.core.task import Task as Task
+
+if sys.platform == "win32":
     from asyncio import IocpProactor as IocpProactor  # type: ignore[attr-defined]
     from asyncio import ProactorEventLoop as ProactorEventLoop  # type: ignore[attr-defined]
 
@@ -158,15 +236,17 @@ __version__ = "0.1.0"
 __all__ = [*_names.PUBLIC, "Loop", "install", "uninstall"]
 
 
-def __getattr__(name: str) -> _Any:
-    """Return a name that is loaded on demand, a submodule of asyncio's, or a name that newer Pythons dropped."""
-    if name in _names.HOMES or name in _names.COMPANIONS or name in _names.MODULES:
-        value = globals()[name] = _names.load(name)
-        return value
-    if name in _names.SUBMODULES:
-        module = globals()[name] = _names.submodule(_sys.modules[__name__], name)
-        return module
-    return _policies.legacy(name)
+if not _typing.TYPE_CHECKING:  # for a checker, a misspelt name is a mistake
+
+    def __getattr__(name):
+        """Return a name that is loaded on demand, a submodule of asyncio's, or a name that newer Pythons dropped."""
+        if name in _names.HOMES or name in _names.COMPANIONS or name in _names.MODULES:
+            value = globals()[name] = _names.load(name)
+            return value
+        if name in _names.SUBMODULES:
+            module = globals()[name] = _names.submodule(sys.modules[__name__], name)
+            return module
+        return _policies.legacy(name)
 
 
 def __dir__() -> list[str]:

@@ -51,6 +51,8 @@ def _as_extension_type(cls: Any) -> Any:
     What its body annotates is a field, and is 0 or None until somebody sets it. __cinit__() is called when an instance
     is made, that of a base class first.
     """
+    if cls.__bases__ == (object,):  # others derive from it
+        cls = importlib.import_module("hasten.kernel.sharing").remade(cls)
     for name, annotation in cls.__annotations__.items():
         if name not in cls.__dict__:
             setattr(cls, name, _ZEROS.get(annotation))

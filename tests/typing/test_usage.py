@@ -17,8 +17,12 @@ async def word() -> str:
     return "a"
 
 
-def takes_stock(task: asyncio.Task[int], future: asyncio.Future[str]) -> None:
+def takes_stock(task: asyncio.Task[int], future: asyncio.Future[str], lock: asyncio.Lock) -> None:
     """What is written for asyncio takes ours."""
+
+
+def takes_ours(task: hasten.Task[int], future: hasten.Future[str], lock: hasten.Lock) -> None:
+    """And the other way round."""
 
 
 async def tasks() -> None:
@@ -28,8 +32,11 @@ async def tasks() -> None:
     future: hasten.Future[str] = hasten.Future()
     future.set_result("a")
     assert_type(await future, str)
-    takes_stock(task, future)
-    assert_type(task.created_at(), tuple[str, int, str] | None)
+    takes_stock(task, future, hasten.Lock())
+    stock: asyncio.Task[int] = asyncio.get_running_loop().create_task(number())
+    takes_ours(stock, future, asyncio.Lock())
+    assert_type(await stock, int)
+    assert_type(hasten.created_at(task), tuple[str, int, str] | None)
     assert_type(await hasten.ensure_future(word()), str)
     assert_type(await hasten.sleep(0, "a"), str)
 

@@ -69,6 +69,7 @@ _COMPANIONS: dict[str, str] = {
     "hasten.diagnosis.forgotten": "tell_forgotten",
     "hasten.diagnosis.inspecting": "inspect",
     "hasten.diagnosis.metrics": "metrics all_metrics",
+    "hasten.diagnosis.standing": "created_at",
     "hasten.diagnosis.trace": "trace",
     "hasten.diagnosis.watch": "watch",
     "hasten.diagnosis.wait_graph": "wait_graph",

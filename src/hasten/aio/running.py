@@ -11,7 +11,7 @@ import logging
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, TypeVar
 
 from hasten.aio.install import chosen_policy
@@ -19,6 +19,7 @@ from hasten.core import advice
 from hasten.core.registry import all_tasks
 from hasten.core.scheduler import Scheduler
 from hasten.core.task import Task
+from hasten.kernel import sharing
 from hasten.loop import new_event_loop
 from hasten.primitives.coroutines import await_it
 
@@ -30,7 +31,7 @@ THREAD_JOIN_TIMEOUT = 300
 CANCEL_TIMEOUT = 5.0
 
 
-class Runner:
+class Runner(asyncio.Runner, metaclass=sharing.Shared):  # type: ignore[misc] # final
     """A context manager that runs coroutines one after the other on one event loop, and ends it properly.
 
     `debug`: debug mode on or off (None: as the interpreter's options say).
@@ -54,9 +55,7 @@ class Runner:
         self._open()
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, exc_type: object, exc: object, tb: object) -> None:
         self.close()
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
@@ -154,6 +153,9 @@ class Runner:
             self._loop.call_soon_threadsafe(_nothing)
             return
         raise KeyboardInterrupt()
+
+
+sharing.note(Runner, asyncio.Runner)
 
 
 def run(

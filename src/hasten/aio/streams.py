@@ -28,10 +28,12 @@ else:
     from os import PathLike
     from typing import TYPE_CHECKING, Any, cast
 
+    from hasten.kernel import sharing
+
     _Connected = Callable[["StreamReader", "StreamWriter"], Awaitable[None] | None]
     _DEFAULT_LIMIT = 2**16
 
-    class StreamReader(asyncio.StreamReader):
+    class StreamReader(asyncio.StreamReader, metaclass=sharing.Shared):
         """The reading side of a connection: see asyncio.StreamReader."""
 
         if TYPE_CHECKING:
@@ -83,7 +85,7 @@ else:
                     raise asyncio.IncompleteReadError(rest, None)
                 await self._wait_for_data("readuntil")
 
-    class StreamWriter(asyncio.StreamWriter):
+    class StreamWriter(asyncio.StreamWriter, metaclass=sharing.Shared):
         """The writing side of a connection: see asyncio.StreamWriter."""
 
         if TYPE_CHECKING:
@@ -116,7 +118,7 @@ else:
             self._transport = transport
             protocol._replace_transport(transport)
 
-    class StreamReaderProtocol(asyncio.StreamReaderProtocol):
+    class StreamReaderProtocol(asyncio.StreamReaderProtocol, metaclass=sharing.Shared):
         """The protocol that feeds a StreamReader: see asyncio.StreamReaderProtocol."""
 
         if TYPE_CHECKING:
@@ -175,6 +177,10 @@ else:
             reader = self._stream_reader
             if reader is not None:
                 reader._transport = transport
+
+    sharing.note(StreamReader, asyncio.StreamReader)
+    sharing.note(StreamWriter, asyncio.StreamWriter)
+    sharing.note(StreamReaderProtocol, asyncio.StreamReaderProtocol)
 
     def _pair(limit: int) -> tuple[StreamReader, StreamReaderProtocol]:
         loop = asyncio.get_running_loop()

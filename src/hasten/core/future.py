@@ -281,7 +281,7 @@ class Future:
 
     def collect(self, child: Any) -> int:
         """Have child_done(child) called on this future, in its turn among the child's callbacks."""
-        if isinstance(child, Future):
+        if step.is_instance(child, Future):
             f = cython.cast(Future, child)
             if f.status == state.PENDING and f.waiter is None and f.callbacks is None and f.queue is not None:
                 f.waiter = self
@@ -506,3 +506,4 @@ def new_future(loop: Any, queue: Ready) -> Future:
 
 
 functions.publish(Future, "(*, loop=None)")
+functions.share(Future, _Stdlib)

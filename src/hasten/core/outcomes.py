@@ -8,18 +8,19 @@ import cython
 
 from hasten.core import state
 from hasten.core.future import Future
+from hasten.kernel import step
 
 
 def pending(fut: Any) -> bool:
     """True if it is not done yet."""
-    if isinstance(fut, Future):
+    if step.is_instance(fut, Future):
         return cython.cast(Future, fut).status == state.PENDING
     return not fut.done()
 
 
 def succeeded(fut: Any) -> bool:
     """True if it is done, with a result. False also for a future of another make."""
-    if isinstance(fut, Future):
+    if step.is_instance(fut, Future):
         f = cython.cast(Future, fut)
         return f.status == state.FINISHED and f.error is None
     return False

@@ -297,7 +297,7 @@ class Scheduler(Batches):
 
     def _post(self, h: Handle) -> None:
         """Run a handle that exists already in the next batch."""
-        if not isinstance(h, Handle):
+        if not step.is_instance(h, Handle):
             raise TypeError(f"a hasten.Handle was expected, got {h!r}")
         self._ready.push(h, ready.HANDLE)
 

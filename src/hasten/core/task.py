@@ -20,8 +20,7 @@ from hasten.core.roster import Roster
 from hasten.kernel import functions, step
 from hasten.kernel.step import Step
 
-_Stdlib = asyncio.Task
-_numbers = 0
+_Stdlib, _numbers = asyncio.Task, 0
 # task factories that mean: hasten's own tasks, started eagerly
 eager_factories: list[Any] = [getattr(asyncio, "eager_task_factory", None)]
 
@@ -517,3 +516,4 @@ def spawn(
 step.skip_origin(asyncio.create_task, asyncio.TaskGroup.create_task, asyncio.Runner.run, asyncio.to_thread)
 step.pool(Task, 256)
 functions.publish(Task, "(coro, *, loop=None, name=None, context=None, eager_start=False)")
+functions.share(Task, _Stdlib)

@@ -184,9 +184,9 @@ def coroutine_title(coro: Any) -> str:
 
 def callback_title(entry: Any) -> Any:
     """Return what a callback is called; of what is no function and no method, its class. Runs no code of others."""
-    thing = cython.cast(Handle, entry)._callback if isinstance(entry, Handle) else entry
+    thing = cython.cast(Handle, entry)._callback if step.is_instance(entry, Handle) else entry
     if type(thing) is MethodType:
         thing = thing.__func__
     if type(thing) is FunctionType or type(thing) is BuiltinFunctionType:
         return thing.__qualname__
-    return "a task's end" if isinstance(thing, Future) else type(thing).__name__
+    return "a task's end" if step.is_instance(thing, Future) else type(thing).__name__

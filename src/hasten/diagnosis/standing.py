@@ -27,11 +27,13 @@ _BUILT_IN = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _LIBRARIES = (os.path.dirname(os.path.abspath(asyncio.__file__)) + os.sep, _HERE + os.sep)
 _StockFuture: Any = asyncio.Future
+_is_subclass = type.__subclasscheck__  # asks nobody
 
 
 def is_a(obj: object, cls: Any) -> bool:
     """Do as isinstance(), by the type alone: a `__class__` may be anything."""
-    return issubclass(type(obj), cls)
+    kind = type(obj)
+    return any(_is_subclass(each, kind) for each in (cls if type(cls) is tuple else (cls,)))
 
 
 def is_future(obj: object) -> bool:
@@ -135,6 +137,11 @@ def made_at(task: Any) -> Place | None:
     """Return where a task of hasten's was made, if it is known, and not inside of run()."""
     place = Task.created_at(task) if is_a(task, Task) else None
     return place if place is not None and is_users(place) else None
+
+
+def created_at(task: asyncio.Task[Any]) -> Place | None:
+    """Return the (file, line, function) where a task was made; None if unknown, as of a stock task."""
+    return Task.created_at(task) if is_a(task, Task) else None  # type: ignore[arg-type]
 
 
 def coroutine_of(task: Any) -> Any:

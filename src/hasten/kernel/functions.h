@@ -18,6 +18,26 @@ static inline PyObject *hasten_own_method(PyObject *cls, PyObject *descriptor) {
 /* What is remembered of the class's methods is forgotten. */
 static inline void hasten_class_changed(PyObject *cls) { PyType_Modified((PyTypeObject *)cls); }
 
+/* Gives a static type a class of its own, and another order of resolution with the bases that lead to it (None: as it is).
+ * It begins with the old one, and what it adds has no memory in the instances. The slots stay what they are. */
+static inline int hasten_set_class(PyObject *cls, PyObject *kind, PyObject *order, PyObject *bases) {
+    PyTypeObject *t = (PyTypeObject *)cls;
+    if (t->tp_flags & Py_TPFLAGS_HEAPTYPE || !PyType_IsSubtype((PyTypeObject *)kind, &PyType_Type)) {
+        PyErr_SetString(PyExc_TypeError, "a static type, and a class of classes, were expected");
+        return -1;
+    }
+    if (order != Py_None) {
+        PyObject *order_before = t->tp_mro, *bases_before = t->tp_bases;
+        t->tp_mro = Py_NewRef(order);
+        t->tp_bases = Py_NewRef(bases);
+        Py_XDECREF(order_before);
+        Py_XDECREF(bases_before);
+    }
+    Py_SET_TYPE(cls, (PyTypeObject *)Py_NewRef(kind));
+    PyType_Modified(t);
+    return 0;
+}
+
 /* Once `__new__` was replaced, object.__new__() and a base's accept the class, and would give an object whose fields are
  * not what its methods rely on. */
 static PyObject *hasten_guarded_alloc(PyTypeObject *t, Py_ssize_t items) {

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import CodeType, FunctionType, MethodType
 from typing import Any, TypeVar
 
+from hasten.kernel import sharing
 from hasten.kernel.codes import COROUTINE, real_names
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -74,6 +75,16 @@ def coroutine_class(cls: type, limit: int) -> None:
     """Make a class one of native coroutines, which the interpreter's messages call `coroutine`, as it calls its own."""
     real_names[cls] = cls.__module__, type.__dict__["__name__"].__get__(cls)
     type.__dict__["__name__"].__set__(cls, "coroutine")
+
+
+def share(cls: Any, stock: type | None) -> None:
+    """Have a class stand for one of asyncio's, and that one for it: see sharing.py.
+
+    Arguments:
+        stock: asyncio's class; None: only derived classes stand for one.
+    """
+    if stock is not None:
+        sharing.share(cls, stock)
 
 
 def clear_dict_last(cls: type) -> None:

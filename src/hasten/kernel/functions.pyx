@@ -9,7 +9,7 @@ what a function of Python's shows, checks `self`, and passes calls on by one jum
 import builtins
 from types import FunctionType, MethodDescriptorType
 
-from hasten.kernel import step
+from hasten.kernel import sharing, step
 from hasten.kernel.codes import code_like, real_names
 
 
@@ -26,6 +26,7 @@ cdef extern from "functions.h":
     PyObject *hasten_type_dict(object cls) noexcept
     object hasten_own_method(object cls, object descriptor)
     void hasten_class_changed(object cls) noexcept
+    int hasten_set_class(object cls, object kind, object order, object bases) except -1
     int hasten_open_type(object cls) except -1
     int hasten_set_signature(object cls, const char *text) except -1
     void hasten_patch_callable(object cls, Py_ssize_t offset) noexcept
@@ -197,7 +198,7 @@ cdef bint is_compiled(object f):
     return type(f).__name__ == "cython_function_or_method"
 
 
-cdef Function wrap(object inner, type owner, bint is_coroutine):
+cdef Function wrap(object inner, object owner, bint is_coroutine):
     cdef Function f = Function.__new__(Function)
     f.inner = inner
     f.inner_entry = PyVectorcall_Function(inner)
@@ -255,6 +256,26 @@ def coroutine_class(cls, Py_ssize_t limit):
         step.pool(cls, limit)
     real_names[cls] = cls.__module__, cls.__name__
     hasten_call_coroutine(cls)
+
+
+def share(cls, stock):
+    """Have a class stand for one of asyncio's, and that one for it: see sharing.py.
+
+    Arguments:
+        stock: asyncio's class; None: only derived classes stand for one.
+    """
+    if isinstance(cls, type) and cls.__flags__ & 512 and stock is not None:
+        sharing.share(cls, stock)
+        return
+    if not isinstance(cls, type) or not cls.__module__.startswith("hasten."):
+        raise TypeError(f"a class of hasten's own was expected, got {cls!r}")
+    order = bases = None
+    if stock is not None:
+        sharing.note(cls, stock)
+        if sharing.inheritable(stock):
+            order = tuple(sharing.order_with(cls.__mro__, stock))
+            bases = sharing.bases_with(cls.__bases__, stock)
+    hasten_set_class(cls, sharing.Shared, order, bases)
 
 
 def own_methods(cls):

@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     _AnyFuture = asyncio.Future[Any]
 
 # Weak both ways: a waiter holds what it waits for, so a strong reference to it would keep the key alive.
+_is_subclass = type.__subclasscheck__
 _edges: WeakKeyDictionary[_AnyFuture, WeakSet[_AnyFuture]] = WeakKeyDictionary()
 
 
 def _is_ours(fut: object) -> bool:
-    return issubclass(type(fut), Future)  # by type(): our __class__ says asyncio.Future
+    return _is_subclass(Future, type(fut))  # by the type alone: isinstance() takes each for the other
 
 
 def _keeps_edge(fut: object, waiter: object) -> bool:

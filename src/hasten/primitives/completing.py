@@ -129,7 +129,7 @@ class Next(NativeCoroutine):
         self.owner = None  # who keeps the coroutine does not keep the iterator
         if not self.resolve:
             return self.give(child)
-        if isinstance(child, Future):
+        if step.is_instance(child, Future):
             f = cython.cast(Future, child)
             if f.status == state.FINISHED and f.error is None:
                 return self.give(f.outcome)

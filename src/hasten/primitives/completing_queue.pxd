@@ -1,4 +1,5 @@
 cimport cython
+cimport hasten.kernel.step as step
 cimport hasten.primitives.many_futures as many_futures
 cimport hasten.primitives.spawning as spawning
 cimport hasten.kernel.deques as deques

@@ -10,7 +10,7 @@ import cython
 
 from hasten.core import outcomes
 from hasten.core.future import Future
-from hasten.kernel import deques
+from hasten.kernel import deques, step
 from hasten.primitives import many_futures, spawning
 from hasten.primitives.many_futures import Collector
 
@@ -47,7 +47,7 @@ class Arrivals(Collector):
         self.left = self.todo = len(children)
         for child in children:
             self.collect(child)
-            if not isinstance(child, Future):
+            if not step.is_instance(child, Future):
                 foreign = True
                 many_futures.show_edge(child, self.waiting)
         if children and timeout is not None:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, TypeVar
 
 from hasten.core import outcomes
+from hasten.kernel import sharing
 from hasten.primitives.locks import Lock
 from hasten.primitives.loop_bound import LoopBound
 
@@ -226,3 +227,7 @@ class Barrier(LoopBound):
         async with self._cond:
             self._state = BROKEN
             self._cond.notify_all()
+
+
+sharing.share(Condition, asyncio.Condition)
+sharing.share(Barrier, asyncio.Barrier)

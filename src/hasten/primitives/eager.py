@@ -39,6 +39,7 @@ def create_eager_task_factory(custom_task_constructor: Callable[..., TaskT_co]) 
         eager_start: bool = True,
         **kwargs: Any,
     ) -> TaskT_co:
+        """Make a task of the coroutine, and run it to its first wait. For `loop.set_task_factory()`."""
         return custom_task_constructor(coro, loop=loop, eager_start=eager_start, **kwargs)
 
     return factory

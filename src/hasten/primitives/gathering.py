@@ -55,7 +55,7 @@ class GatheringFuture(Collector):
             over.append(child)
             return 0
         self.left -= 1
-        if isinstance(child, Future):
+        if step.is_instance(child, Future):
             f = cython.cast(Future, child)
             if self.status == state.PENDING and f.status == state.FINISHED and f.error is None and self.left != 0:
                 return 0
@@ -99,7 +99,7 @@ class GatheringFuture(Collector):
 
     def ending_of(self, child: Any) -> Any:
         """Return a child's entry in the list: its result or its exception."""
-        if isinstance(child, Future):
+        if step.is_instance(child, Future):
             f = cython.cast(Future, child)
             if f.status == state.FINISHED and f.error is None:
                 return f.outcome
@@ -292,5 +292,5 @@ def begin_limited(awaitables: tuple[Any, ...], return_exceptions: bool, limit: i
     return g
 
 
-for _cls in (GatheringFuture, LimitedGathering):
-    step.pool(_cls, 64)
+step.pool(GatheringFuture, 64)
+step.pool(LimitedGathering, 64)

@@ -1,11 +1,11 @@
 # gather() as a type checker sees it: one type for each result, up to six; one for all of a longer list.
 
+from asyncio import Future
 from collections import deque
 from collections.abc import Awaitable
 from contextvars import Context
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
-from hasten.core.future import Future
 from hasten.primitives.many_futures import Collector
 
 _T = TypeVar("_T")

@@ -11,6 +11,7 @@ line; else a wake-up would be lost, and with it everybody behind.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
 from collections.abc import Coroutine
@@ -415,10 +416,16 @@ class SemaphoreAcquire(NativeCoroutine):
 for _cls in (LockAcquire, EventWait, SemaphoreAcquire):
     functions.coroutine_class(_cls, 64)
 
-for _primitive in (Lock, Event, Semaphore, BoundedSemaphore):
-    step.refuse_await(_primitive)
-
+# one by one: compiled, a loop would take nothing for a class whose class is not exactly `type`
+step.refuse_await(Lock)
+step.refuse_await(Event)
+step.refuse_await(Semaphore)
+step.refuse_await(BoundedSemaphore)
 functions.publish(Lock, "()", "acquire", "__aenter__", "__aexit__")
 functions.publish(Event, "()", "wait")
 functions.publish(Semaphore, "(value=1)", "acquire", "__aenter__", "__aexit__")
 functions.publish(BoundedSemaphore, "(value=1)")
+functions.share(Lock, asyncio.Lock)
+functions.share(Event, asyncio.Event)
+functions.share(Semaphore, asyncio.Semaphore)
+functions.share(BoundedSemaphore, asyncio.BoundedSemaphore)

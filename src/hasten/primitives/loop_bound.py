@@ -8,7 +8,7 @@ from typing import Any
 import cython
 
 from hasten.core import advice, native
-from hasten.kernel import step
+from hasten.kernel import functions, step
 
 _binding = threading.Lock()
 
@@ -42,3 +42,4 @@ class LoopBound:
 
 
 step.lazy_attributes(LoopBound)
+functions.share(LoopBound, None)

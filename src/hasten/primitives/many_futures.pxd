@@ -1,4 +1,5 @@
 cimport cython
+cimport hasten.kernel.step as step
 cimport hasten.core.state as state
 from hasten.core.future cimport Future
 from hasten.core.task cimport Task

@@ -11,6 +11,7 @@ import cython
 from hasten.core import state
 from hasten.core.future import Future
 from hasten.core.task import Task
+from hasten.kernel import step
 from hasten.primitives.awaited_by import future_add_to_awaited_by, future_discard_from_awaited_by
 
 
@@ -23,7 +24,7 @@ class Collector(Future):  # type: ignore[type-arg]
 
     def release(self, child: Any) -> int:
         """Take collect() back."""
-        if isinstance(child, Future):
+        if step.is_instance(child, Future):
             f = cython.cast(Future, child)
             if f.waiter is self:
                 f.waiter = None
@@ -66,7 +67,7 @@ def check_limit(limit: Any) -> int:
 
 def silence(child: Any) -> int:
     """Report nothing if this task is lost while it is pending: nobody else knows of it."""
-    if isinstance(child, Task):
+    if step.is_instance(child, Task):
         cython.cast(Task, child).log_destroy_pending = False
     else:
         child._log_destroy_pending = False
@@ -75,13 +76,13 @@ def silence(child: Any) -> int:
 
 def show_edge(fut: Any, waiter: Any) -> None:
     """Record that `waiter` waits for `fut`, where the interpreter's own tools look: in futures of its own."""
-    if not isinstance(fut, Future) and waiter is not None:
+    if not step.is_instance(fut, Future) and waiter is not None:
         future_add_to_awaited_by(fut, waiter)
 
 
 def hide_edge(fut: Any, waiter: Any) -> None:
     """Take back what show_edge() recorded."""
-    if not isinstance(fut, Future) and waiter is not None:
+    if not step.is_instance(fut, Future) and waiter is not None:
         future_discard_from_awaited_by(fut, waiter)
 
 

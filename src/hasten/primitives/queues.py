@@ -10,6 +10,7 @@ happens inside goes through the methods of a derived class, and straight only in
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import sys
 from asyncio import QueueEmpty, QueueFull
@@ -69,9 +70,12 @@ class Queue(LoopBound):
         self._maxsize = maxsize
         self.limit = float(maxsize)
         self.kind = DERIVED
-        for kind, cls in ((FIFO, Queue), (HEAP, PriorityQueue), (LIFO, LifoQueue)):
-            if type(self) is cls:
-                self.kind = kind
+        if type(self) is Queue:
+            self.kind = FIFO
+        elif type(self) is PriorityQueue:
+            self.kind = HEAP
+        elif type(self) is LifoQueue:
+            self.kind = LIFO
         self._getters = deque()
         self._putters = deque()
         self._unfinished_tasks = 0
@@ -461,5 +465,8 @@ class LifoQueue(Queue):
 
 
 functions.publish(Queue, "(maxsize=0)", "get", "put", "join")
-for _kind in (PriorityQueue, LifoQueue):
-    functions.publish(_kind, "(maxsize=0)")
+functions.publish(PriorityQueue, "(maxsize=0)")
+functions.publish(LifoQueue, "(maxsize=0)")
+functions.share(Queue, asyncio.Queue)
+functions.share(PriorityQueue, asyncio.PriorityQueue)
+functions.share(LifoQueue, asyncio.LifoQueue)

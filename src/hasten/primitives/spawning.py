@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cython
 
@@ -18,7 +18,6 @@ from hasten.core import advice, native
 from hasten.core import task as tasks
 from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
-from hasten.core.task import Task
 from hasten.kernel import deques, functions, step
 from hasten.primitives.coroutines import await_it
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 _T = TypeVar("_T")
-_F = TypeVar("_F", bound="asyncio.Future[Any]")
 _isfuture = asyncio.isfuture  # as it is now: install() puts ours there
 
 
@@ -34,7 +32,7 @@ _isfuture = asyncio.isfuture  # as it is now: install() puts ours there
 @cython.binding(True)
 def create_task(
     coro: Coroutine[Any, Any, _T], *, name: object = None, context: Context | None = None, **kwargs: Any
-) -> Task[_T]:
+) -> asyncio.Task[_T]:
     """Run a coroutine as a Task of the running loop. The loop holds the task until it is done.
 
     `name`: default "Task-<number>". `context`: default a copy of the current one. Other keyword arguments
@@ -56,16 +54,6 @@ def start(running: Any, coro: Any, name: object, context: Context | None) -> Any
     if context is None:
         return running.create_task(coro, name=name)
     return running.create_task(coro, name=name, context=context)
-
-
-if TYPE_CHECKING:
-
-    @overload
-    def ensure_future(coro_or_future: _F, *, loop: asyncio.AbstractEventLoop | None = None) -> _F: ...
-    @overload
-    def ensure_future(
-        coro_or_future: Awaitable[_T], *, loop: asyncio.AbstractEventLoop | None = None
-    ) -> asyncio.Task[_T]: ...
 
 
 @functions.function

@@ -174,7 +174,7 @@ class TaskGroup:
             task = spawning.start(self._loop, coro, None, None)
         else:
             task = self._loop.create_task(coro, **kwargs)
-        if not isinstance(task, Future) and self._parent_task is not None:
+        if not step.is_instance(task, Future) and self._parent_task is not None:
             record_child(task, self._parent_task)
         # Also if it is done already (started eagerly): its exception must not cancel the parent, who is running right
         # now, but at the next await.
@@ -257,7 +257,7 @@ class TaskGroup:
             return 0
         parent = self._parent_task
         try:
-            if not isinstance(task, Future) and parent is not None:
+            if not step.is_instance(task, Future) and parent is not None:
                 forget_child(task, parent)
             exc = None if task.cancelled() else task.exception()
         except BaseException as raised:  # its methods are anybody's: the block is told
@@ -465,3 +465,4 @@ def chain(raised: BaseException, handled: BaseException | None) -> int:
 for _cls in (GroupEntry, GroupExit):
     functions.coroutine_class(_cls, 64)
 functions.publish(TaskGroup, "()", "__aenter__", "__aexit__")
+functions.share(TaskGroup, asyncio.TaskGroup)

@@ -304,3 +304,4 @@ for _cls in (Entering, Raising):
 step.pool(Timeout, 64)
 step.pool(Deadline, 256)
 functions.publish(Timeout, "(when)", "__aenter__", "__aexit__")
+functions.share(Timeout, asyncio.Timeout)

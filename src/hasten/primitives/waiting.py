@@ -122,7 +122,7 @@ class Wait(NativeCoroutine):
         mode = mode_of(self.return_when)
         fs = set(self.given)
         for f in fs:
-            if not isinstance(f, Future):
+            if not step.is_instance(f, Future):
                 if asyncio.iscoroutine(f):
                     raise TypeError(
                         "Passing coroutines is forbidden, use tasks explicitly: create_task() makes one of each."
@@ -150,7 +150,7 @@ class Wait(NativeCoroutine):
     def hook(self, c: Countdown, loop: Any) -> int:
         """Have each future tell the countdown. One callback serves all that are done already."""
         for f in self.futures:
-            if isinstance(f, Future):
+            if step.is_instance(f, Future):
                 if cython.cast(Future, f).status == state.PENDING:
                     c.collect(f)
                     continue

@@ -1,0 +1,113 @@
+"""Every public name, and every public method of a public class, says at run time what it takes and what it does."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import pydoc
+
+import pytest
+
+import hasten
+from hasten.aio import names
+
+OWN = sorted({name for name, home in names.HOMES.items() if home != "asyncio"} | set(names.COMPANIONS) | {"Loop"})
+OTHERS = {"install", "uninstall"}
+CLASSES = [name for name in OWN if isinstance(getattr(hasten, name), type)]
+FUNCTIONS = [name for name in [*OWN, *OTHERS] if not isinstance(getattr(hasten, name), type)]
+
+
+def methods():
+    for name in CLASSES:
+        cls = getattr(hasten, name)
+        for method in dir(cls):
+            if not method.startswith("_") and not issubclass(cls, BaseException):
+                yield name, method
+
+
+def found(name, method):
+    cls = getattr(hasten, name)
+    for kind in cls.__mro__:
+        if method in vars(kind):
+            return vars(kind)[method]
+    raise AssertionError(method)
+
+
+def unwrapped(thing):
+    return thing.__func__ if isinstance(thing, (staticmethod, classmethod)) else thing
+
+
+def is_data(thing):
+    return isinstance(thing, property) or inspect.isdatadescriptor(thing) or not callable(thing)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_a_signature_and_a_docstring(name):
+    function = getattr(hasten, name)
+    assert inspect.getdoc(function)
+    assert inspect.signature(function).parameters is not None
+    assert function.__name__ in pydoc.plain(pydoc.render_doc(function))
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_class_has_a_signature_and_a_docstring(name):
+    cls = getattr(hasten, name)
+    assert cls.__doc__
+    if not issubclass(cls, BaseException):
+        assert "self" not in inspect.signature(cls).parameters
+        assert "args" not in inspect.signature(cls).parameters or name in ("Handle", "TimerHandle"), inspect.signature(
+            cls
+        )
+    assert cls.__name__ in pydoc.render_doc(cls)
+
+
+@pytest.mark.parametrize(("name", "method"), methods())
+def test_a_method_has_a_signature_and_a_docstring(name, method):
+    if is_data(unwrapped(found(name, method))):
+        return
+    function = getattr(getattr(hasten, name), method)
+    home = next(cls for cls in getattr(hasten, name).__mro__ if method in vars(cls))
+    if home.__module__.startswith("hasten."):
+        assert inspect.getdoc(function), f"{name}.{method}"
+    parameters = list(inspect.signature(function).parameters.values())
+    assert parameters, f"{name}.{method}"
+
+
+def accepts(ours, stock):
+    """Whether what can be called as `stock` can be called as `ours`: no name of a keyword is missing."""
+    mine = ours.parameters.values()
+    if any(each.kind is each.VAR_KEYWORD for each in mine):
+        return True
+    named = {each.name for each in mine if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
+    wanted = {
+        each.name
+        for each in stock.parameters.values()
+        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY) and each.name != "self"
+    }
+    return wanted <= named
+
+
+@pytest.mark.parametrize("name", [name for name in OWN if hasattr(asyncio, name)])
+def test_a_name_takes_the_keywords_that_asyncios_takes(name):
+    try:
+        stock = inspect.signature(getattr(asyncio, name))
+    except ValueError:  # of C, without a signature
+        return
+    if name == "EventLoop":  # asyncio's takes a selector
+        return
+    assert accepts(inspect.signature(getattr(hasten, name)), stock), name
+
+
+@pytest.mark.parametrize(("name", "method"), methods())
+def test_a_method_takes_the_keywords_that_asyncios_takes(name, method):
+    stock = ["SelectorEventLoop", "AbstractEventLoop"] if name in ("EventLoop", "Loop") else [name]  # they differ
+    wanted = []
+    for each in stock:
+        theirs = getattr(getattr(asyncio, each, None), method, None)
+        if callable(theirs):
+            try:
+                wanted.append(inspect.signature(theirs))
+            except ValueError:  # of C, without a signature
+                pass
+    ours = inspect.signature(getattr(getattr(hasten, name), method)) if wanted else None
+    assert not wanted or any(accepts(ours, each) for each in wanted), f"{name}.{method}"
