@@ -7,7 +7,7 @@ cdef extern from "stall_word.h":
     void hasten_stall_awake(hasten_stall_word *w, double since) noexcept
     bint hasten_stall_sampled(hasten_stall_word *w) noexcept
 
-cdef int know_tasks(object cls, size_t name, size_t origin, size_t origin_at, size_t number) except -1
+cdef int know_tasks(object kind, size_t name, size_t origin, size_t origin_at, size_t number) except -1
 cpdef bint available() noexcept
 cpdef list mirror()
 

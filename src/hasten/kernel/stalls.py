@@ -15,8 +15,8 @@ def only_by_pipe(wanted: bool) -> bool:
     return False
 
 
-def know_tasks(cls: type, name: int, origin: int, origin_at: int, number: int) -> int:
-    """Have the names of tasks read: `cls` is their class, the numbers say where its fields lie. Here nobody reads."""
+def know_tasks(kind: type, name: int, origin: int, origin_at: int, number: int) -> int:
+    """Have the names of tasks read: `kind` is their class, the numbers say where its fields lie. Here nobody reads."""
     return 0
 
 

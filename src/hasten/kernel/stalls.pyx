@@ -66,9 +66,9 @@ def only_by_pipe(bint wanted):
     return hasten_watch_read_by(wanted)
 
 
-cdef int know_tasks(object cls, size_t name, size_t origin, size_t origin_at, size_t number) except -1:
-    """Have the names of tasks read: `cls` is their class, which is never freed, the numbers say where its fields lie."""
-    hasten_watch_know_tasks(cls, name, origin, origin_at, number)
+cdef int know_tasks(object kind, size_t name, size_t origin, size_t origin_at, size_t number) except -1:
+    """Have the names of tasks read: `kind` is their class, which is never freed, the numbers say where its fields lie."""
+    hasten_watch_know_tasks(kind, name, origin, origin_at, number)
     return 0
 
 
