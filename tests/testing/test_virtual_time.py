@@ -19,7 +19,7 @@ import pytest
 
 import hasten
 from hasten.poll import choice
-from hasten.testing import Deadlock, virtual_time
+from hasten.testing import Deadlock, outside, virtual_time
 
 LONG = 7 * 86400.0  # nobody waits for that
 
@@ -420,3 +420,23 @@ def test_the_poller_refuses_what_it_cannot_stand_before() -> None:
             VirtualPoller(wrong)  # type: ignore[arg-type]
     poller.close()
     poller.close()
+
+
+def test_a_thread_that_calls_in_and_rests_while_it_is_looked_for(monkeypatch: Any) -> None:
+    async def main() -> int:
+        loop = hasten.get_running_loop()
+        future: Any = loop.create_future()
+        found: list[int] = []
+
+        def busy_threads(known: Any) -> list[threading.Thread]:
+            if not found:
+                found.append(1)
+                thread = threading.Thread(target=loop.call_soon_threadsafe, args=(future.set_result, 7))
+                thread.start()
+                thread.join()
+            return []
+
+        monkeypatch.setattr(outside, "busy_threads", busy_threads)
+        return int(await future)
+
+    assert run(main) == 7

@@ -15,7 +15,7 @@ import cython
 from hasten.core import native, state
 from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
-from hasten.kernel import deques, functions
+from hasten.kernel import deques, functions, step
 from hasten.primitives import completing_limited, completing_queue, coroutines, waiting
 from hasten.primitives.completing_queue import Arrivals
 

@@ -99,6 +99,8 @@ class Guide:
         leads = self._leads()
         if loop.at_work() or leads == outside.OTHERS or outside.busy_threads(self.known):
             return SLICE
+        if not loop._virtual.sleeping:
+            return 0.0  # a thread called in, and went to rest, while it was asked for
         now, there = loop._virtual.time, bool(self.watched)
         if there and self.settled != now:
             self.settled = now
