@@ -281,7 +281,7 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         return self._signals.remove(sig)
 
 
-def new_event_loop(poller: str | Poller | None = None, *, batch_writes: bool | None = None) -> Loop:
+def new_event_loop(poller: str | Any = None, *, batch_writes: bool | None = None) -> Loop:
     """Return a new event loop. Whoever makes one closes it.
 
     Arguments:

@@ -14,7 +14,7 @@ from hasten.aio import names
 OWN = sorted({name for name, home in names.HOMES.items() if home != "asyncio"} | set(names.COMPANIONS) | {"Loop"})
 OTHERS = {"install", "uninstall"}
 CLASSES = [name for name in OWN if isinstance(getattr(hasten, name), type)]
-FUNCTIONS = [name for name in [*OWN, *OTHERS] if not isinstance(getattr(hasten, name), type)]
+FUNCTIONS = [name for name in [*OWN, *sorted(OTHERS)] if not isinstance(getattr(hasten, name), type)]
 
 
 def methods():
@@ -61,7 +61,7 @@ def test_a_class_has_a_signature_and_a_docstring(name):
     assert cls.__name__ in pydoc.render_doc(cls)
 
 
-@pytest.mark.parametrize(("name", "method"), methods())
+@pytest.mark.parametrize(("name", "method"), list(methods()))
 def test_a_method_has_a_signature_and_a_docstring(name, method):
     if is_data(unwrapped(found(name, method))):
         return
@@ -98,7 +98,7 @@ def test_a_name_takes_the_keywords_that_asyncios_takes(name):
     assert accepts(inspect.signature(getattr(hasten, name)), stock), name
 
 
-@pytest.mark.parametrize(("name", "method"), methods())
+@pytest.mark.parametrize(("name", "method"), list(methods()))
 def test_a_method_takes_the_keywords_that_asyncios_takes(name, method):
     stock = ["SelectorEventLoop", "AbstractEventLoop"] if name in ("EventLoop", "Loop") else [name]  # they differ
     wanted = []

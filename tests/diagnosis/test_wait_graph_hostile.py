@@ -20,7 +20,7 @@ def _only_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "_armed", True)
 
 
-class Unnamed(type):
+class Unnamed(type(hasten.Future)):  # type: ignore[misc]
     """Classes that do not tell their names."""
 
     def __getattribute__(cls, name: str) -> Any:

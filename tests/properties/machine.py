@@ -499,7 +499,7 @@ class Machine:
 
     def group(self) -> Any:
         made = self.ns.TaskGroup()
-        if isinstance(made, asyncio.TaskGroup):
+        if type(made) is asyncio.TaskGroup:  # the class of the stdlib itself: ours passes isinstance
             made._tasks = InOrder()  # else its children would be cancelled in the order of their addresses
         self.groups.append(made)
         return made

@@ -31,7 +31,7 @@ TOPICS: dict[str, tuple[str, str, str]] = {
         "Tasks, and waiting for them",
         "What runs concurrently, and how to wait for it.",
         "create_task Task sleep gather wait wait_for as_completed shield TaskGroup timeout timeout_at Timeout"
-        " current_task all_tasks to_thread run_coroutine_threadsafe",
+        " current_task all_tasks created_at to_thread run_coroutine_threadsafe",
     ),
     "locks": (
         "Locks, events, queues",

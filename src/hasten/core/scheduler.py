@@ -485,6 +485,8 @@ ready.show_by(listing.shown)
 
 def task_by_class(loop: Any, coro: Any, name: object, context: Context | None, eager: bool) -> Any:
     """Do as Task(coro, loop=loop, ...), by the short way: what asyncio.Task(...) is after install()."""
+    if not isinstance(loop, Scheduler):
+        raise TypeError(f"a loop of hasten's was expected, got {loop!r}")
     s = cython.cast(Scheduler, loop)
     if s._closed or s.debug:
         return Task(coro, loop=loop, name=name, context=context, eager_start=eager)
