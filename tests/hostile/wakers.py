@@ -95,6 +95,9 @@ def exception_handler(loop: Any, notice: Notice) -> None:
     before = loop.get_exception_handler()
 
     def handler(loop: Any, context: dict[str, Any]) -> None:
+        if before is not None and "never retrieved" not in context["message"]:
+            before(loop, context)  # an error that comes from elsewhere meanwhile
+            return
         loop.set_exception_handler(before)
         notice()
 

@@ -201,8 +201,12 @@ class Watch(Observer):
         try:
             thread = threading.Thread(target=self._look_on, args=(stop,), name="hasten-watch", daemon=True)
             thread.start()
-        except (RuntimeError, MemoryError):
+        except RuntimeError:
             self._stop = None
+            return False
+        except MemoryError as error:
+            self._stop = None
+            logger.warning("hasten: an event loop is not watched, for lack of memory", exc_info=error)
             return False
         self._thread = thread
         return True
