@@ -52,7 +52,7 @@ def test_a_function_has_a_signature_and_a_docstring(name):
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_class_has_a_signature_and_a_docstring(name):
     cls = getattr(hasten, name)
-    assert cls.__doc__
+    assert cls.__doc__ or not cls.__module__.startswith("hasten.")  # asyncio's own StreamReader says nothing
     if not issubclass(cls, BaseException):
         assert "self" not in inspect.signature(cls).parameters
         assert "args" not in inspect.signature(cls).parameters or name in ("Handle", "TimerHandle"), inspect.signature(

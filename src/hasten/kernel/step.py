@@ -171,7 +171,7 @@ class Step:
                     asyncio.tasks._enter_task(self.loop, task)
                 break
             except RuntimeError:  # the collector came in between, and a destructor has run the loop
-                if asyncio._get_running_loop() is self.loop:
+                if running_loop() is self.loop:
                     continue
                 break  # ticked while it does not run: since Python 3.14 asyncio cannot be told then
         self.current = task
