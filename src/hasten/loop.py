@@ -22,6 +22,7 @@ from hasten.loop_io import IoMethods
 from hasten.net import dns
 from hasten.poll import choice
 from hasten.poll import events as ev
+from hasten.poll.choice import AnyPoller
 from hasten.poll.contract import Poller
 from hasten.primitives.asyncgens import AsyncGenerators
 from hasten.primitives.executors import Executors
@@ -281,7 +282,7 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         return self._signals.remove(sig)
 
 
-def new_event_loop(poller: str | Any = None, *, batch_writes: bool | None = None) -> Loop:
+def new_event_loop(poller: str | AnyPoller | None = None, *, batch_writes: bool | None = None) -> Loop:
     """Return a new event loop. Whoever makes one closes it.
 
     Arguments:
@@ -291,7 +292,7 @@ def new_event_loop(poller: str | Any = None, *, batch_writes: bool | None = None
     Raises:
         ValueError: there is no such poller on this platform.
     """
-    return Loop(poller, batch_writes=batch_writes)
+    return Loop(poller, batch_writes=batch_writes)  # type: ignore[arg-type]
 
 
 EventLoop = Loop  # asyncio's name for the class that new_event_loop() makes

@@ -155,9 +155,12 @@ print(len(found))
 def test_a_thread_that_waits_for_a_processor_is_not_blamed() -> None:
     if not Path("/proc/self/schedstat").exists():
         pytest.skip("this kernel does not tell for how long a thread waits")
-    done = child(STARVES)
-    if "not kept waiting" in done.stdout:
-        pytest.skip("the scheduler gave it time nevertheless")
+    for _ in range(3):  # where the thread that looks waits as well, it comes too late to see from when on
+        done = child(STARVES)
+        if "not kept waiting" in done.stdout:
+            pytest.skip("the scheduler gave it time nevertheless")
+        if done.stdout == "0\n":
+            break
     assert done.stdout == "0\n", done.stdout + done.stderr
 
 

@@ -226,8 +226,8 @@ def test_gather_of_eager_tasks(world, meter):
         assert await world.ns.gather(*[meter.job(i, i % 2) for i in range(9)], limit=2) == list(range(9))
         with pytest.raises(MyError):
             await world.ns.gather(*[meter.job(i, 0, MyError()) for i in range(9)], limit=2)
-        # uvloop tells the factory that the task is not to start eagerly
-        assert len(meter.started) == 2009 + (2 if world.kind == "hasten-on-uvloop" else 1)
+        # some versions of uvloop, on some Pythons, tell the factory that the task is not to start eagerly
+        assert len(meter.started) - 2009 in ((1, 2) if world.kind == "hasten-on-uvloop" else (1,))
 
     world.run(main())
 

@@ -474,12 +474,12 @@ class Task(Future):
         return describe.task(self)
 
     def __del__(self) -> None:
-        if self._loop is None or report is None:  # without modules, at the interpreter's very end, nobody can be told
+        if self._loop is None:
             return
-        if self.status == state.PENDING:
-            if self.log_destroy_pending:
+        if self.status == state.PENDING:  # at the interpreter's very end, without modules, nobody can be told
+            if self.log_destroy_pending and report is not None:
                 report.destroyed(self, self._coro, self.created_at())
-        elif self.log_tb and self.status == state.FINISHED:
+        elif self.log_tb and self.status == state.FINISHED and report is not None:
             self.log_tb = False
             report.unseen(self, "Task", self.error, self.created_at())
 

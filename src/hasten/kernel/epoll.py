@@ -75,7 +75,8 @@ class Epoll:
         return bool(self._ready)
 
     def drop(self) -> None:
-        self._ready.pop()
+        if self._ready:  # a trace function may have run the loop since more() was asked
+            self._ready.pop()
 
     def load(self) -> None:
         """Load the next event: its fd, events and generation."""

@@ -17,7 +17,6 @@ _T = TypeVar("_T")
 RAISED, RETURNED, YIELDED = -1, 0, 1
 SPARE_WAIT, SPARE_SLEEP, SPARE_GET, SPARE_PUT, SPARES = 0, 1, 2, 3, 4
 FRESH, SUSPENDED, ENDED = 0, 1, 2
-
 is_callable = callable
 
 
@@ -171,9 +170,8 @@ class Step:
                     asyncio.tasks._enter_task(self.loop, task)
                 break
             except RuntimeError:  # the collector came in between, and a destructor has run the loop
-                if running_loop() is self.loop:
-                    continue
-                break  # ticked while it does not run: since Python 3.14 asyncio cannot be told then
+                if running_loop() is not self.loop:
+                    break  # ticked while it does not run: since Python 3.14 asyncio cannot be told then
         self.current = task
         before = None
         if self.current is not task:  # what was there before went, and a destructor of its has ticked the loop

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Protocol
 
 from hasten.poll.contract import Poller
 from hasten.poll.selectors import SelectorsPoller
 
 if sys.platform == "linux":
     from hasten.poll.epoll import EpollPoller
+
+
+class AnyPoller(Protocol):
+    """What new_event_loop() takes for a poller: one that derives from poll/contract's, as type checkers see it."""
+
+    def wait(self, timeout: float) -> int: ...
+    def wake(self) -> int: ...
+
 
 NAMES = ("epoll", "selectors") if sys.platform == "linux" else ("selectors",)
 VARIABLE = "HASTEN_POLLER"
