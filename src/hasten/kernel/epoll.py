@@ -75,8 +75,7 @@ class Epoll:
         return bool(self._ready)
 
     def drop(self) -> None:
-        if self._ready:  # a trace function may have run the loop since more() was asked
-            self._ready.pop()
+        del self._ready[-1:]  # of none, too: a trace function may have run the loop since more() was asked
 
     def load(self) -> None:
         """Load the next event: its fd, events and generation."""
