@@ -90,6 +90,7 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         try:
             if attending.on_run:
                 attending.begin(self)
+            self._attend()
             self._enter_debug(self.get_debug())
             try:
                 observing.begin(self)

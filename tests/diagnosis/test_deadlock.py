@@ -323,7 +323,7 @@ hasten.run(main())
 
 def test_a_hook_that_fails_is_reported_and_the_loop_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> str:
-        loop = hasten.get_running_loop()
+        loop: Any = hasten.get_running_loop()
         event = hasten.Event()
 
         def hook(loop: Any) -> None:
@@ -331,6 +331,7 @@ def test_a_hook_that_fails_is_reported_and_the_loop_goes_on(caplog: pytest.LogCa
             raise ValueError("the hook's")
 
         attending.on_idle = hook
+        loop._attend()
         await event.wait()
         assert loop.is_running()
         return "woken"

@@ -33,7 +33,7 @@ cdef class Scheduler(Batches):
     cdef bint eager                 # the task factory is one of tasks.eager_factories
     cdef unsigned long long share_due   # by kernel/clock: when other threads are to have the interpreter's lock
     cdef bint own_clock                 # time() was replaced, on the class or on the object
-    cdef int idle                       # attending.on_idle: 1: it sleeps for a while, not for ever; 2: that was told
+    cdef int idle                       # -1: nobody attends; 1: it sleeps for a while, not for ever; 2: that was told
     cdef unsigned int clock_version     # of the class, when that was last looked at
     cdef public Future _until           # the loop stops when this is done; or None
     cdef readonly unsigned long long _ticks, _polls

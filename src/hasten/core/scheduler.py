@@ -400,16 +400,20 @@ class Scheduler(Batches):
         queue.doze()
         try:
             seconds = self.patience(now)
-            if seconds < 0.0 and self.idle == 0 and poller.watching == 0 and attending.on_idle is not None:
+            if seconds < 0.0 and self.idle == 0 and poller.watching == 0:
                 self.idle, seconds = 1, 0.1
             poller.wait(seconds)
         finally:
             poller.sleeping = timers.dozing = False
             queue.rouse()
         self.reap()
-        if self.idle != 0 and queue.count():
+        if self.idle > 0 and queue.count():
             self.idle = 0
         return 0
+
+    def _attend(self) -> None:
+        """Look whether somebody wants to know when there is nothing to do: for each sleep that would cost too much."""
+        self.idle = -1 if attending.on_idle is None else 0
 
     def tell_of_poll(self, timeout: float) -> int:
         """Tell observers that the poller is about to be asked; that may run any Python."""

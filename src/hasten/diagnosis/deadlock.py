@@ -19,7 +19,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from hasten.aio.running import Runner
-from hasten.core import advice, attending
+from hasten.core import advice, attending, observing
 from hasten.core.future import Future
 from hasten.core.registry import all_tasks
 from hasten.core.task import Task
@@ -51,6 +51,8 @@ def tell_deadlocks(enabled: bool = True) -> None:
     is also logged on the "asyncio" logger, where there is no such task or it has been told once.
     """
     attending.on_idle = _look if enabled else None
+    for loop in list(observing.running):
+        loop._attend()
 
 
 def is_dead(loop: Any) -> bool:
