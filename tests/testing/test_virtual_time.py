@@ -440,3 +440,21 @@ def test_a_thread_that_calls_in_and_rests_while_it_is_looked_for(monkeypatch: An
         return int(await future)
 
     assert run(main) == 7
+
+
+def test_who_has_been_notified_is_not_idle() -> None:
+    condition: Any = threading.Condition()
+
+    def waits() -> None:
+        with condition:
+            condition.wait()
+
+    thread = threading.Thread(target=waits)
+    thread.start()
+    assert thread.ident is not None
+    while not (condition._waiters and outside.is_idle(sys._current_frames()[thread.ident])):
+        time.sleep(0)
+    waiter = condition._waiters.popleft()  # as notify() does; that its lock is taken at once is up to the interpreter
+    assert not outside.is_idle(sys._current_frames()[thread.ident])
+    waiter.release()
+    thread.join()

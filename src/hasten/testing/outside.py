@@ -32,8 +32,10 @@ def is_idle(frame: FrameType) -> bool:
         return names.get("work_item") is None and queue is not None and bool(queue.empty())
     if code.co_filename == _WAIT_FILE and code.co_name == "wait":
         names = frame.f_locals
-        waiter = names.get("waiter")  # Condition's; who has been notified, and did not come to run yet, has lost it
-        return names.get("timeout") is None and (waiter is None or bool(waiter.locked()))
+        waiter = names.get("waiter")  # Condition's; who has been notified, and did not come to run yet, has lost it,
+        waiters = getattr(names.get("self"), "_waiters", None)  # or owns it already: then it is out of the list
+        waits = waiter is None or (waiter.locked() and (waiters is None or waiter in list(waiters)))
+        return names.get("timeout") is None and bool(waits)
     return False
 
 
