@@ -38,6 +38,7 @@ class TestUvloop:
         "code",
         [
             "import uvloop; uvloop.run(say())",
+            "import uvloop; uvloop.loop.Loop().run_until_complete(say())",
             "import uvloop; uvloop.install(); asyncio.run(say())",
             "import uvloop; asyncio.set_event_loop_policy(uvloop.EventLoopPolicy()); asyncio.run(say())",
             "import uvloop; asyncio.new_event_loop().run_until_complete(say())",

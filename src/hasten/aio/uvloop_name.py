@@ -8,6 +8,7 @@ HASTEN_UVLOOP=keep leaves uvloop alone.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Callable, Coroutine
@@ -61,6 +62,8 @@ class _Finder:
 
     def exec_module(self, module: ModuleType) -> None:
         vars(module).update(_CONTENTS[module.__name__]())
+        if module.__name__ == NAME:
+            importlib.import_module(f"{NAME}.loop")  # who imports the package finds it there, as in the real one
 
 
 _finder: Any = _Finder()
