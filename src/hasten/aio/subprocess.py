@@ -75,6 +75,14 @@ class Process(_std.Process):
         return output
 
 
+def _process(started: tuple[Any, Any], loop: Any) -> Process:
+    try:
+        return Process(*started, loop)
+    except BaseException:  # no memory, or a signal handler raises: nobody else has the child to end it
+        started[0].close()
+        raise
+
+
 async def create_subprocess_shell(
     cmd: str | bytes, stdin: Any = None, stdout: Any = None, stderr: Any = None, limit: int = _LIMIT, **kwds: Any
 ) -> Process:
@@ -94,11 +102,7 @@ async def create_subprocess_shell(
     loop = asyncio.get_running_loop()
     factory = partial(SubprocessStreamProtocol, limit=limit, loop=loop)
     started = await loop.subprocess_shell(factory, cmd, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
-    try:
-        return Process(*started, loop)
-    except BaseException:  # no memory, or a signal handler raises: nobody else has the child to end it
-        started[0].close()
-        raise
+    return _process(started, loop)
 
 
 async def create_subprocess_exec(
@@ -128,8 +132,4 @@ async def create_subprocess_exec(
     loop = asyncio.get_running_loop()
     factory = partial(SubprocessStreamProtocol, limit=limit, loop=loop)
     started = await loop.subprocess_exec(factory, program, *args, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
-    try:
-        return Process(*started, loop)
-    except BaseException:  # no memory, or a signal handler raises: nobody else has the child to end it
-        started[0].close()
-        raise
+    return _process(started, loop)

@@ -140,3 +140,13 @@ def _fields(stat: str) -> tuple[str, int, int]:
 def _cpu(path: str) -> float:
     _, user, kernel = _fields(read(path))
     return float(user + kernel) / (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100)
+
+
+def schedule(native: int) -> tuple[float, float] | None:
+    """Return for how many seconds a thread here has computed, and has waited for a processor; None: nobody tells."""
+    try:
+        with open(f"/proc/self/task/{native}/schedstat", "rb") as file:
+            computed, waited, _ = file.read().split()
+            return int(computed) / 1e9, int(waited) / 1e9
+    except (OSError, ValueError):
+        return None

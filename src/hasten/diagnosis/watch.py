@@ -22,6 +22,7 @@ from hasten.core import observing
 from hasten.core.probe import Observer
 from hasten.core.registry import all_tasks, current_task
 from hasten.core.task import Task
+from hasten.diagnosis import processes
 from hasten.diagnosis.stall import Place, Stall, innermost_first
 from hasten.diagnosis.watcher import Watcher, waiting
 from hasten.kernel import stalls, step
@@ -270,11 +271,8 @@ def _named(task: Any) -> tuple[str | None, str | None]:
 
 def _queued(native: int) -> float:
     """Return for how many seconds a thread has waited for a processor, ever; -1: nobody tells."""
-    try:
-        with open(f"/proc/self/task/{native}/schedstat", "rb") as file:
-            return int(file.read().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return -1.0
+    found = processes.schedule(native)
+    return -1.0 if found is None else found[1]
 
 
 def _computes(frames: list[tuple[str, int, str]]) -> float:

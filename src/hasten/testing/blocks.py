@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 import hasten.loop
+from hasten.diagnosis import processes
 from hasten.testing import places
 
 _SLEEPS = (
@@ -146,12 +147,7 @@ class Sampler:
 
 def schedule_of(native: int) -> tuple[float, float]:
     """Return how many seconds a thread has computed, and how many it has waited for a processor, as Linux tells it."""
-    try:
-        with open(f"/proc/self/task/{native}/schedstat", "rb") as file:
-            spent, queued, _ = file.read().split()
-    except (OSError, ValueError):
-        return time.process_time(), 0.0
-    return int(spent) / 1e9, int(queued) / 1e9
+    return processes.schedule(native) or (time.process_time(), 0.0)
 
 
 def sleeps(frame: FrameType) -> bool:
