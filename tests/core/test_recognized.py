@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import hasten
-from hasten.core import advice
+from hasten.core import advice, attending
 
 
 async def work() -> int:
@@ -146,3 +146,45 @@ def test_a_task_that_fails_so_is_still_told_if_nobody_asks_it(caplog: Any) -> No
     [record] = [each for each in caplog.records if "never retrieved" in each.getMessage()]
     assert record.exc_info is not None
     assert notes(record.exc_info[1]) == [advice.text(advice.NOT_AWAITABLE)]
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, MemoryError, ValueError])
+def test_who_waits_is_woken_whatever_happens_to_the_note(raised: type[BaseException], monkeypatch: Any) -> None:
+    def no_note(exc: BaseException) -> None:
+        monkeypatch.undo()
+        raise raised
+
+    loop = hasten.new_event_loop()
+    try:
+        monkeypatch.setattr(advice, "recognize", no_note)
+        main = loop.create_task(awaits_task())
+        if raised is KeyboardInterrupt:
+            with pytest.raises(KeyboardInterrupt):
+                loop.run_until_complete(main)
+        assert loop.run_until_complete(main) == "it failed"
+    finally:
+        loop.close()
+
+
+async def awaits_task() -> str:
+    try:
+        await hasten.create_task(awaits(5))
+    except TypeError:
+        return "it failed"
+    return "nothing was raised"
+
+
+def test_who_waits_is_woken_although_a_companion_is_interrupted(monkeypatch: Any) -> None:
+    def interrupted(task: Any) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    loop = hasten.new_event_loop()
+    try:
+        monkeypatch.setattr(attending, "on_failed", interrupted)
+        main = loop.create_task(awaits_task())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(main)
+        assert loop.run_until_complete(main) == "it failed"
+    finally:
+        loop.close()

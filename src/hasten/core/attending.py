@@ -64,7 +64,10 @@ def nothing_to_do(loop: Any) -> None:
 def failed(task: Any, error: BaseException) -> None:
     """Tell that a task has failed; its exception gets a note if it is one of the mistakes that asyncio only names."""
     global on_failed
-    advice.recognize(error)
+    try:
+        advice.recognize(error)
+    except Exception:  # no memory: the exception itself goes to who awaits the task
+        pass
     attend = on_failed
     if attend is None:
         return

@@ -452,9 +452,9 @@ class Task(Future):
                 self.error_tb = tb
                 self.status = state.FINISHED
                 self.log_tb = True
-                if type(error) in advice.TYPES or attending.on_failed is not None:
-                    attending.failed(self, error)
             self.schedule_guarded()
+            if not cancelled and (type(error) in advice.TYPES or attending.on_failed is not None):
+                attending.failed(self, error)  # last: it may be interrupted, and who waits for the task is woken anyway
         if step.ends_loop(exc):
             raise exc
         return 0
