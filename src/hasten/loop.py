@@ -119,9 +119,8 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
             fut._log_destroy_pending = False  # the caller sees what ended the loop, not a task that was left
         fut.add_done_callback(_run_until_complete_cb)
         before = self._until
-        if type.__subclasscheck__(Future, type(fut)) and self.stop == Scheduler.stop.__get__(
-            self
-        ):  # a program's own goes on
+        ours = type.__subclasscheck__(Future, type(fut))  # stock futures are instances, too
+        if ours and self.stop == Scheduler.stop.__get__(self):  # a program's own stop() goes on
             self._until = fut  # the callback may find no memory
         try:
             self.run_forever()
