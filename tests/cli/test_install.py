@@ -408,6 +408,32 @@ class TestTasksMadeByTheirClass:
         finally:
             loop.close()
 
+    def test_subclasses_with_a_new_of_their_own(self) -> None:
+        def derive() -> tuple[Any, Any]:
+            class Mine(asyncio.Task[int]):
+                pass
+
+            class Below(Mine):
+                def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+                    return super().__new__(cls, *args, **kwargs)
+
+            return Mine, Below
+
+        async def main(*kinds: Any) -> None:
+            for kind in kinds:
+                task = kind(self.work())
+                assert type(task) is kind
+                assert type(kind.__new__(kind)) is kind
+                assert await task == 1
+
+        before = derive()
+        install()
+        asyncio.run(main(*before))
+        between = derive()
+        asyncio.run(main(*between))
+        uninstall()
+        asyncio.run(main(*before, *between))
+
     def test_errors_are_as_ever(self) -> None:
         def errors() -> list[str]:
             found = []

@@ -3,7 +3,7 @@
 `asyncio.Task(coro, loop=loop)` is what libraries write that start tasks eagerly. The class cannot be exchanged for ours:
 isinstance, subclasses and annotations name it. But calling a class is two steps, tp_new and tp_init, and the second is
 left out where the first gives an object of another type. So the class is given a tp_new that may make another object.
-A subclass may inherit the function; its objects, and those of the class on other loops, are made as ever.
+A subclass inherits the function; its objects, and those of the class on other loops, are made as ever.
 """
 import asyncio
 
@@ -21,7 +21,7 @@ cdef extern from *:
     void set_tp_new "hasten_set_tp_new"(object kind, newfunc f)
     bint is_instance "hasten_is_instance"(object o, object kind)
 
-cdef newfunc _stock = NULL      # stays when the class is given it back: a subclass may have inherited ours
+cdef newfunc _stock = NULL      # stays when the class is given it back: ours may be running, in another thread
 cdef object _kind = None
 cdef object _ours = None
 cdef object _loops = None
@@ -46,7 +46,7 @@ def exchange(kind, ours, loops) -> None:
     if _stock == NULL:
         _stock = tp_new_of(kind)
     _kind, _ours, _loops = kind, ours, loops
-    set_tp_new(kind, <newfunc>new)
+    _put(kind, _stock, <newfunc>new)
 
 
 def restore() -> None:
@@ -54,7 +54,19 @@ def restore() -> None:
     global _ours
     _ours = None
     if _stock != NULL and tp_new_of(_kind) == <newfunc>new:
-        set_tp_new(_kind, _stock)
+        _put(_kind, <newfunc>new, _stock)
+
+
+cdef int _put(object kind, newfunc before, newfunc now) except -1:
+    """Give the class, and the subclasses that have inherited it, another tp_new.
+
+    A subclass that keeps the old one could not be made by `super().__new__(cls)`: "Task.__new__(Sub) is not safe".
+    """
+    set_tp_new(kind, now)
+    for each in type.__subclasses__(kind):
+        if tp_new_of(each) == before:       # else it has a __new__() of its own, and what is below has that one
+            _put(each, before, now)
+    return 0
 
 
 cdef object new(PyObject *kind, PyObject *args, PyObject *kwargs):
