@@ -227,6 +227,49 @@ def test_derived_classes_with_abstract_and_generic_bases():
     assert weakref.ref(queue)() is queue
 
 
+def test_a_derived_class_is_asked_as_an_abstract_one():
+    class Mine(hasten.Lock, abc.ABC):
+        pass
+
+    class Plain(hasten.Lock):
+        pass
+
+    class Hooked(hasten.Queue, abc.ABC):
+        @classmethod
+        def __subclasshook__(cls, other):
+            return hasattr(other, "looks_right") or NotImplemented
+
+    @Mine.register
+    class Entered:
+        pass
+
+    class Right:
+        looks_right = True
+
+    assert isinstance(Entered(), Mine)
+    assert issubclass(Entered, Mine)
+    assert isinstance(Right(), Hooked)
+    assert issubclass(Right, Hooked)
+    for other in (Plain, hasten.Lock, hasten.Queue):
+        assert not isinstance(Entered(), other)
+        assert not issubclass(Right, other)
+    assert not isinstance(hasten.Lock(), Mine)
+    assert not isinstance(hasten.Queue(), Hooked)
+
+
+@pytest.mark.parametrize("name", [name for name in MADE_BY if name not in ("Runner", "StreamReader")])
+def test_what_is_set_on_asyncios_class_later_is_found(name, monkeypatch):
+    own, stock = getattr(hasten, name), getattr(asyncio, name)
+    thing = ours(name)
+    for _ in range(3):  # it is remembered that there is no such thing
+        assert not hasattr(thing, "added_later")
+    monkeypatch.setattr(stock, "added_later", 1, raising=False)
+    assert thing.added_later == own.added_later == 1
+    assert own in stock.__subclasses__()
+    monkeypatch.undo()
+    assert not hasattr(thing, "added_later")
+
+
 def test_derived_classes_can_be_collected():
     class Mine(hasten.Task):
         pass

@@ -18,6 +18,21 @@ static inline PyObject *hasten_own_method(PyObject *cls, PyObject *descriptor) {
 /* What is remembered of the class's methods is forgotten. */
 static inline void hasten_class_changed(PyObject *cls) { PyType_Modified((PyTypeObject *)cls); }
 
+/* Enters a class in what a class of Python's knows of those that inherit from it, as the interpreter does when it makes one:
+ * when the base is changed, what is remembered of attributes of theirs is forgotten. */
+static inline int hasten_add_subclass(PyObject *base, PyObject *cls) {
+    PyTypeObject *b = (PyTypeObject *)base;
+    PyObject *key, *ref;
+    int res = -1;
+    if (b->tp_subclasses == NULL && (b->tp_subclasses = PyDict_New()) == NULL) return -1;
+    key = PyLong_FromVoidPtr(cls);
+    ref = PyWeakref_NewRef(cls, NULL);
+    if (key != NULL && ref != NULL) res = PyDict_SetItem((PyObject *)b->tp_subclasses, key, ref);
+    Py_XDECREF(key);
+    Py_XDECREF(ref);
+    return res;
+}
+
 /* Gives a static type a class of its own, and another order of resolution with the bases that lead to it (None: as it is).
  * It begins with the old one, and what it adds has no memory in the instances. The slots stay what they are. */
 static inline int hasten_set_class(PyObject *cls, PyObject *kind, PyObject *order, PyObject *bases) {
@@ -28,6 +43,8 @@ static inline int hasten_set_class(PyObject *cls, PyObject *kind, PyObject *orde
     }
     if (order != Py_None) {
         PyObject *order_before = t->tp_mro, *bases_before = t->tp_bases;
+        PyObject *added = PyTuple_GET_ITEM(bases, PyTuple_GET_SIZE(bases) - 1);     /* a class of Python's */
+        if (hasten_add_subclass(added, cls) < 0) return -1;
         t->tp_mro = Py_NewRef(order);
         t->tp_bases = Py_NewRef(bases);
         Py_XDECREF(order_before);

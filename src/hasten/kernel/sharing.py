@@ -50,13 +50,22 @@ class Shared(type(Protocol)):  # type: ignore[misc]
         if _is_instance(cls, instance):
             return True
         stock = _stock.get(cls)
-        return stock is not None and isinstance(instance, stock)
+        if stock is not None:
+            return isinstance(instance, stock)
+        return _is_a_programs(cls) and ABCMeta.__instancecheck__(cls, instance)
 
     def __subclasscheck__(cls, subclass: Any) -> bool:
         if _is_subclass(cls, subclass):
             return True
         stock = _stock.get(cls)
-        return stock is not None and issubclass(subclass, stock)
+        if stock is not None:
+            return issubclass(subclass, stock)
+        return _is_a_programs(cls) and ABCMeta.__subclasscheck__(cls, subclass)
+
+
+def _is_a_programs(cls: type) -> bool:
+    """True for a class that a program derives: it may be an abc.ABC, with register() and a __subclasshook__()."""
+    return "_abc_impl" in vars(cls) and not str(_module.__get__(cls)).startswith("hasten.")
 
 
 def inheritable(stock: type) -> bool:
