@@ -30,8 +30,10 @@ try:
     from {module} import {name} as begin
     begin({arguments})
 except Exception as error:  # another python may have been chosen for the children: they run nevertheless
-    if sys.stderr is not None:
-        print("hasten: a child process runs without hasten:", error, file=sys.stderr)
+    try:
+        sys.stderr.write(f"hasten: a child process runs without hasten: {{error}}\\n")
+    except Exception:  # it is None, closed or full
+        pass
 """
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.events
+import contextlib
 import os
 import sys
 from types import FrameType
@@ -48,9 +49,9 @@ def tell() -> None:
             for module in (asyncio, asyncio.events):
                 if getattr(module, _NAME) is _set_running_loop:
                     setattr(module, _NAME, stock)
-            line = of(loop, sys._getframe(1))
             if sys.stderr is not None:
-                print(line, file=sys.stderr, flush=True)
+                with contextlib.suppress(Exception):  # it is closed, or full: the loop runs nevertheless
+                    print(of(loop, sys._getframe(1)), file=sys.stderr, flush=True)
         stock(loop)
 
     for module in (asyncio, asyncio.events):
