@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -162,6 +163,29 @@ def test_hasten_run_trace_on(when: str, code: str, wanted: list[str], tmp_path: 
     done = subprocess.run([*words, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert names(tmp_path) == wanted
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_process_writes_files_of_its_own(tmp_path: Path) -> None:
+    code = f"""
+import asyncio, os, signal
+import hasten
+async def main():
+    asyncio.get_running_loop().call_exception_handler({{"message": "odd"}})
+trace = hasten.trace({str(tmp_path / "t.json")!r}, on_error=True)
+trace.write_on(signal.SIGUSR2)
+child = os.fork()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+    print(child)
+hasten.run(main())
+os.kill(os.getpid(), signal.SIGUSR2)
+trace.stop()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    child = done.stdout.strip()
+    assert names(tmp_path) == sorted([f"t.{child}.1.json", f"t.{child}.json", "t.1.json", "t.json"])
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ class Trace(Observer):
         self.began = (recorder.counter(), time.monotonic())
         self.tasks: dict[int, dict[str, Any]] = {}  # of loops that have ended
         self.on = True
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._next = 0.0
         self._count = 0
@@ -113,11 +114,14 @@ class Trace(Observer):
         return path
 
     def write_on(self, signum: int = signal.SIGUSR2) -> None:
-        """Write the file when the process gets a signal. Raises ValueError outside the main thread."""
+        """Write the file when the process gets a signal. Raises ValueError outside the main thread.
+
+        A process that is forked from this one writes FILE.PID.json.
+        """
 
         def handle(signum: int, frame: FrameType | None) -> None:
             try:
-                self.write()
+                self.write(None if self.file is None else self._beside(self.file, ""))
             except Exception as error:  # what the signal has interrupted goes on
                 logger.error("hasten: the trace could not be written: %s", error)
 
@@ -134,7 +138,8 @@ class Trace(Observer):
     def write_aside(self, why: str) -> None:
         """Write what is recorded to a file of its own (FILE.1.json, FILE.2.json…), in a thread: the program goes on.
 
-        Within a minute of the last time it does nothing. After ten files, the first is written anew.
+        Within a minute of the last time it does nothing. After ten files, the first is written anew. The files of a
+        process that is forked from this one are FILE.PID.1.json and so on.
 
         Arguments:
             why: what the log says of the reason.
@@ -152,13 +157,18 @@ class Trace(Observer):
                 return
             self._next = now + AGAIN
             number, self._count = self._count % ASIDE + 1, self._count + 1
-            plain, packed = (self.file, "") if self.file.suffix != ".gz" else (self.file.with_suffix(""), ".gz")
-            path = plain.with_name(f"{plain.stem}.{number}{plain.suffix}{packed}")
-            taken = self._taken()
+            path, taken = self._beside(self.file, f".{number}"), self._taken()
             self._writer = threading.Thread(target=self._write_aside, args=(path, taken, why), name="hasten-trace")
             self._writer.start()
         finally:
             self._lock.release()
+
+    def _beside(self, file: Path, mark: str) -> Path:
+        """Return the path of FILE with a mark; in a process that was forked since, with its number: each has its own."""
+        if os.getpid() != self._pid:
+            mark = f".{os.getpid()}{mark}"
+        plain, packed = (file, "") if file.suffix != ".gz" else (file.with_suffix(""), ".gz")
+        return plain.with_name(f"{plain.stem}{mark}{plain.suffix}{packed}")
 
     def _write_aside(self, path: Path, taken: Any, why: str) -> None:
         try:
