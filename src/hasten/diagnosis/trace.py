@@ -164,7 +164,7 @@ class Trace(Observer):
             self._lock.release()
 
     def _beside(self, file: Path, mark: str) -> Path:
-        """Return the path of FILE with a mark; in a process that was forked since, with its number: each has its own."""
+        """Return the path of FILE with a mark; in a process that was forked since, with its number too."""
         if os.getpid() != self._pid:
             mark = f".{os.getpid()}{mark}"
         plain, packed = (file, "") if file.suffix != ".gz" else (file.with_suffix(""), ".gz")
