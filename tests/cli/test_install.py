@@ -7,6 +7,7 @@ import asyncio.events
 import contextvars
 import inspect
 import sys
+import threading
 import unittest
 import warnings
 import weakref
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 import hasten
+from hasten.aio import install as installing
 from hasten.aio.install import KEPT, install, uninstall
 from hasten.kernel import births
 
@@ -267,6 +269,38 @@ async def use_everything() -> list[object]:
 
 class TestTogether:
     """The functions of the one on the loops and tasks of the other."""
+
+    def test_two_threads_wait_for_each_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = modules()
+        others: list[threading.Thread] = []
+
+        def another_comes(find: Callable[[], Any] = installing.default_policy_class) -> Any:
+            if not others:
+                others.append(threading.Thread(target=uninstall))
+                others[0].start()
+                others[0].join(0.1)
+            return find()
+
+        install()
+        uninstall()
+        monkeypatch.setattr(installing, "default_policy_class", another_comes)
+        install()
+        others[0].join()
+        assert modules() == before
+
+    def test_what_came_to_no_end_is_taken_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = modules()
+
+        def fails() -> Any:
+            raise MemoryError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(installing, "default_policy_class", fails)
+            with pytest.raises(MemoryError):
+                install()
+        assert modules() != before
+        uninstall()
+        assert modules() == before
 
     def test_all_of_hasten(self) -> None:
         install()

@@ -22,6 +22,7 @@ import asyncio
 import asyncio.events
 import importlib
 import sys
+import threading
 from types import ModuleType
 from typing import Any
 
@@ -113,11 +114,13 @@ def install() -> None:
     call does nothing. Loops that exist already stay what they are.
     """
     global _installed
-    if _installed is None:
-        # The one look upwards in the package: what takes asyncio's place is the whole of hasten's public names.
-        installation = _Installation(importlib.import_module("hasten"))
-        installation.put()
-        _installed = installation
+    # The one look upwards in the package: what takes asyncio's place is the whole of hasten's public names.
+    package = importlib.import_module("hasten")
+    with _turn:
+        if _installed is None:
+            installation = _Installation(package)
+            _installed = installation  # first: what is put in place can be taken back, also where it comes to no end
+            installation.put()
 
 
 def uninstall() -> None:
@@ -126,12 +129,15 @@ def uninstall() -> None:
     A name that somebody else has replaced in the meantime is left alone. Loops and tasks of hasten go on working.
     """
     global _installed
-    if _installed is not None:
-        _installed.take_back()
-        _installed = None
+    with _turn:
+        if _installed is not None:
+            _installed.take_back()
+            _installed = None
 
 
 _installed: _Installation | None = None
+# Two threads at once would each note as asyncio's own what the other has put there. A signal handler may come again.
+_turn = threading.RLock()
 
 
 def chosen_policy() -> Any:
