@@ -17,13 +17,26 @@ import pytest
 
 import hasten
 
-from .worlds import collect, either_loop, kit, loop, pytest_generate_tests, reports, run, settle, tick, world
+from .worlds import (
+    collect,
+    either_loop,
+    kit,
+    loop,
+    no_collector,
+    pytest_generate_tests,
+    reports,
+    run,
+    settle,
+    tick,
+    world,
+)
 
 __all__ = [
     "collect",
     "either_loop",
     "kit",
     "loop",
+    "no_collector",
     "pytest_generate_tests",
     "reports",
     "run",

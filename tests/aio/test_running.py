@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -199,15 +198,8 @@ class TestRunner:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
+@pytest.mark.usefixtures("no_collector")
 class TestCtrlC:
-    @pytest.fixture(autouse=True)
-    def _no_collector(self) -> Iterator[None]:
-        """It may run where the signal comes: in a destructor, then, whose exception nobody hears."""
-        gc.collect()
-        gc.disable()
-        yield
-        gc.enable()
-
     @pytest.fixture(autouse=True)
     def _default_handler(self) -> Any:
         before = signal.signal(signal.SIGINT, signal.default_int_handler)

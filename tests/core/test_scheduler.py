@@ -302,6 +302,7 @@ class TestSignals:
         finally:
             signal.signal(signal.SIGALRM, before)
 
+    @pytest.mark.usefixtures("no_collector")
     def test_a_python_handlers_exception_comes_out_of_the_wait(self, loop) -> None:
         def fail(*args: object) -> None:
             raise TimeoutError("mine")
@@ -316,6 +317,7 @@ class TestSignals:
         loop.call_soon(loop.stop)
         loop.run_forever()
 
+    @pytest.mark.usefixtures("no_collector")
     @pytest.mark.parametrize("where", ["callback", "task", "wait"])
     def test_ctrl_c(self, loop, where: str) -> None:
         before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -51,6 +51,7 @@ def test_no_memory_while_a_child_is_reaped(
     assert [type(report["exception"]) for report in reports] == [MemoryError]
 
 
+@pytest.mark.usefixtures("no_collector")
 def test_a_signal_handler_that_raises_while_a_child_is_reaped(
     way: str, loop: Loop, run_on: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +104,7 @@ class CutShortLock:
 
 
 @pytest.fixture
-def cutting() -> Iterator[None]:
+def cutting(no_collector: None) -> Iterator[None]:
     """SIGUSR1 has a handler that raises."""
 
     def cut(*args: Any) -> None:
