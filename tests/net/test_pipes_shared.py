@@ -427,6 +427,8 @@ ECHO = """
             writer.write(line.upper())
             await writer.drain()
             size += len(line)
+        transport.set_write_buffer_limits(0)
+        await writer.drain()  # until the last byte has left: a loop that is closed takes what is buffered with it
         print(size, file=sys.stderr)
         writer.close()
 
