@@ -82,6 +82,18 @@ def test_the_task_and_where_it_was_made_if_it_goes_on(seen: list[Stall]) -> None
     assert "In task 'a worker', made at" in str(stall)
 
 
+def test_of_run_s_own_task_no_place_is_told(seen: list[Stall]) -> None:
+    async def main() -> None:
+        block()
+        await hasten.sleep(0.001)
+
+    hasten.run(main())
+    [stall] = seen
+    assert stall.task is not None
+    assert stall.made is None
+    assert f"In task {stall.task!r}\n" in str(stall)
+
+
 def test_how_many_waited_meanwhile(seen: list[Stall]) -> None:
     async def main() -> None:
         loop = hasten.get_running_loop()

@@ -70,7 +70,7 @@ class Stall:
     places: tuple[Place, ...]  # where it stood, as most samples show it: the innermost call first
     share: float  # of the samples that show this, 0 to 1: less than a half means that no single call blocked
     task: str | None  # the name of the task whose step it was; None: a callback's, or the task has ended meanwhile
-    made: str | None  # where that task was made, "file:line"
+    made: str | None  # where that task was made, "file:line"; None: unknown, or by asyncio or hasten, as run() does
     waiting: int  # callbacks, steps and timers that were ready when it ended
     thread: str  # the name of the loop's thread
     repeated: int = 0  # how often the same place has blocked since it was told last

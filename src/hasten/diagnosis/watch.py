@@ -24,6 +24,7 @@ from hasten.core.registry import all_tasks, current_task
 from hasten.core.task import Task
 from hasten.diagnosis import processes
 from hasten.diagnosis.stall import Place, Stall, innermost_first
+from hasten.diagnosis.standing import is_users
 from hasten.diagnosis.watcher import Watcher, waiting
 from hasten.kernel import stalls, step
 
@@ -162,6 +163,8 @@ class Watch(Observer):
             count, address, frames, name, made = 0, 0, [], None, None
         if name is None and address:  # a task of another make
             name, made = _named(next((each for each in all_tasks(loop) if id(each) == address), None))
+        if made is not None and not is_users((made, 0, "")):  # by run(), which the reader has not written
+            made = None
         return Stall(
             seconds=seconds,
             computed=min(max(computed / of, 0.0), 1.0) if of > 0.0 else 0.0,
