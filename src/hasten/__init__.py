@@ -2,6 +2,8 @@
 
 Every public name of Python 3.15's asyncio is here, on every Python from 3.11. Each has one home, in one of the
 modules below; this file only hands the names on.
+
+(PYTEST_DONT_REWRITE: under `hasten run -m pytest` this is there before pytest is, which would warn of it.)
 """
 
 import sys

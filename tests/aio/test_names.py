@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
+import importlib.util
 import socket
+import subprocess
 import sys
 import types
 import warnings
@@ -81,6 +82,41 @@ def test_submodules_have_our_names(name):
             assert getattr(module, public) is getattr(hasten, public)
         else:
             assert getattr(module, public) is getattr(stock, public)
+
+
+@pytest.mark.parametrize("name", sorted({*names.SUBMODULES, "subprocess"}))
+def test_submodules_can_be_imported_by_their_name(name):
+    try:
+        importlib.import_module(f"asyncio.{name}")
+    except ImportError:
+        with pytest.raises(ModuleNotFoundError, match=f"No module named 'hasten.{name}'"):
+            importlib.import_module(f"hasten.{name}")
+        return
+    module = importlib.import_module(f"hasten.{name}")
+    assert module is getattr(hasten, name)
+    assert sys.modules[f"hasten.{name}"] is module
+    assert importlib.util.find_spec(f"hasten.{name}") is not None
+
+
+def test_submodules_are_imported_in_each_form():
+    code = (
+        "import hasten.subprocess\n"
+        "from hasten.subprocess import PIPE, create_subprocess_exec\n"
+        "from hasten.queues import Queue\n"
+        "import hasten.events as events\n"
+        "assert hasten.subprocess.PIPE == PIPE == -1\n"
+        "assert create_subprocess_exec is hasten.create_subprocess_exec\n"
+        "assert Queue is hasten.Queue\n"
+        "assert events is hasten.events and events.get_running_loop is hasten.get_running_loop\n"
+        "assert hasten.subprocess.__spec__.name == 'hasten.aio.subprocess'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["nonsense", "subprocess.nonsense", "events.nonsense"])
+def test_other_modules_are_not_found(name):
+    with pytest.raises(ModuleNotFoundError, match="nonsense"):
+        importlib.import_module(f"hasten.{name}")
 
 
 @pytest.mark.parametrize("name", [*policies.WATCHERS, *policies.POLICIES, *policies.WINDOWS_POLICIES])

@@ -94,6 +94,16 @@ def clean(ran: Ran, *names: str) -> None:
         assert ran.reports[name]["call"][0] == "passed", ran.output
 
 
+def test_pytest_does_not_warn_that_it_comes_too_late(project: Project) -> None:
+    """Under `hasten run -m pytest` hasten is imported before pytest, which marks what brings plugins for its rewriting."""
+    (project.path / "conftest.py").write_text(
+        CONFTEST + "import hasten\nimport pytest\npytest.register_assert_rewrite('hasten')\n"
+    )
+    ran = project.run("def test_nothing(): pass", hasten=False)
+    clean(ran, "test_nothing")
+    assert "PytestAssertRewriteWarning" not in ran.output
+
+
 # ---- whatever the plugin --------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import sys
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -123,3 +124,34 @@ def submodule(package: ModuleType, name: str) -> ModuleType:
         if key in HOMES:
             contents[key] = getattr(package, key)
     return module
+
+
+class _Finder:
+    """Finds asyncio's modules below hasten's name, for `import hasten.subprocess` and `from hasten.subprocess import PIPE`.
+
+    Who writes hasten for asyncio throughout a program writes these too. It comes last, when nobody else has found a
+    module, and gives what the package's attribute is.
+    """
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        package, _, module = name.rpartition(".")
+        if package != "hasten" or not (module in SUBMODULES or module in MODULES):
+            return None
+        if not hasattr(sys.modules[package], module):  # not in this Python's asyncio
+            return None
+        loader: Any = self
+        return ModuleSpec(name, loader, origin="hasten.aio.names")
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        package, _, name = module.__name__.rpartition(".")
+        found = getattr(sys.modules[package], name)
+        if found.__spec__ is None:  # of those that submodule() makes
+            found.__spec__ = module.__spec__
+        sys.modules[module.__name__] = found  # the import statement takes what stands here afterwards
+
+
+_finder: Any = _Finder()
+sys.meta_path.append(_finder)
