@@ -16,6 +16,8 @@ import pytest
 
 import hasten
 from hasten import compat
+from hasten.core import observing
+from hasten.core.probe import Observer
 from hasten.loop import Loop
 
 THRESHOLD = 200
@@ -323,3 +325,48 @@ def test_there_are_free_lists(loop: Any, quiet: None) -> None:
     again = [loop.create_future() for _ in range(100)]
     assert {id(each) for each in again} == places
     assert junk
+
+
+class Detailed(Observer):
+    def __init__(self) -> None:
+        self.detailed = True
+
+
+@pytest.mark.parametrize("observed", [False, True], ids=["", "observed"])
+@pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
+def test_what_a_failed_or_cancelled_task_held_is_freed_without_the_collector(
+    debug: bool, observed: bool, quiet: None
+) -> None:
+    """Also on the long way through a batch. Uncompiled, tracebacks lead to the frames that drive a task."""
+
+    class Thing:
+        pass
+
+    async def fails(thing: Thing) -> None:
+        raise ValueError("unheard")
+
+    async def waits(thing: Thing) -> None:
+        await hasten.Event().wait()
+
+    async def main() -> list[Any]:
+        loop = hasten.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: told.append(context["message"]))
+        if observed:
+            observing.attach(Detailed(), loop)
+        refs = []
+        for kind in (fails, waits):
+            thing = Thing()
+            task = hasten.create_task(kind(thing))
+            refs.append(weakref.ref(thing))
+            del thing
+        await hasten.sleep(0)
+        await hasten.sleep(0)
+        task.cancel()
+        del task
+        for _ in range(4):
+            await hasten.sleep(0)
+        return [ref() for ref in refs]
+
+    told: list[str] = []
+    assert hasten.run(main(), debug=debug) == [None, None]
+    assert told == ["Task exception was never retrieved"]

@@ -34,7 +34,7 @@ _globals = globals()
 _stop_value: Any = StopIteration.__dict__["value"]
 _current_task = asyncio.current_task  # as it is now: install() puts ours under its name
 # whose frames drive coroutines and callbacks
-_DRIVERS = (__name__, "hasten.core.handle", "hasten.core.task", "hasten.core.scheduler")
+_DRIVERS = (__name__, "hasten.core.handle", "hasten.core.task", "hasten.core.batches", "hasten.core.scheduler")
 
 
 def _caught(exc: BaseException) -> BaseException:
