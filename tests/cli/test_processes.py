@@ -67,6 +67,91 @@ print(isinstance(asyncio.get_event_loop_policy(), uvloop.EventLoopPolicy))
     def test_what_it_does_not_have(self, tmp_path: Path) -> None:
         done = run(tmp_path, "import uvloop.includes")
         assert "ModuleNotFoundError: No module named 'uvloop.includes'" in done.stderr
+        for name in ("uvloop.nothing", "uvloop.loop.libuv_get_version"):
+            done = run(tmp_path, f"import uvloop\n{name}")
+            module, _, attribute = name.rpartition(".")
+            text = f"AttributeError: module '{module}' has no attribute '{attribute}': it is hasten's stand-in ("
+            assert text in done.stderr
+        assert run(tmp_path, "import uvloop\nprint(hasattr(uvloop, 'nothing'))").stdout == "False\n"
+
+    def test_its_names_in_pickles(self, tmp_path: Path) -> None:
+        """Also in those that a process of another kind reads: it finds what goes by that name there."""
+        code = """
+import pickle, uvloop, warnings
+warnings.simplefilter("ignore")
+for name in uvloop.__all__:
+    thing = getattr(uvloop, name)
+    assert thing.__name__ == thing.__qualname__ == name, thing
+    assert pickle.loads(pickle.dumps(thing)) is thing
+assert pickle.loads(pickle.dumps(uvloop.Loop)) is uvloop.Loop
+print(uvloop.run.__module__, uvloop.install.__module__, uvloop.EventLoopPolicy.__module__)
+"""
+        done = run(tmp_path, code)
+        assert (done.stdout, done.stderr) == ("uvloop uvloop uvloop\n", "")
+
+    def test_its_loop_is_derived_from(self, tmp_path: Path) -> None:
+        code = """
+import uvloop, uvloop.loop
+class Mine(uvloop.Loop):
+    pass
+assert issubclass(Mine, asyncio.AbstractEventLoop) and uvloop.loop.Loop is uvloop.Loop
+async def main():
+    print(type(asyncio.get_running_loop()) is Mine, isinstance(asyncio.get_running_loop(), uvloop.Loop))
+uvloop.run(main(), loop_factory=Mine)
+uvloop.run(main(), loop_factory=lambda: Mine(), debug=True)
+"""
+        done = run(tmp_path, code)
+        assert (done.stdout, done.stderr) == ("True True\nTrue True\n", "")
+
+    def test_its_run_refuses_other_loops(self, tmp_path: Path) -> None:
+        code = """
+import uvloop
+async def main():
+    print("never")
+try:
+    uvloop.run(main(), loop_factory=asyncio.SelectorEventLoop)
+except TypeError as error:
+    print(error)
+"""
+        done = run(tmp_path, code, HASTEN_QUIET="1")
+        assert done.stdout == "uvloop.run() uses a non-uvloop event loop\n"
+
+    @pytest.mark.skipif(sys.version_info < (3, 12), reason="deprecated from 3.12 on")
+    def test_install_is_deprecated(self, tmp_path: Path) -> None:
+        code = """
+import uvloop, warnings
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    uvloop.install()
+print([str(each.message) for each in told if each.category is DeprecationWarning][0])
+"""
+        text = "uvloop.install() is deprecated in favor of uvloop.run() starting with Python 3.12.\n"
+        assert run(tmp_path, code).stdout == text
+        assert run(tmp_path, "import uvloop; uvloop.install()").stderr == ""  # as the real one: of no line of its own
+
+    def test_who_asks_for_its_version(self, tmp_path: Path) -> None:
+        code = """
+from importlib import metadata, util
+print(util.find_spec("uvloop") is not None, metadata.version("UVLoop") == metadata.metadata("uvloop")["Version"])
+import uvloop, uvloop._version
+print(uvloop.__version__ == metadata.version("uvloop") == uvloop._version.__version__)
+print([each for each in metadata.distributions() if type(each).__name__ == "StandIn"], metadata.files("uvloop") == [])
+try:
+    metadata.version("not-installed")
+except metadata.PackageNotFoundError:
+    print("good")
+"""
+        installed = importlib.util.find_spec("uvloop") is not None
+        done = run(tmp_path, code)
+        if not installed:
+            assert (done.stdout, done.stderr) == ("True True\nTrue\n[] False\ngood\n", "")
+        done = run(tmp_path, "from importlib import metadata\nprint(metadata.version('uvloop'))", HASTEN_UVLOOP="keep")
+        assert ("PackageNotFoundError" in done.stderr) == (not installed)
+
+    def test_loaded_anew(self, tmp_path: Path) -> None:
+        code = "import importlib, uvloop\nimportlib.reload(uvloop)\nuvloop.run(say())\n"
+        done = run(tmp_path, code)
+        assert (done.stdout, done.stderr) == ("hasten.loop\n", "")
 
     @pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="uvloop is not installed")
     def test_it_is_kept(self, tmp_path: Path) -> None:

@@ -506,3 +506,191 @@ print("good")
 """
     done = child(code)
     assert done.stdout == "good\n", done.stderr
+
+
+# ---- watches and loops that end in the middle ----------------------------------------------
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_watch_that_another_thread_stops_tells_nothing_of_the_batch_that_goes_on(compiled: bool) -> None:
+    code = """
+import threading, time
+import hasten
+seen = []
+watch = hasten.watch(0.05, report=seen.append)
+go, done = threading.Event(), threading.Event()
+def other():
+    go.wait()
+    watch.stop()
+    done.set()
+thread = threading.Thread(target=other)
+thread.start()
+async def main():
+    time.sleep(0.15)
+    go.set()
+    done.wait()
+    await hasten.sleep(0.001)
+    time.sleep(0.15)
+hasten.run(main())
+thread.join()
+print(seen)
+"""
+    done = child(code, **({} if compiled else {"HASTEN_NO_EXTENSIONS": "1"}))
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("when", ["as it is understood", "as it is told"])
+def test_a_loop_that_another_thread_closes_while_its_stall_is_reported(when: str, debug: bool) -> None:
+    class Loop(hasten.Loop):
+        def time(self) -> float:
+            if ending and when == "as it is understood":
+                ending.clear()
+                close()
+            return super().time()
+
+    def report(stall: Stall) -> None:
+        seen.append(stall)
+        if when == "as it is told":
+            close()
+
+    def close() -> None:
+        thread = threading.Thread(target=loop.close)
+        thread.start()
+        thread.join()
+
+    def ends() -> None:
+        block()
+        ending.append(True)
+        loop.stop()
+
+    ending: list[bool] = []
+    seen: list[Stall] = []
+    with hasten.watch(report=report):
+        loop = Loop()
+        loop.set_debug(debug)
+        loop.call_soon(ends)
+        loop.call_later(0.01, print)
+        loop.run_forever()
+        assert loop.is_closed()
+        hasten.run(hasten.sleep(0))
+    assert len(seen) == 1
+
+
+def test_a_report_that_stops_its_watch_and_begins_another() -> None:
+    seen: list[Stall] = []
+
+    def report(stall: Stall) -> None:
+        seen.append(stall)
+        watches.pop().stop()
+        watches.append(hasten.watch(report=report))
+
+    async def main() -> None:
+        for _ in range(3):
+            block()
+            await hasten.sleep(0.001)
+
+    watches = [hasten.watch(report=report)]
+    hasten.run(main())
+    watches.pop().stop()
+    assert len(seen) == 3
+
+
+def test_loops_that_begin_in_two_threads_at_the_same_time_have_one_thread_of_python_s() -> None:
+    both = threading.Barrier(2)
+
+    class Slow(dict[Any, Any]):
+        def setdefault(self, key: Any, value: Any = None) -> Any:
+            both.wait(60)  # each has found that there is none
+            return super().setdefault(key, value)
+
+    def lookers() -> int:
+        return [thread.name for thread in threading.enumerate()].count("hasten-watch")
+
+    before = lookers()
+    watch = watching.Watch(60.0)
+    watch._looker = Slow()
+    threads = [threading.Thread(target=watch._begin_thread) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert lookers() == before + 1
+    watch._end_thread()
+    assert lookers() == before
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_the_interpreter_ends_while_a_loop_of_another_thread_is_blocked(compiled: bool) -> None:
+    code = """
+import threading, time
+import hasten
+hasten.watch(0.05)
+blocked = threading.Event()
+async def main():
+    blocked.set()
+    time.sleep(60)
+threading.Thread(target=hasten.run, args=(main(),), daemon=True).start()
+blocked.wait()
+time.sleep(0.1)
+print("good")
+"""
+    done = child(code, **({} if compiled else {"HASTEN_NO_EXTENSIONS": "1"}))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "good\n", "")
+
+
+FORKS = """
+import ctypes, os, sys, threading, time, warnings
+warnings.simplefilter("ignore")
+import hasten
+from hasten.diagnosis import watch as watching
+state, how = sys.argv[1:]
+if state == "telling":
+    watching.HANG = 0.05
+    reader, writer = os.pipe()
+    saved = os.dup(2)
+    os.dup2(writer, 2)
+seen = []
+hasten.watch(0.05, report=seen.append)
+libc = ctypes.CDLL(None)
+fork = os.fork if how == "os" else libc.fork
+def forks():
+    child = fork()
+    if child == 0:
+        code = 1
+        try:
+            import asyncio
+            asyncio._set_running_loop(None)
+            seen.clear()
+            async def main():
+                time.sleep(0.15)
+                await hasten.sleep(0.001)
+            hasten.run(main())
+            code = 0 if len(seen) == 1 else 2
+        finally:
+            os._exit(code)
+    return os.waitpid(child, 0)[1]
+async def main():
+    await hasten.sleep(0.01)
+    if state in ("looking", "telling"):
+        time.sleep(0.04 if state == "looking" else 0.2)
+    return forks()
+if state == "no thread yet":
+    print(forks())
+elif state == "nothing to watch":
+    hasten.run(hasten.sleep(0))
+    print(forks())
+else:
+    print(hasten.run(main()))
+print(len(seen))
+"""
+
+
+@pytest.mark.parametrize("how", ["os", "C"])
+@pytest.mark.parametrize("state", ["no thread yet", "nothing to watch", "napping", "looking", "telling"])
+def test_forks_in_each_state_of_the_watch(state: str, how: str) -> None:
+    done = subprocess.run([sys.executable, "-c", FORKS, state, how], capture_output=True, text=True, timeout=100)
+    lines = done.stdout.split()
+    assert lines[0] == "0", done.stdout + done.stderr
+    # the child has its own, and the parent's is told, if the child took long enough
+    assert lines[1] == ("0" if state in ("no thread yet", "nothing to watch") else "1")

@@ -36,7 +36,7 @@ def told(caplog: Any) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _nothing_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "_in_debug_mode", None)
+    monkeypatch.setattr(watching, "_of_debug_mode", {})
 
 
 def test_the_line_is_told_in_debug_mode_only(caplog: Any) -> None:
@@ -113,3 +113,111 @@ def test_the_variable_can_refuse_it(said: str, times: int) -> None:
         check=True,
     )
     assert done.stderr.count("was blocked for") == times, done.stderr
+
+
+def test_two_loops_that_enter_it_at_the_same_time_have_one_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2)
+
+    class Slow(watching.Watch):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            both.wait(60)  # each has found that there is none
+
+    monkeypatch.setattr(watching, "Watch", Slow)
+    found: list[Any] = []
+
+    async def main() -> None:
+        found.append([each for each in observing.observers_of(hasten.get_running_loop()) if isinstance(each, Slow)])
+
+    threads = [threading.Thread(target=hasten.run, args=(main(),), kwargs={"debug": True}) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    [one], [other] = found
+    assert one is other
+
+
+def test_two_loops_that_begin_at_the_same_time_have_one_watch_of_the_variable_s(monkeypatch: Any) -> None:
+    both = threading.Barrier(2)
+
+    class Slow(watching.Watch):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            both.wait(60)
+
+    monkeypatch.setattr(watching, "Watch", Slow)
+    monkeypatch.setattr(watching, "_by_variable", {})
+    threads = [threading.Thread(target=watching.begin) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    [watch] = [each for each in observing.everywhere if isinstance(each, Slow)]
+    watch.stop()
+
+
+def test_it_is_watched_again_when_a_watch_of_the_program_s_own_was_stopped(caplog: Any) -> None:
+    async def main() -> None:
+        for _ in range(2):
+            hasten.watch(60.0).stop()
+            await hasten.sleep(0)
+        await blocks()
+
+    hasten.run(main(), debug=True)
+    assert len(told(caplog)) == 1
+
+
+def test_it_is_watched_again_when_another_thread_has_stopped_one(caplog: Any) -> None:
+    def stop() -> None:
+        hasten.watch(60.0).stop()
+
+    async def main() -> None:
+        await hasten.to_thread(stop)
+        assert isinstance(watching._of_debug_mode[""], watching.Watch)
+        assert watching._of_debug_mode[""] in observing.observers_of(hasten.get_running_loop())
+        await blocks()
+
+    hasten.run(main(), debug=True)
+    assert len(told(caplog)) == 1
+
+
+def test_a_watch_that_was_stopped_leaves_loops_alone_that_are_not_in_debug_mode() -> None:
+    async def main() -> None:
+        hasten.watch(60.0).stop()
+        assert not observing.observers_of(hasten.get_running_loop())
+
+    hasten.run(main())
+
+
+def test_not_again_where_the_variable_refuses_it(monkeypatch: Any) -> None:
+    from hasten.core import attending
+
+    monkeypatch.setattr(attending, "on_debug", None)
+
+    async def main() -> None:
+        hasten.watch(60.0).stop()
+        assert not observing.observers_of(hasten.get_running_loop())
+
+    hasten.run(main(), debug=True)
+
+
+def test_a_watch_that_comes_while_a_loop_enters_debug_mode_is_the_only_one(monkeypatch: Any) -> None:
+    made: list[Any] = []
+    attach = observing.attach
+
+    def meanwhile(observer: Any, loop: Any = None) -> None:
+        if loop is not None and not made:  # of debug mode, which has seen that there is no other
+            made.append(None)
+            made[0] = hasten.watch(60.0)
+        attach(observer, loop)
+
+    monkeypatch.setattr(observing, "attach", meanwhile)
+    found: list[Any] = []
+
+    async def main() -> None:
+        found.extend(observing.observers_of(hasten.get_running_loop()))
+
+    hasten.run(main(), debug=True)
+    made[0].stop()
+    assert [each for each in found if isinstance(each, watching.Watch)] == [made[0]]

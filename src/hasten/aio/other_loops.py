@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.events
-import contextlib
 import os
 import sys
 from types import FrameType
 from typing import Any
 
 from hasten.aio import uvloop_name
+from hasten.core import report
 from hasten.core.scheduler import Scheduler
 
 VARIABLE = "HASTEN_QUIET"
@@ -49,9 +49,7 @@ def tell() -> None:
             for module in (asyncio, asyncio.events):
                 if getattr(module, _NAME) is _set_running_loop:
                     setattr(module, _NAME, stock)
-            if sys.stderr is not None:
-                with contextlib.suppress(Exception):  # it is closed, or full: the loop runs nevertheless
-                    print(of(loop, sys._getframe(1)), file=sys.stderr, flush=True)
+            report.say(of(loop, sys._getframe(1)))
         stock(loop)
 
     for module in (asyncio, asyncio.events):

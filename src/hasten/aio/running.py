@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from hasten.aio.install import chosen_policy
-from hasten.core import advice
+from hasten.core import advice, report
 from hasten.core.registry import all_tasks
 from hasten.core.scheduler import Scheduler
 from hasten.core.task import Task
@@ -241,7 +241,7 @@ def _tell_left(left: set[Any]) -> None:
             f"{n} {tasks} that run() cancelled {CANCEL_TIMEOUT:g} s ago {have} not ended, and run() waits for {them}:"
         )
         lines.insert(0, text)
-        logging.getLogger("asyncio").warning("%s", "\n".join([*lines, advice.text(advice.NOT_ENDING)]))
+        report.note(logging.WARNING, "\n".join([*lines, advice.text(advice.NOT_ENDING)]))
 
 
 def _cancel_all(loop: Any) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import textwrap
 from collections.abc import Sequence
 
-from hasten.cli.usage import UsageError
+from hasten.cli.usage import UsageError, tell
 from hasten.diagnosis.doctor import Examination, examine
 
 HELP = """\
@@ -38,7 +37,7 @@ def main(words: Sequence[str]) -> int:
     try:
         examination = examine()
     except Exception as error:
-        print(f"hasten: the facts cannot be had: {type(error).__name__}: {error}", file=sys.stderr)
+        tell(f"hasten: the facts cannot be had: {type(error).__name__}: {error}")
         return 1
     if words:
         print(json.dumps(examination.as_dict(), indent=2))

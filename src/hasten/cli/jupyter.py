@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 
-from hasten.cli.usage import UsageError
+from hasten.cli.usage import UsageError, tell
 
 HELP = """\
 usage: hasten jupyter install [--user | --sys-prefix | --prefix FOLDER] [--name NAME] [--display-name TEXT]
@@ -38,7 +38,7 @@ def main(words: Sequence[str]) -> int:
         import_module("ipykernel")
         manager = import_module("jupyter_client.kernelspec").KernelSpecManager()
     except ImportError as error:
-        print(f"hasten: {error}: install it by '{sys.executable} -m pip install ipykernel'", file=sys.stderr)
+        tell(f"hasten: {error}: install it by '{sys.executable} -m pip install ipykernel'")
         return 1
     with tempfile.TemporaryDirectory() as folder:
         with open(os.path.join(folder, "kernel.json"), "w", encoding="utf-8") as file:

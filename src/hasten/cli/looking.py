@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hasten.cli import usage
 from hasten.cli.usage import UsageError
 from hasten.diagnosis import asking, processes
 
@@ -87,14 +87,14 @@ def _seconds(verb: str, option: str, value: str) -> float:
 
 def tell(error: asking.Unreachable, asked: Asked) -> int:
     """Print why a process cannot be asked, and of one that does not answer what the kernel knows; return 1."""
-    print(f"hasten: {plain(str(error))}", file=sys.stderr)
+    usage.tell(f"hasten: {plain(str(error))}")
     if isinstance(error, asking.NoAnswer):
         for thread in processes.threads(asked.pid):
             letter = thread["state"]
             what = processes.STATES.get(letter, letter)
             where = f" in {thread['call']}" if thread["call"] and letter != "R" else ""
             share = f"{thread['processor']:.0%} of a processor"
-            print(f"  thread {thread['id']} ({plain(thread['name'])}) {what}{where}, {share}", file=sys.stderr)
+            usage.tell(f"  thread {thread['id']} ({plain(thread['name'])}) {what}{where}, {share}")
     return 1
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
+import io
 import os
 import shlex
 import sys
 from collections.abc import Sequence
 
-from hasten.cli.usage import UsageError
+from hasten.cli.usage import UsageError, tell
 
 # Each verb is a module of this package, imported when it is asked for: what one needs, the others do not pay for.
 VERBS = {
@@ -58,12 +60,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except UsageError as error:
-        print(f"hasten: {error}", file=sys.stderr)
+        tell(f"hasten: {error}")
         return 2
 
 
 def _dispatch(words: list[str]) -> int:
     first, rest = (words[0], words[1:]) if words else ("--help", [])
+    if first == "run":  # what the program meets with is the program's
+        return importlib.import_module("hasten.cli.run").main(rest)  # type: ignore[no-any-return]
+    if sys.stdout is None:
+        sys.stdout = _Closed()
+    _write_any_letter()
+    try:
+        status = _answer(first, rest, words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `hasten ps PID | head`: what was not read is not wanted
+        _drop_output()
+        return 0
+    except OSError as error:  # a full disk, most likely
+        tell(f"hasten: {error.filename or 'the output cannot be written'}: {error.strerror or error}")
+        _drop_output()
+        return 1
+
+
+def _answer(first: str, rest: list[str], words: list[str]) -> int:
     if first in ("-h", "--help"):
         print(HELP, end="")
         return 0
@@ -72,16 +93,31 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if first not in VERBS:
         raise UsageError(f"there is no verb {first!r}: {_meant(words)}")
-    verb = importlib.import_module(f"hasten.cli.{first}").main
-    if first == "run":  # what the program meets with is the program's
-        return verb(rest)  # type: ignore[no-any-return]
+    status: int = importlib.import_module(f"hasten.cli.{first}").main(rest)
+    return status
+
+
+class _Closed(io.TextIOBase):
+    """What stands for a standard output that is not there: to lose what was asked for is an error."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "there is no standard output")
+
+
+def _write_any_letter() -> None:
+    """Have letters that stdout's encoding does not know written as escapes: they may be in anybody's names."""
+    if getattr(sys.stdout, "errors", "") in ("strict", "surrogateescape"):
+        reconfigure = getattr(sys.stdout, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Have what is left in stdout's buffer go nowhere, for the flush at exit."""
     try:
-        status: int = verb(rest)
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:  # `hasten ps PID | head`: what was not read is not wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
-        return 0
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # no file of the system's: somebody else's object
+        pass
 
 
 def _meant(words: list[str]) -> str:

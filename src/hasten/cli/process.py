@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from hasten.aio import children, other_loops, uvloop_name
 from hasten.aio.install import install
-from hasten.core import attending
+from hasten.core import attending, report
 from hasten.diagnosis import by_default
 
 
@@ -27,4 +25,4 @@ def _inspect() -> None:
     try:
         inspect()
     except (OSError, RuntimeError) as error:  # the program is what is wanted above all
-        print(f"hasten: the process cannot be looked into: {error}", file=sys.stderr)
+        report.say(f"hasten: the process cannot be looked into: {error}")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hasten.cli.usage import UsageError
+from hasten.cli.usage import UsageError, tell
 from hasten.diagnosis import trace_file, trace_page
 
 HELP = """\
@@ -33,19 +33,30 @@ def main(words: Sequence[str]) -> int:
     try:
         found = trace_file.read(file)
         text = json.dumps(trace_file.perfetto(found)) if perfetto else trace_page.page(found, file.name)
-        if output == "-":
-            print(text)
-            return 0
-        made = Path(output or f"{file}.perfetto.json" if perfetto else output or f"{file}.html")
-        made.write_text(text, encoding="utf-8")
+        if output != "-":
+            made = Path(output or f"{file}.perfetto.json" if perfetto else output or f"{file}.html")
+            made.write_text(text, encoding="utf-8")
     except trace_file.TraceError as exc:
-        print(f"hasten: {exc}", file=sys.stderr)
+        tell(f"hasten: {exc}")
         return 1
     except OSError as exc:
-        print(f"hasten: {exc.filename or file}: {exc.strerror}", file=sys.stderr)
+        tell(f"hasten: {exc.filename or file}: {exc.strerror}")
         return 1
+    if output == "-":
+        _to_stdout(text + "\n")
+        return 0
     print(f"wrote {made}".encode(errors="backslashreplace").decode())  # a name may be no text
     return 0
+
+
+def _to_stdout(text: str) -> None:
+    """Write a file's text as the file would have it, whatever the terminal's encoding is."""
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:
+        sys.stdout.write(text)
+    else:
+        sys.stdout.flush()
+        binary.write(text.encode())
 
 
 def _parse(words: Sequence[str]) -> tuple[Path, str, bool]:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from hasten.core import advice
+from hasten.core import advice, report
 
 # Each is called with the loop, in its thread, before its first batch.
 on_run: list[Callable[[Any], object]] = []
@@ -90,4 +90,4 @@ def reported(loop: Any, context: dict[str, Any]) -> None:
 
 
 def _off(error: Exception) -> None:
-    logging.getLogger("asyncio").error("a companion of hasten's failed and is off now: %s", error, exc_info=error)
+    report.note(logging.ERROR, f"a companion of hasten's failed and is off now: {report.text_of(error)}", error)

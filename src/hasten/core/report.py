@@ -144,8 +144,8 @@ def debug_by_default() -> bool:
 def log(context: dict[str, Any]) -> None:
     """Log the context as an error: what the default exception handler does."""
     message = context.get("message") or "Unhandled exception in event loop"
-    lines = [message if type(message) is str else _text(message)]
-    for key in sorted(context, key=_text):
+    lines = [message if type(message) is str else text_of(message)]
+    for key in sorted(context, key=text_of):
         if key in ("message", "exception", "advice"):
             continue
         value = context[key]
@@ -155,9 +155,9 @@ def log(context: dict[str, Any]) -> None:
             value = f"Handle created at (most recent call last):\n{_stack(value)}"
         elif key not in ("created_at", "stood_at"):
             value = describe.safe(value)
-        lines.append(f"{_text(key)}: {value}")
+        lines.append(f"{text_of(key)}: {value}")
     if "advice" in context:
-        lines.append(_text(context["advice"]))
+        lines.append(text_of(context["advice"]))
     _log("\n".join(lines), context.get("exception"))
 
 
@@ -210,7 +210,7 @@ def _traceback_at_the_end(exc: BaseException) -> str:
         tb = tb.tb_next
     if lines:
         lines.insert(0, "Traceback (most recent call last):")
-    lines.append(f"{type(exc).__name__}: {_text(exc)}".removesuffix(": "))
+    lines.append(f"{type(exc).__name__}: {text_of(exc)}".removesuffix(": "))
     return "\n".join(lines)
 
 
@@ -265,7 +265,7 @@ def _is_odd(exc: BaseException) -> bool:
     return False
 
 
-def _text(obj: object) -> str:
+def text_of(obj: object) -> str:
     try:
         return str(obj)
     except (SystemExit, KeyboardInterrupt):
@@ -294,6 +294,44 @@ def _last_resort(fn: Callable[..., object], *args: Any) -> None:
             sys.stderr.write(f"{type(exc).__name__} while an error was logged: {' '.join(map(describe.safe, args))}\n")
         except Exception:
             pass  # no stderr, or a closed one
+
+
+def note(level: int, text: str, exc: BaseException | None = None) -> None:
+    """Log what hasten itself has to say; where that fails (a closed stderr, a handler that raises), write it to stderr.
+
+    The program that it is said of goes on, whatever its handlers do.
+    """
+    try:
+        info = None if exc is None else (type(exc), exc, _traceback.__get__(exc))
+        hidden = None if info is None else _hides(info)
+        if hidden is not None:
+            text, info = f"{text}\n{hidden}", None
+        logger.log(level, "%s", text, exc_info=info)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as failure:
+        _write(f"{text}\n(this could not be logged: {type(failure).__name__})")
+
+
+def say(line: str) -> None:
+    """Write a line to stderr; where that is not there, closed or full, log it: a log may have another place."""
+    if not _write(line):
+        try:
+            logger.warning("%s", line)
+        except Exception:
+            pass  # nobody is left to whom it could be told
+
+
+def _write(text: str) -> bool:
+    """Write a text to stderr; return False if that cannot be."""
+    file = sys.stderr
+    if file is None:  # a process without a console; print() would take stdout then
+        return False
+    try:
+        print(text, file=file, flush=True)
+    except Exception:
+        return False
+    return True
 
 
 def _handle(loop: Any, handler: Handler, context: dict[str, Any]) -> None:

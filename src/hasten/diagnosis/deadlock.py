@@ -19,7 +19,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from hasten.aio.running import Runner
-from hasten.core import advice, attending, observing
+from hasten.core import advice, attending, observing, report
 from hasten.core.future import Future
 from hasten.core.registry import all_tasks
 from hasten.core.task import Task
@@ -27,7 +27,6 @@ from hasten.core.task import Task
 if TYPE_CHECKING:
     from hasten.diagnosis.waits import WaitGraph
 
-logger = logging.getLogger("asyncio")
 _POLLERS = ("epoll", "selectors")
 _THREADS = "/proc/self/task"
 # Threads of hasten's own, by the names that they have: they schedule nothing
@@ -103,7 +102,7 @@ def _look(loop: Any) -> None:
     _told.add(key)
     if type(main) is Task and _interrupt(main, advice.add(DeadlockError(words), advice.DEADLOCK)):
         return
-    logger.error("%s\n%s", words, advice.text(advice.DEADLOCK))
+    report.note(logging.ERROR, f"{words}\n{advice.text(advice.DEADLOCK)}")
 
 
 def _interrupt(task: Task[Any], error: BaseException) -> bool:

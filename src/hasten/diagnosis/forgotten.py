@@ -18,10 +18,9 @@ from inspect import CO_NEWLOCALS
 from types import FrameType
 from typing import Any
 
-from hasten.core import advice, attending
+from hasten.core import advice, attending, report
 from hasten.diagnosis import standing
 
-logger = logging.getLogger("asyncio")
 _stock: Any = None  # warnings' own function, while ours is in its place
 _failed: dict[int, weakref.ref[Any]] = {}  # by id(): a __hash__ may be anything
 _origins_before = 0
@@ -36,8 +35,9 @@ def tell_forgotten(enabled: bool = True, *, origins: bool = False) -> None:
             Without, the place where it was dropped is told, which mostly is the same line.
     """
     global _stock, _origins_before
-    if enabled and _stock is None:
-        _stock = getattr(warnings, "_warn_unawaited_coroutine", None)
+    stock = getattr(warnings, "_warn_unawaited_coroutine", None)
+    if enabled and _stock is None and stock is not _warn:  # not by another thread, meanwhile
+        _stock = stock
         warnings._warn_unawaited_coroutine = _warn  # type: ignore[attr-defined]
         attending.on_failed = _note_failed
         atexit.register(_tell_failed)
@@ -116,4 +116,4 @@ def _tell_failed() -> None:
         if place is not None:
             lines.append(f"created_at: {standing.show(place)}")
         lines.append(advice.text(advice.EXCEPTION_UNSEEN))
-        logger.error("\n".join(lines), exc_info=(type(exc), exc, exc.__traceback__))
+        report.note(logging.ERROR, "\n".join(lines), exc)

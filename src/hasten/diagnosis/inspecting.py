@@ -25,7 +25,7 @@ from asyncio import _get_running_loop
 from functools import partial
 from typing import Any
 
-from hasten.core import attending
+from hasten.core import attending, describe, report
 from hasten.diagnosis import census, meeting, sampling
 from hasten.diagnosis.sampling import Sampler
 
@@ -64,7 +64,7 @@ def begin(loop: Any) -> None:
         _start()
     except (OSError, RuntimeError) as error:
         _failed = str(error)
-        logging.getLogger("asyncio").warning("hasten: this process cannot be looked into: %s", error)
+        report.note(logging.WARNING, f"hasten: this process cannot be looked into: {error}")
 
 
 def how() -> str:
@@ -202,7 +202,7 @@ class Inspector:
                 except MemoryError:
                     time.sleep(0.1)
         except Exception as error:
-            logging.getLogger("asyncio").warning("hasten: the inspector has ended: %r", error)
+            report.note(logging.WARNING, f"hasten: the inspector has ended: {describe.safe(error)}")
             self.close()
         finally:
             self._close_all()

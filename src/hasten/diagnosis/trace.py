@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 import weakref
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from hasten.core import attending, observing
+from hasten.core import attending, observing, report
 from hasten.core.probe import Observer
 from hasten.core.registry import all_tasks
 from hasten.core.task import Task
@@ -32,7 +31,6 @@ ENDED_LOOPS = 16  # of loops that are closed, the rings of so many are kept
 AGAIN = 60.0  # seconds in which what happens again is not written again
 ASIDE = 10  # files that are written on stalls and errors; the next one takes the place of the first
 MOMENTS = ("stall", "error", "signal")  # when `hasten run --trace-on` has it written
-logger = logging.getLogger("asyncio")
 
 
 class Trace(Observer):
@@ -123,7 +121,7 @@ class Trace(Observer):
             try:
                 self.write(None if self.file is None else self._beside(self.file, ""))
             except Exception as error:  # what the signal has interrupted goes on
-                logger.error("hasten: the trace could not be written: %s", error)
+                report.note(logging.ERROR, f"hasten: the trace could not be written: {error}")
 
         signal.signal(signum, handle)
 
@@ -174,9 +172,9 @@ class Trace(Observer):
         try:
             trace_file.write(path, trace_file.contents(*taken))
         except OSError as exc:
-            logger.error("hasten could not write the trace to %s: %s", path, exc.strerror)
+            report.note(logging.ERROR, f"hasten could not write the trace to {path}: {exc.strerror}")
         else:
-            logger.warning("hasten wrote a trace, since %s: 'hasten trace %s' shows it", why, path)
+            report.note(logging.WARNING, f"hasten wrote a trace, since {why}: 'hasten trace {path}' shows it")
 
     def stop(self) -> None:
         """Record no more. What is recorded stays, and can be written."""
@@ -257,9 +255,9 @@ def write_at_exit(file: str | Path, on: Sequence[str] = ()) -> Trace:
         if os.getpid() != pid:  # a forked child that ends in the ordinary way: the file is its parent's
             return
         try:
-            print(f"hasten: wrote {made.write()}: 'hasten trace {file}' shows it", file=sys.stderr)
+            report.say(f"hasten: wrote {made.write()}: 'hasten trace {file}' shows it")
         except OSError as exc:
-            print(f"hasten: the trace could not be written to {file}: {exc.strerror}", file=sys.stderr)
+            report.say(f"hasten: the trace could not be written to {file}: {exc.strerror}")
 
     atexit.register(finish)
     return made

@@ -18,9 +18,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from hasten.core import observing
+from hasten.core import attending, describe, observing
 from hasten.core.probe import Observer
 from hasten.core.registry import all_tasks, current_task
+from hasten.core.report import note
 from hasten.core.task import Task
 from hasten.diagnosis import processes
 from hasten.diagnosis.stall import Place, Stall, innermost_first
@@ -29,10 +30,10 @@ from hasten.diagnosis.watcher import Watcher, waiting
 from hasten.kernel import stalls, step
 
 THRESHOLD = 0.1
+LEAST = 0.001
 HANG = 5.0  # seconds of a stall, after which the thread of C tells it without Python
 AGAIN = 60.0  # seconds in which the same place is not told again
 PLACES = 1000  # that are remembered
-logger = logging.getLogger("asyncio")
 _how: str | None = None
 
 
@@ -80,8 +81,9 @@ class Watch(Observer):
         # for ever where its own thread has it. Each change is one step under the interpreter's lock.
         self._watchers: dict[int, tuple[Any, Watcher]] = {}  # of the loops that run, by their ids
         self._told: dict[tuple[str, int], list[float]] = {}  # when a place was told last, and how often it was not
-        self._stop: threading.Event | None = None
-        self._thread: threading.Thread | None = None
+        self._looker: dict[
+            str, tuple[threading.Event, list[threading.Thread]]
+        ] = {}  # of Python's: what ends it; itself
         self._stopped = False
         self._pid = os.getpid()
 
@@ -91,15 +93,19 @@ class Watch(Observer):
     def loop_begins(self, loop: Any) -> None:
         """Watch a loop that begins to run, or runs already; in its thread, or in the one that attaches the watch."""
         if self._pid != os.getpid():  # a fork has no other thread
-            self._stop, self._thread, self._watchers, self._pid = None, None, {}, os.getpid()
+            self._looker, self._watchers, self._pid = {}, {}, os.getpid()
         self._let_go(loop)
         watcher = Watcher(self._stalled)
         watcher.thread = loop._thread_id or threading.get_ident()
-        if how() != "C thread" or not watcher.watch(loop, self.threshold, HANG, True):
-            watcher.watch(loop, self.threshold, HANG, False)
-            if not self._begin_thread():
-                return
+        # Where the process began without stderr, its number may be a connection's now.
+        hang = HANG if sys.__stderr__ is not None else math.inf
+        by_c = how() == "C thread" and watcher.watch(loop, self.threshold, hang, True)
+        if not by_c:
+            watcher.watch(loop, self.threshold, hang, False)
         self._watchers[id(loop)] = loop, watcher
+        if not by_c and not self._begin_thread():  # only now: a thread ends where nothing is entered any more
+            self._let_go(loop)
+            return
         observing.attach(watcher, loop)
         other = watcher.thread != threading.get_ident()
         if self._stopped or (other and loop._thread_id is None):  # by another thread, meanwhile; or the loop has ended
@@ -116,7 +122,10 @@ class Watch(Observer):
     def _let_go(self, loop: Any) -> None:
         _, watcher = self._watchers.pop(id(loop), (None, None))
         if watcher is not None:
-            watcher.loop_ends(loop)
+            if watcher.thread == threading.get_ident():
+                watcher.loop_ends(loop)
+            else:  # the batch that it is in has not ended, and is not told in another thread
+                watcher.let_go()
             observing.detach(watcher, loop)
 
     def stop(self) -> None:
@@ -127,6 +136,7 @@ class Watch(Observer):
             self._let_go(loop)
             observing.detach(self, loop)
         self._end_thread()
+        _look_after_debug_mode()
 
     def __enter__(self) -> Watch:
         return self
@@ -143,7 +153,7 @@ class Watch(Observer):
         try:
             stall = self._understood(loop, since, now, seen)
         except Exception as error:  # somebody's own code: a loop's clock, a task's methods. It is watched on
-            logger.warning("hasten: a blocked event loop cannot be described: %r", error)
+            note(logging.WARNING, f"hasten: a blocked event loop cannot be described: {describe.safe(error)}")
             return
         if stall is not None:
             self._tell(stall, now)
@@ -180,8 +190,8 @@ class Watch(Observer):
         if self._report is not None:
             try:
                 self._report(stall)
-            except Exception:
-                logger.exception("The function that hasten.watch() was given to report stalls failed")
+            except Exception as error:
+                note(logging.ERROR, "The function that hasten.watch() was given to report stalls failed", error)
             return
         place = stall.place
         key = ("", 0) if place is None else (place.file, place.line)
@@ -193,35 +203,37 @@ class Watch(Observer):
         if len(self._told) >= PLACES:
             self._told.clear()
         self._told[key] = [now, 0]
-        logger.warning("%s", replace(stall, repeated=repeated))
+        note(logging.WARNING, str(replace(stall, repeated=repeated)))
 
     # ---- without the thread of C --------------------------------------------------------------
 
     def _begin_thread(self) -> bool:
         """Return False where no thread can be had: at the interpreter's end, or as there are too many."""
-        if self._stop is not None:
+        stop = threading.Event()
+        threads: list[threading.Thread] = []
+        mine = stop, threads
+        if self._looker.setdefault("", mine) is not mine:  # there is one, or loops of several threads begin now
             return True
-        stop = self._stop = threading.Event()
         try:
             thread = threading.Thread(target=self._look_on, args=(stop,), name="hasten-watch", daemon=True)
             thread.start()
         except RuntimeError:
-            self._stop = None
+            self._looker.pop("", None)
             return False
         except MemoryError as error:
-            self._stop = None
-            logger.warning("hasten: an event loop is not watched, for lack of memory", exc_info=error)
+            self._looker.pop("", None)
+            note(logging.WARNING, "hasten: an event loop is not watched, for lack of memory", error)
             return False
-        self._thread = thread
+        threads.append(thread)
         return True
 
     def _end_thread(self) -> None:
-        stop, self._stop = self._stop, None
-        thread, self._thread = self._thread, None
+        stop, threads = self._looker.pop("", (None, []))
         if stop is not None and self._pid == os.getpid():  # in a fork its lock may be held by who is not there
             stop.set()
-            if thread is not None and thread is not threading.current_thread():
-                thread.join(1.0)
+            for thread in threads:
+                if thread is not threading.current_thread():
+                    thread.join(1.0)
 
     def _look_on(self, stop: threading.Event) -> None:
         """Look at the loops now and then, in a thread of Python's."""
@@ -260,7 +272,8 @@ class Watch(Observer):
         else:
             if len(samples) < 3:
                 samples.append((1, True, 0, address, frames, name, made))
-        watcher.sampled = (since, 0.0, _computes(frames), 1.0, 0, 0, samples, queued)
+        most = max(samples, key=lambda each: each[0])[4]  # the last one may be of what came after the call
+        watcher.sampled = (since, 0.0, _computes(most), 1.0, 0, 0, samples, queued)
 
 
 def _named(task: Any) -> tuple[str | None, str | None]:
@@ -284,9 +297,6 @@ def _computes(frames: list[tuple[str, int, str]]) -> float:
     return 0.0 if any(word in place.source for word in ("sleep", "acquire", "recv", "read", "wait", "join")) else 1.0
 
 
-_in_debug_mode: Watch | None = None  # watches the loops that run in debug mode, where nobody watches all
-
-
 def watch(threshold: float = THRESHOLD, *, report: Callable[[Stall], object] | None = None) -> Watch:
     """Tell, from now on, of each time that a loop of hasten, in any thread, is blocked for longer than a threshold.
 
@@ -299,47 +309,69 @@ def watch(threshold: float = THRESHOLD, *, report: Callable[[Stall], object] | N
         TypeError: the threshold is no number, or `report` cannot be called.
         ValueError: it is not positive, or not finite.
     """
-    global _in_debug_mode
     if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
         raise TypeError(f"threshold is a number of seconds, not {threshold!r}")
-    if not 0.001 <= threshold < math.inf:
-        raise ValueError(f"threshold is a number of seconds, at least 0.001, not {threshold!r}")
+    if not LEAST <= threshold < math.inf:
+        raise ValueError(f"threshold is a number of seconds, at least {LEAST:g}, not {threshold!r}")
     if report is not None and not callable(report):
         raise TypeError(f"report is called with each stall: a function is needed, not {report!r}")
     made = Watch(float(threshold), report)
-    if _in_debug_mode is not None:
-        _in_debug_mode.stop()  # what it would tell is told by the new one
-        _in_debug_mode = None
     observing.attach(made)
+    _look_after_debug_mode()  # what it would tell is told by the new one
     return made
 
 
-_watch: Watch | None = None
+# Each has one entry at most. setdefault() is one step: loops of several threads may begin at the same time.
+_by_variable: dict[str, Watch] = {}
+_of_debug_mode: dict[str, Watch] = {}  # it watches the loops that run in debug mode, where nobody watches all
 
 
 def begin(loop: Any = None) -> None:
     """Watch, as HASTEN_WATCH says, for the rest of the process; done once."""
-    global _watch
-    if _watch is None:
-        said = os.environ.get("HASTEN_WATCH", "")
-        try:
-            threshold = THRESHOLD if said in ("", "1") else float(said)
-            _watch = watch(threshold)
-        except ValueError:
-            logger.warning(
-                "HASTEN_WATCH=%r: 1 watches loops, 0 does not, another number is a threshold in seconds", said
-            )
-            _watch = watch()
+    if _by_variable:
+        return
+    said = os.environ.get("HASTEN_WATCH", "")
+    try:
+        threshold, understood = THRESHOLD if said in ("", "1") else float(said), True
+        if not LEAST <= threshold < math.inf:
+            raise ValueError(said)
+    except ValueError:
+        threshold, understood = THRESHOLD, False
+    made = Watch(threshold)
+    if _by_variable.setdefault("", made) is not made:
+        return
+    if not understood:
+        wanted = "1 watches loops, 0 does not, another number is a threshold in seconds"
+        note(logging.WARNING, f"HASTEN_WATCH={said!r}: {wanted}")
+    observing.attach(made)
+    _look_after_debug_mode()
 
 
 def in_debug_mode(loop: Any, enabled: bool) -> None:
     """Watch a loop that runs in debug mode, unless all loops are watched; or, not `enabled`, watch it no longer."""
-    global _in_debug_mode
-    if enabled:
-        if not any(isinstance(each, Watch) for each in observing.everywhere):
-            if _in_debug_mode is None:
-                _in_debug_mode = Watch(THRESHOLD)
-            observing.attach(_in_debug_mode, loop)
-    elif _in_debug_mode is not None:
-        _in_debug_mode.loop_ends(loop)
-        observing.detach(_in_debug_mode, loop)
+    if not enabled and not _of_debug_mode:
+        return
+    made = _of_debug_mode.get("") or _of_debug_mode.setdefault("", Watch(THRESHOLD))
+    if enabled and not _all_are_watched():
+        observing.attach(made, loop)
+        if not _all_are_watched():  # else another thread has called watch() meanwhile
+            return
+    made.loop_ends(loop)
+    observing.detach(made, loop)
+
+
+def _all_are_watched() -> bool:
+    return any(isinstance(each, Watch) for each in list(observing.everywhere))
+
+
+def _look_after_debug_mode() -> None:
+    """Have the loops that run in debug mode watched, or no longer, as there is no watch for all, or is one now."""
+    for loop in list(observing.running):
+        if _runs_in_debug_mode(loop):
+            attending.debugged(loop, True)
+            if not _runs_in_debug_mode(loop):  # that has ended meanwhile
+                in_debug_mode(loop, False)
+
+
+def _runs_in_debug_mode(loop: Any) -> bool:
+    return getattr(loop, "_origin_depth", None) is not None

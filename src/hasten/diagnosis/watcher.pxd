@@ -39,6 +39,7 @@ cdef class Watcher(Observer):
     @cython.locals(watched=Watched, now=double)
     cdef int hand_on(self, object loop, double since) except -1
     @cython.locals(watched=Watched)
+    cpdef int let_go(self) except -1
     cpdef loop_ends(self, object loop)
     cpdef poll_begins(self, object loop, double timeout)
     cpdef poll_ends(self, object loop, double now)

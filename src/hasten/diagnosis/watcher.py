@@ -77,8 +77,15 @@ class Watcher(Observer):
 
     def loop_ends(self, loop: Any) -> None:
         self.sleeps(loop)
+        self.let_go()
+
+    def let_go(self) -> int:
+        """Watch no more, and tell nothing more."""
         watched = self.watched
+        self.awake = 0.0
+        self.sampled = None
         watched.detach()
+        return 0
 
     def poll_begins(self, loop: Any, timeout: float) -> None:
         self.sleeps(loop)
