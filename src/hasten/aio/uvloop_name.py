@@ -137,7 +137,7 @@ def _package() -> dict[str, Any]:
         "Loop": Loop,
         "install": _named(install, "install"),
         "new_event_loop": new_event_loop,
-        "run": run,
+        "run": _run,
     }
 
 
@@ -149,7 +149,7 @@ _CONTENTS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-def run(
+def _run(
     main: Awaitable[_T],
     *,
     loop_factory: Callable[[], Any] | None = new_event_loop,
@@ -162,7 +162,7 @@ def run(
     return hastens_run(main, loop_factory=loop_factory, debug=debug, **options)
 
 
-_named(run, "run")
+_named(_run, "run")
 
 
 async def _on_ours(main: Awaitable[_T]) -> _T:
