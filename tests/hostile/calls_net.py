@@ -608,17 +608,14 @@ def _watched(name: str, deed: Callable[[Any, int, Any], object], number: int = 0
 
 
 def descriptors() -> set[str]:
+    """The open descriptors, but what the watch's thread (HASTEN_WATCH=1) has open for a moment."""
+    found = set()
     with contextlib.suppress(FileNotFoundError):
-        listed = os.listdir("/proc/self/fd")  # with the one that it is read by, which is closed by now
-        return {fd for fd in listed if not of_the_watch(fd) and os.path.lexists(f"/proc/self/fd/{fd}")}
-    return set()
-
-
-def of_the_watch(fd: str) -> bool:
-    """True for what its thread (HASTEN_WATCH=1) has open for a moment."""
-    with contextlib.suppress(OSError):
-        return os.readlink(f"/proc/self/fd/{fd}").endswith("/schedstat")
-    return False
+        for fd in os.listdir("/proc/self/fd"):  # with the one that it is read by, which is closed by now
+            with contextlib.suppress(FileNotFoundError):
+                if not os.readlink(f"/proc/self/fd/{fd}").endswith("/schedstat"):
+                    found.add(fd)
+    return found
 
 
 def shown(fds: set[str]) -> list[str]:
