@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -221,3 +223,27 @@ def test_a_watch_that_comes_while_a_loop_enters_debug_mode_is_the_only_one(monke
     hasten.run(main(), debug=True)
     made[0].stop()
     assert [each for each in found if isinstance(each, watching.Watch)] == [made[0]]
+
+
+def test_a_loop_that_cannot_be_watched_for_lack_of_memory_is_not_kept(monkeypatch: Any) -> None:
+    """Whoever fails to be told of the beginning is not told of the end."""
+    attach = observing.attach
+
+    def short(observer: Any, loop: Any = None) -> None:
+        if type(observer) is watching.Watcher:
+            raise MemoryError
+        attach(observer, loop)
+
+    monkeypatch.setattr(observing, "attach", short)
+    told: list[Any] = []
+    with hasten.watch(60.0) as watch:
+        loop = hasten.new_event_loop()
+        loop.set_exception_handler(lambda loop, context: told.append(type(context["exception"])))
+        loop.run_until_complete(hasten.sleep(0))
+        loop.close()
+        gone = weakref.ref(loop)
+        del loop
+        gc.collect()
+        assert gone() is None
+        assert not watch._watchers
+    assert told == [MemoryError]

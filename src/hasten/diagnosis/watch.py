@@ -13,8 +13,10 @@ import math
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -79,7 +81,8 @@ class Watch(Observer):
         self._report = report
         # No lock guards what follows: a signal handler or a destructor, which may run anywhere here, would wait for it
         # for ever where its own thread has it. Each change is one step under the interpreter's lock.
-        self._watchers: dict[int, tuple[Any, Watcher]] = {}  # of the loops that run, by their ids
+        # of the loops that run, by their ids; weak, since who has no memory may not tell that one has ended
+        self._watchers: dict[int, tuple[weakref.ref[Any], Watcher]] = {}
         self._told: dict[tuple[str, int], list[float]] = {}  # when a place was told last, and how often it was not
         self._looker: dict[
             str, tuple[threading.Event, list[threading.Thread]]
@@ -95,14 +98,23 @@ class Watch(Observer):
         if self._pid != os.getpid():  # a fork has no other thread
             self._looker, self._watchers, self._pid = {}, {}, os.getpid()
         self._let_go(loop)
-        watcher = Watcher(self._stalled)
+        key, watcher = id(loop), Watcher(self._stalled)
+        try:
+            self._begin(loop, key, watcher)
+        except BaseException:  # no memory: then nobody tells when the loop ends
+            self._watchers.pop(key, None)
+            watcher.let_go()
+            raise
+
+    def _begin(self, loop: Any, key: int, watcher: Watcher) -> None:
+        entry = weakref.ref(loop, partial(self._watchers.pop, key)), watcher  # type: ignore[arg-type]
         watcher.thread = loop._thread_id or threading.get_ident()
         # Where the process began without stderr, its number may be a connection's now.
         hang = HANG if sys.__stderr__ is not None else math.inf
         by_c = how() == "C thread" and watcher.watch(loop, self.threshold, hang, True)
         if not by_c:
             watcher.watch(loop, self.threshold, hang, False)
-        self._watchers[id(loop)] = loop, watcher
+        self._watchers[key] = entry
         if not by_c and not self._begin_thread():  # only now: a thread ends where nothing is entered any more
             self._let_go(loop)
             return
@@ -128,11 +140,16 @@ class Watch(Observer):
                 watcher.let_go()
             observing.detach(watcher, loop)
 
+    def _watched(self) -> list[tuple[Any, Watcher]]:
+        """Return the loops that are watched now, each with what watches it."""
+        found = [(loop(), watcher) for loop, watcher in list(self._watchers.values())]
+        return [each for each in found if each[0] is not None]
+
     def stop(self) -> None:
         """Watch no more."""
         self._stopped = True
         observing.detach(self)
-        for loop, _ in list(self._watchers.values()):
+        for loop, _ in self._watched():
             self._let_go(loop)
             observing.detach(self, loop)
         self._end_thread()
@@ -239,7 +256,7 @@ class Watch(Observer):
         """Look at the loops now and then, in a thread of Python's."""
         while not stop.wait(self.threshold / 8):
             try:
-                for loop, watcher in list(self._watchers.values()):
+                for loop, watcher in self._watched():
                     since = watcher.awake
                     if since and step.monotonic() - since >= self.threshold / 2:
                         self._look_at(loop, watcher, since)
