@@ -2,6 +2,7 @@
 
 `python tests/programs/gotchas.py` runs each program on both and writes the table anew. What stands in it is what the
 runs printed: the last line of a traceback, the first of a warning or a log record; nothing where they printed nothing.
+What is said without the watch, by a program that only imports hasten in asyncio's place, is said "always".
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ NOISE = (
     r"Enable tracemalloc|^See docs/|^future: |CancelledError|^<sys>:|^GatheringFuture"
     r"|'(?:work|answer)' was never awaited"
 )
+WATCHED = "with `HASTEN_WATCH=1`"
 PATIENCE = 5.0  # seconds; a program that does not end by then hangs
 
 
@@ -64,7 +66,7 @@ GOTCHAS = (
 
         asyncio.run(main())
         """,
-        r"never awaited",
+        r"dropped at",
         "docs/diagnosis/forgotten.md",
     ),
     Gotcha(
@@ -156,12 +158,20 @@ GOTCHAS = (
 
 
 def output(gotcha: Gotcha, on: str) -> str:
-    """Run a program on "asyncio" or "hasten"; return what it printed to stderr, or that it hangs."""
+    """Run a program and return what it printed to stderr, or that it hangs.
+
+    Arguments:
+        gotcha: whose program.
+        on: "asyncio"; "hasten", which watches; "import", hasten in asyncio's place and nothing else.
+    """
     import textwrap
 
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "program.py"
-        path.write_text(textwrap.dedent(gotcha.program), "utf-8")
+        program = textwrap.dedent(gotcha.program)
+        if on == "import":
+            program = re.sub(r"^import asyncio(?:, (\w+))?$", _import, program, flags=re.MULTILINE)
+        path.write_text(program, "utf-8")
         command = [sys.executable, *(["-m", "hasten", "run"] if on == "hasten" else []), "program.py"]
         environment = {
             key: value for key, value in os.environ.items() if not key.startswith(("HASTEN_W", "PYTHONASYNC"))
@@ -174,6 +184,15 @@ def output(gotcha: Gotcha, on: str) -> str:
         except subprocess.TimeoutExpired:
             return "(hangs for ever)"
         return done.stderr.replace(f"{scratch}{os.sep}", "")
+
+
+def _import(found: re.Match[str]) -> str:
+    return "import hasten as asyncio" + (f", {found[1]}" if found[1] else "")
+
+
+def always(gotcha: Gotcha) -> bool:
+    """True if hasten says so without the watch too."""
+    return re.search(gotcha.wanted, "\n".join(told(output(gotcha, "import")))) is not None
 
 
 def told(text: str) -> list[str]:
@@ -194,11 +213,12 @@ def cell(lines: list[str], limit: int) -> str:
 
 
 def table() -> str:
-    rows = ["| mistake | asyncio says | hasten says |", "| --- | --- | --- |"]
+    rows = ["| mistake | asyncio says | hasten says | told |", "| --- | --- | --- | --- |"]
     for gotcha in GOTCHAS:
         stock, ours = told(output(gotcha, "asyncio")), told(output(gotcha, "hasten"))
         page = f" ([page]({gotcha.page}))" if gotcha.page else ""
-        rows.append(f"| {gotcha.title} | {cell(stock, 2)} | {cell(ours, 4)}{page} |")
+        when = "always" if always(gotcha) else WATCHED
+        rows.append(f"| {gotcha.title} | {cell(stock, 2)} | {cell(ours, 4)}{page} | {when} |")
     return "\n".join(rows)
 
 
