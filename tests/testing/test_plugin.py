@@ -95,7 +95,7 @@ def clean(ran: Ran, *names: str) -> None:
 
 
 def test_pytest_does_not_warn_that_it_comes_too_late(project: Project) -> None:
-    """Under `hasten run -m pytest` hasten is imported before pytest, which marks what brings plugins for its rewriting."""
+    """Under `hasten run -m pytest` hasten is imported before pytest, which marks what has plugins for its rewriting."""
     (project.path / "conftest.py").write_text(
         CONFTEST + "import hasten\nimport pytest\npytest.register_assert_rewrite('hasten')\n"
     )

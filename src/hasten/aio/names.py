@@ -127,9 +127,9 @@ def submodule(package: ModuleType, name: str) -> ModuleType:
 
 
 class _Finder:
-    """Finds asyncio's modules below hasten's name, for `import hasten.subprocess` and `from hasten.subprocess import PIPE`.
+    """Finds asyncio's modules below hasten's name, as in `from hasten.subprocess import PIPE`.
 
-    Who writes hasten for asyncio throughout a program writes these too. It comes last, when nobody else has found a
+    Who writes hasten for asyncio throughout a program writes this too. It comes last, when nobody else has found a
     module, and gives what the package's attribute is.
     """
 
