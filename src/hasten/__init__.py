@@ -65,7 +65,6 @@ from asyncio import _leave_task as _leave_task
 from asyncio import _register_task as _register_task
 from asyncio import _set_running_loop as _set_running_loop
 from asyncio import _unregister_task as _unregister_task
-from asyncio import get_event_loop as get_event_loop
 from asyncio import get_event_loop_policy as get_event_loop_policy
 from asyncio import get_running_loop as get_running_loop
 from asyncio import iscoroutinefunction as iscoroutinefunction
@@ -115,6 +114,7 @@ if _typing.TYPE_CHECKING:
     from asyncio import exceptions as exceptions
     from asyncio import format_helpers as format_helpers
     from asyncio import futures as futures
+    from asyncio import get_event_loop as get_event_loop
     from asyncio import iscoroutine as iscoroutine
     from asyncio import isfuture as isfuture
     from asyncio import locks as locks
@@ -223,6 +223,7 @@ if _typing.TYPE_CHECKING:
         from asyncio import windows_events as windows_events
         from asyncio import windows_utils as windows_utils
 else:
+    from hasten.aio.policies import get_event_loop as get_event_loop
     from hasten.aio.running import Runner as Runner
     from hasten.aio.running import run as run
     from hasten.core.future import Future as Future

@@ -25,7 +25,7 @@ TOPICS: dict[str, tuple[str, str, str]] = {
     "running": (
         "Running a program",
         "An event loop that lasts as long as the program, and ways to have other code use it.",
-        "run Runner new_event_loop install uninstall",
+        "run Runner new_event_loop get_event_loop install uninstall",
     ),
     "tasks": (
         "Tasks, and waiting for them",

@@ -28,6 +28,7 @@ _TOPICS = {
     "hasten.core.future": "Future",
     "hasten.core.handle": "Handle TimerHandle",
     "hasten.loop": "new_event_loop EventLoop",
+    "hasten.aio.policies": "get_event_loop",
     "hasten.primitives.eager": "eager_task_factory create_eager_task_factory",
     "hasten.primitives.awaited_by": "future_add_to_awaited_by future_discard_from_awaited_by",
     "hasten.aio.graph": ("FrameCallGraphEntry FutureCallGraph capture_call_graph format_call_graph print_call_graph"),
@@ -50,7 +51,7 @@ _TOPICS = {
         " BaseProtocol BufferedProtocol DatagramProtocol Protocol SubprocessProtocol"
         " BaseTransport DatagramTransport ReadTransport SubprocessTransport Transport WriteTransport"
         # the running loop, the thread's loop, and what loops and tasks of any make tell asyncio
-        " get_running_loop get_event_loop set_event_loop get_event_loop_policy set_event_loop_policy"
+        " get_running_loop set_event_loop get_event_loop_policy set_event_loop_policy"
         " iscoroutinefunction"
         " _get_running_loop _set_running_loop _enter_task _leave_task _register_task _unregister_task"
     ),

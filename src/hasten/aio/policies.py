@@ -1,15 +1,19 @@
-"""Names that asyncio had, or has, besides those of 3.15: event loop policies and child watchers.
+"""What stands on event loop policies: get_event_loop(), and the names that asyncio had, or has, besides those of 3.15.
 
-Each Python gives the ones that it still has, with its own deprecation warnings, as asyncio does there; hasten makes
-none of its own. `hasten.__getattr__` asks here.
+Policies and child watchers are asyncio's: each Python gives the ones that it still has, with its own deprecation
+warnings, as asyncio does there; hasten makes none of its own. `hasten.__getattr__` asks here for them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import warnings
 from typing import Any
+
+from hasten.aio.install import default_policy_class
+from hasten.loop import new_event_loop
 
 WATCHERS = (
     "AbstractChildWatcher",
@@ -23,6 +27,31 @@ WATCHERS = (
 )
 POLICIES = ("AbstractEventLoopPolicy", "DefaultEventLoopPolicy")
 WINDOWS_POLICIES = ("WindowsProactorEventLoopPolicy", "WindowsSelectorEventLoopPolicy")
+
+if sys.version_info >= (3, 14):  # it makes no loop there, unless a policy is set that does
+    from asyncio import get_event_loop as get_event_loop
+else:
+    _running_loop = asyncio._get_running_loop
+
+    def get_event_loop() -> asyncio.AbstractEventLoop:
+        """Return the running event loop; where none runs, the one that was set in this thread.
+
+        In the main thread, where none was ever set, a loop of hasten's is made and set, with the deprecation warning
+        that asyncio has from Python 3.12 on; from 3.14 on there is none made. A policy that the program has set is asked.
+
+        Raises:
+            RuntimeError: there is none, and none is made.
+        """
+        running = _running_loop()
+        if running is not None:
+            return running
+        policy: Any = asyncio.get_event_loop_policy()
+        if type(policy) is default_policy_class() and policy._local._loop is None and not policy._local._set_called:
+            if threading.current_thread() is threading.main_thread():
+                if sys.version_info >= (3, 12):
+                    warnings.warn("There is no current event loop", DeprecationWarning, stacklevel=2)
+                policy.set_event_loop(new_event_loop())
+        return policy.get_event_loop()  # type: ignore[no-any-return]
 
 
 def legacy(name: str) -> Any:
