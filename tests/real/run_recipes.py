@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -63,7 +64,7 @@ def row(path: Path, python: str) -> list[str]:
         return [start, "", reason, ""]
     with tempfile.TemporaryDirectory() as folder:
         seen = snippets.Run(Path(folder), python, TRAFFIC).page(path)
-    if not seen.on_hasten and "<hasten.Loop" in text:
+    if not seen.on_hasten and re.search(r"^<hasten\.", text, re.MULTILINE):
         raise snippets.Wrong(f"another loop than hasten's, or none:\n{seen.output}")
     libraries = snippets.versions([each for each in wanted if each != "hasten"], python)
     sent = [f"{seen.requests:,} requests"] if seen.requests else []

@@ -37,7 +37,7 @@ else:
         """Return the running event loop; where none runs, the one that was set in this thread.
 
         In the main thread, where none was ever set, a loop of hasten's is made and set, with the deprecation warning
-        that asyncio has from Python 3.12 on; from 3.14 on there is none made. A policy that the program has set is asked.
+        that asyncio has from Python 3.12 on; from 3.14 on none is made. A policy that the program has set is asked.
 
         Raises:
             RuntimeError: there is none, and none is made.
