@@ -46,6 +46,23 @@ def test_a_page_that_is_not_true_is_told(page: str, tmp_path: Path) -> None:
         snippets.Run(tmp_path).page(path)
 
 
+@pytest.mark.parametrize(
+    ("words", "shown", "ours"),
+    [
+        ("", ["<hasten.Loop running=True>"], True),
+        ("", ["<hasten.testing.leaks.CheckedLoop running=True>"], True),
+        ("", ["<_UnixSelectorEventLoop running=True>"], False),
+        ("", ["<hasten.Loop running=True>", "<uvloop.Loop running=True>"], False),
+        (" other-loop", ["<hasten.Loop running=True>", "<uvloop.Loop running=True>"], True),
+    ],
+)
+def test_whose_loop_a_page_has_shown(words: str, shown: list[str], ours: bool, tmp_path: Path) -> None:
+    blocks = [("" if n == 0 else words, loop) for n, loop in enumerate(shown)]
+    path = tmp_path / "page.md"
+    path.write_text("".join(_page(f"```console{each}", f"$ echo '{loop}'", "```") for each, loop in blocks), "utf-8")
+    assert snippets.Run(tmp_path).page(path).on_hasten is ours
+
+
 def test_dots_stand_for_what_may_differ() -> None:
     assert snippets.agrees("a … c\n…\nz", "a b c\nd\ne\nz\n")
     assert snippets.agrees("a\n…", "a\n")
