@@ -6,8 +6,11 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from hasten.diagnosis import meeting
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no unix sockets")
 
@@ -116,3 +119,47 @@ os.waitpid(child, 0)
 """
     done = child(code)
     assert done.stdout == "kept out\n", done.stderr
+
+
+FARAWAY = """
+import os, sys
+import hasten
+import hasten.diagnosis.asking as asking
+async def main():
+    with hasten.inspect() as inspector:
+        return inspector.path, await hasten.to_thread(asking.ask, os.getpid(), "ps", 60.0)
+path, answer = hasten.run(main())
+print(os.path.dirname(path), len(answer["tasks"]))
+"""
+
+
+@pytest.mark.parametrize("length", [60, 86, 87, 88, 89, 90, 95, 200, 3000])
+def test_a_folder_whose_name_is_too_long_for_a_socket_s_path(length: int, tmp_path: Path) -> None:
+    """It is not taken, where it is too long, and who asks is not kept from looking in the next one."""
+    folder = str(tmp_path)
+    while len(folder) < length:
+        folder += "/" + "x" * min(length - len(folder) - 1, 200)
+    if length < 3000:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    environment = {**os.environ, "XDG_RUNTIME_DIR": folder}
+    done = subprocess.run([sys.executable, "-c", FARAWAY], capture_output=True, text=True, timeout=100, env=environment)
+    found, tasks = done.stdout.split()
+    assert tasks == "1"
+    assert found == f"{folder}/hasten" or len(folder) > 80, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such a path cannot be reached")
+def test_a_socket_that_lies_deeper_than_a_path_may_be_long(tmp_path: Path) -> None:
+    """As that of a process in a container, seen through /proc/PID/root."""
+    folder = tmp_path / ("x" * 150)
+    folder.mkdir()
+    here = os.open(folder, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as peer:
+        listener.bind(f"/proc/self/fd/{here}/1.sock")
+        listener.listen()
+        before = len(os.listdir("/proc/self/fd"))
+        meeting.connect(peer, f"{folder}/1.sock")
+        assert len(os.listdir("/proc/self/fd")) == before
+        with pytest.raises(FileNotFoundError):
+            meeting.connect(peer, f"{folder}/2.sock")
+    os.close(here)

@@ -89,7 +89,7 @@ def _connect(pid: int, timeout: float) -> socket.socket:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             connection.settimeout(timeout)
             try:
-                connection.connect(path)
+                meeting.connect(connection, path)
                 _check_peer(connection, pid, uid)
                 return connection
             except (FileNotFoundError, ConnectionRefusedError):

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 
 REQUEST_LIMIT = 4096
 ANSWER_LIMIT = 1 << 26
+LONGEST = 108  # bytes of a socket's path, with the zero at its end (Linux; elsewhere a little less)
 PROTOCOL = 1
 PERIOD = 0.02  # seconds between two looks at a process that is watched
 
@@ -101,6 +102,19 @@ def clean(folder: str) -> None:
                     pass
             except OSError:
                 pass  # busy, or gone already
+
+
+def connect(connection: socket.socket, path: str) -> None:
+    """Connect to a socket, also where its path is longer than the system takes: by its folder, then."""
+    folder, name = os.path.split(path)
+    if sys.platform != "linux" or len(os.fsencode(path)) < LONGEST:
+        connection.connect(path)
+        return
+    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        connection.connect(f"/proc/self/fd/{fd}/{name}")
+    finally:
+        os.close(fd)
 
 
 def peer(connection: socket.socket) -> tuple[int, int] | None:
