@@ -10,7 +10,7 @@ from typing import Any
 
 from hasten.cli import usage
 from hasten.cli.usage import UsageError
-from hasten.diagnosis import asking, processes
+from hasten.diagnosis import asking, processes, showing
 
 TIMEOUT = 3.0
 OPTIONS = f"""\
@@ -24,8 +24,7 @@ call that has released the interpreter's lock. If it does not answer, what the k
 
 The exit status is 0, or 1 if the process cannot be asked: one line says why.
 """
-# Letters that would move the cursor, colour the screen, or turn the direction of what follows.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+plain = showing.plain
 
 
 @dataclass
@@ -96,11 +95,6 @@ def tell(error: asking.Unreachable, asked: Asked) -> int:
             share = f"{thread['processor']:.0%} of a processor"
             usage.tell(f"  thread {thread['id']} ({plain(thread['name'])}) {what}{where}, {share}")
     return 1
-
-
-def plain(text: Any) -> str:
-    """Return a text of another process so that a terminal shows it and does not obey it."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
 def headline(answer: dict[str, Any], pid: int) -> str:

@@ -67,7 +67,7 @@ def is_dead(loop: Any) -> bool:
 
 def verdict(graph: WaitGraph) -> str:
     """Say what a deadlock is made of: the circles, and what else waits for what."""
-    from hasten.diagnosis import standing, waits  # only now: most programs never come here
+    from hasten.diagnosis import showing, standing, waits  # only now: most programs never come here
 
     circles = graph.circles()
     lines = ["Deadlock: every task waits, and nothing can wake one."]
@@ -80,7 +80,7 @@ def verdict(graph: WaitGraph) -> str:
     for node in tasks[:20]:
         lines.append(f"  {waits.label(node)} stands at {standing.show(node.at)}")
         for edge in graph.from_node(node.key)[:5]:
-            lines.append(f"    {edge.how} {waits.label(graph.by_key[edge.target])}")
+            lines.append(f"    {showing.plain(showing.short(edge.how))} {waits.label(graph.by_key[edge.target])}")
     if len(tasks) > 20:
         lines.append(f"  … and {len(tasks) - 20} more")
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from typing import Any
 
 from hasten.core import advice, attending, report
 from hasten.diagnosis import standing
+from hasten.diagnosis.showing import plain, short
 
 _stock: Any = None  # warnings' own function, while ours is in its place
 _failed: dict[int, weakref.ref[Any]] = {}  # by id(): a __hash__ may be anything
@@ -63,7 +64,7 @@ def tell_forgotten(enabled: bool = True, *, origins: bool = False) -> None:
 def _warn(coro: Any) -> None:
     """Warn of a coroutine that was never awaited, in the place of the function in `warnings`."""
     frame = sys._getframe().f_back
-    lines = [f"coroutine '{coro.__qualname__}' was never awaited", *_places(coro, frame)]
+    lines = [f"coroutine '{plain(short(coro.__qualname__))}' was never awaited", *_places(coro, frame)]
     lines.append(advice.text(advice.NEVER_AWAITED))
     warnings.warn("\n".join(lines), RuntimeWarning, stacklevel=2, source=coro)
 
@@ -87,7 +88,7 @@ def _places(coro: Any, frame: FrameType | None) -> list[str]:
     else:
         lines.append("dropped when what had made it ended (HASTEN_ORIGINS=1 tells where that was)")
     code = coro.cr_code
-    lines.append(f'defined at File "{code.co_filename}", line {code.co_firstlineno}')
+    lines.append(plain(f'defined at File "{code.co_filename}", line {code.co_firstlineno}'))
     return lines
 
 
@@ -111,7 +112,7 @@ def _tell_failed() -> None:
             task._log_traceback = False
         except Exception:  # of a class of somebody's own
             continue
-        lines = ["Task exception was never retrieved", f"future: task {standing.name_of(task)!r}"]
+        lines = ["Task exception was never retrieved", f"future: task {short(standing.name_of(task))!r}"]
         place = standing.made_at(task)
         if place is not None:
             lines.append(f"created_at: {standing.show(place)}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from hasten.diagnosis.instead import instead_of
+from hasten.diagnosis.showing import plain, short
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -58,7 +59,7 @@ class Place:
         return linecache.getline(self.file, self.line).strip() if self.line > 0 and _can_be_read(self.file) else ""
 
     def __str__(self) -> str:
-        return f'File "{self.file}", line {self.line}, in {self.function}'
+        return plain(f'File "{self.file}", line {self.line}, in {self.function}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +98,15 @@ class Stall:
         did = "It computed" if self.computed >= 0.5 else "It waited"
         lines = [f"The event loop was blocked for {_time(self.seconds)} by one step. {did}."]
         if place is not None:
-            source = f": {place.source}" if place.source else ""
-            lines = [
-                f"The event loop was blocked for {_time(self.seconds)} at {place.file}:{place.line}, in "
-                f"{place.function}{source}"
-            ]
+            source = f": {short(place.source)}" if place.source else ""
+            where = plain(f"{place.file}:{place.line}, in {place.function}{source}")
+            lines = [f"The event loop was blocked for {_time(self.seconds)} at {where}"]
             lines.append(f"  {did} ({self.computed:.0%} of that time on the processor).")
         if self.share < 0.5:
             lines.append(f"  No single call: this place was seen in {self.share:.0%} of the samples.")
         if self.task is not None:
-            lines.append(f"  In task {self.task!r}" + (f", made at {self.made}" if self.made else ""))
+            made = plain(f", made at {self.made}") if self.made else ""
+            lines.append(f"  In task {short(self.task)!r}{made}")
         lines += [f"    {each}" for each in self.chain()]
         if self.waiting:
             lines.append(

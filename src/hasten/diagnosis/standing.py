@@ -19,6 +19,7 @@ from hasten.aio import graph
 from hasten.core.future import Future
 from hasten.core.task import Task
 from hasten.diagnosis import census
+from hasten.diagnosis.showing import plain
 from hasten.kernel.step import Awaitable
 
 Place = tuple[str, int, str]  # file, line, function
@@ -167,7 +168,7 @@ def innermost(places: list[Place] | tuple[Place, ...]) -> Place | None:
 
 def show(place: Place | None) -> str:
     """Write a place as tracebacks do."""
-    return "at an unknown place" if place is None else f'File "{place[0]}", line {place[1]}, in {place[2]}'
+    return "at an unknown place" if place is None else plain(f'File "{place[0]}", line {place[1]}, in {place[2]}')
 
 
 def waits_on(task: Any) -> Any:

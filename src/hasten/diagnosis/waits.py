@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hasten.diagnosis import standing
+from hasten.diagnosis.showing import plain, short
 from hasten.diagnosis.standing import Place, show
 
 _SHAPES = {"task": "box", "lock": "diamond", "semaphore": "diamond", "queue": "cds", "timer": "plaintext"}
@@ -141,8 +142,9 @@ def in_order(name: str) -> tuple[str, int]:
 def label(node: Node) -> str:
     """Name a node in a line: what kind it is, its name, its state."""
     if node.kind == "task":
-        return f"task {node.name!r}"
-    return f"{node.name} ({node.state})" if node.state else node.name
+        return f"task {short(node.name)!r}"
+    name = plain(short(node.name))
+    return f"{name} ({node.state})" if node.state else name
 
 
 def circle(nodes: tuple[Node, ...]) -> str:
@@ -171,7 +173,7 @@ def _follow(graph: WaitGraph, task: Node, lines: list[str]) -> None:
     while left:
         edge, depth = left.pop()
         target = graph.by_key[edge.target]
-        lines.append(f"{'  ' * min(depth, 20)}{edge.how} {label(target)}")
+        lines.append(f"{'  ' * min(depth, 20)}{plain(short(edge.how))} {label(target)}")
         if target.kind != "task" and target.key not in seen:
             seen.add(target.key)
             left += [(each, depth + 1) for each in reversed(graph.from_node(target.key))]
@@ -206,14 +208,15 @@ def _dot(graph: WaitGraph) -> str:
     for node in graph.nodes:
         words = [label(node)]
         if node.at is not None:
-            words.append(f"{node.at[0].rpartition('/')[2]}:{node.at[1]} {node.at[2]}")
+            words.append(plain(f"{node.at[0].rpartition('/')[2]}:{node.at[1]} {node.at[2]}"))
         color = ", color=red" if node.key in red else ""
         shape = _SHAPES.get(node.kind, "ellipse")
         lines.append(f"  {_quoted(node.key)} [label={_quoted(chr(10).join(words))}, shape={shape}{color}];")
     for edge in graph.edges:
         style = "" if edge.must else ", style=dashed"
         color = ", color=red" if (edge.waiter, edge.target) in pairs else ""
-        lines.append(f"  {_quoted(edge.waiter)} -> {_quoted(edge.target)} [label={_quoted(edge.how)}{style}{color}];")
+        how = _quoted(plain(short(edge.how)))
+        lines.append(f"  {_quoted(edge.waiter)} -> {_quoted(edge.target)} [label={how}{style}{color}];")
     lines.append("}")
     return "\n".join(lines)
 
