@@ -286,3 +286,31 @@ def test_the_usual_loop_has_nothing_of_it() -> None:
     code = "import sys, hasten; hasten.run(hasten.sleep(0)); print([m for m in sys.modules if 'hasten.testing' in m])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+class HostileError(Exception):
+    def add_note(self, note: str) -> None:
+        raise ZeroDivisionError
+
+
+class StubbornError(Exception):
+    __notes__ = "no list"  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("kind", [HostileError, StubbornError])
+@pytest.mark.parametrize("by_a_task", [False, True])
+def test_an_exception_that_takes_no_notes_is_raised_itself(kind: type[Exception], by_a_task: bool) -> None:
+    async def fails() -> None:
+        raise kind
+
+    async def main() -> None:
+        if by_a_task:
+            hasten.create_task(fails())
+            await hasten.sleep(1)
+        else:
+            await fails()
+
+    with pytest.raises(kind) as caught:
+        explore(main, range(3))
+    if kind is HostileError:
+        assert "this came with seed 0" in caught.value.__notes__[-1]

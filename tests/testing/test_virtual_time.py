@@ -334,6 +334,21 @@ def test_the_limit() -> None:
         hasten.run(main(), loop_factory=virtual_time(limit=1000))
 
 
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (1e7, "reached its limit of"),
+        (1e10, "the first timer is due in 1e+10 seconds"),
+        (float("inf"), "the first timer is due in inf seconds"),
+    ],
+)
+def test_who_sleeps_for_longer_than_the_limit(seconds: float, told: str) -> None:
+    with pytest.raises(Deadlock) as caught:
+        hasten.run(hasten.sleep(seconds), loop_factory=virtual_time())
+    assert told in str(caught.value)
+    assert "no timer is set" not in str(caught.value)
+
+
 def test_a_busy_loop_that_waits_for_a_time_comes_to_it() -> None:
     async def main() -> None:
         loop, fired = asyncio.get_running_loop(), []

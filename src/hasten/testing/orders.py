@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from hasten.testing.simulation import DAY, Deadlock, Simulation
+from hasten.testing.simulation import DAY, Deadlock, Simulation, add_note
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -150,7 +150,7 @@ def _run(seed: int, function: Callable[..., Any], args: tuple[Any, ...], kwargs:
         simulation.wrap(function)(*args, **kwargs)
         simulation.check()
     except BaseException as exc:
-        exc.add_note(f"hasten: this came with seed {seed}. To run this schedule alone, set {VARIABLE}={seed}")
+        add_note(exc, f"hasten: this came with seed {seed}. To run this schedule alone, set {VARIABLE}={seed}")
         raise
     finally:
         random.setstate(before)

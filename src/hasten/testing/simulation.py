@@ -8,7 +8,7 @@ import inspect
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, TypeVar, TypeVarTuple
 
 from hasten.aio.running import Runner
@@ -24,6 +24,7 @@ _Ts = TypeVarTuple("_Ts")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 DAY = 86400.0
+FOR_EVER = 1e9  # seconds: who sleeps for so long is never to go on
 # Time really passes for this long at most before it is looked again who is still at work. Seconds.
 SLICE = 0.02
 # What this process sends to itself over loopback has arrived when sending is over, or a moment later. Seconds.
@@ -125,7 +126,7 @@ class Guide:
         """Raise Deadlock if nothing will ever happen, or not within the limit."""
         loop = self.loop
         assert loop is not None
-        if 0.0 <= timeout < 1e9:
+        if 0.0 <= timeout < FOR_EVER:
             text = f"virtual time has reached its limit of {self.limit:g} seconds"
             self.limit += DAY  # for what has still to be tidied up
         elif loop._until is None or threading.current_thread() is not threading.main_thread():
@@ -133,8 +134,15 @@ class Guide:
         elif loop._signals._handlers or (leads == outside.ANYBODY and self.order is None):
             return
         else:
-            text = "deadlock: every task waits, no timer is set, and nobody outside the loop is at work"
+            timer = "no timer is set" if timeout < 0.0 else f"the first timer is due in {timeout:g} seconds"
+            text = f"deadlock: every task waits, {timer}, and nobody outside the loop is at work"
         raise Deadlock("\n  ".join([text, *sorted(_standing(task) for task in all_tasks(loop))]))
+
+
+def add_note(exc: BaseException, text: str) -> None:
+    """Add a note, whatever the exception's own class makes of that: the exception is what is to be raised."""
+    with suppress(Exception):
+        BaseException.add_note(exc, text)
 
 
 def _standing(task: Any) -> str:
@@ -189,7 +197,7 @@ class Simulation:
         errors, self._errors = self._errors, []
         for context in errors:
             exc: BaseException = context["exception"]
-            exc.add_note(str(context.get("message")))
+            add_note(exc, str(context.get("message")))
             raise exc
 
     def wrap(self, function: _F) -> _F:
