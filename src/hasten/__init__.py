@@ -236,7 +236,31 @@ if sys.platform == "win32":
     from asyncio import ProactorEventLoop as ProactorEventLoop  # type: ignore[attr-defined]
 
 __version__ = "0.1.0"
-__all__ = [*_names.PUBLIC, "Loop", "install", "uninstall"]
+# Each name, for type checkers, which take no other form: what names.PUBLIC says.
+# fmt: off
+__all__ = [
+    "ALL_COMPLETED", "AbstractEventLoop", "AbstractServer", "Barrier", "BaseEventLoop", "BaseProtocol",
+    "BaseTransport", "BoundedSemaphore", "BrokenBarrierError", "BufferedProtocol", "CancelledError", "Condition",
+    "DatagramProtocol", "DatagramTransport", "Event", "EventLoop", "FIRST_COMPLETED", "FIRST_EXCEPTION",
+    "FrameCallGraphEntry", "Future", "FutureCallGraph", "Handle", "IncompleteReadError", "InvalidStateError",
+    "LifoQueue", "LimitOverrunError", "Lock", "PriorityQueue", "Protocol", "Queue", "QueueEmpty", "QueueFull",
+    "QueueShutDown", "ReadTransport", "Runner", "SelectorEventLoop", "Semaphore", "SendfileNotAvailableError",
+    "Server", "StreamReader", "StreamReaderProtocol", "StreamWriter", "SubprocessProtocol", "SubprocessTransport",
+    "Task", "TaskGroup", "Timeout", "TimeoutError", "TimerHandle", "Transport", "WriteTransport", "_enter_task",
+    "_get_running_loop", "_leave_task", "_register_task", "_set_running_loop", "_unregister_task", "all_tasks",
+    "as_completed", "capture_call_graph", "create_eager_task_factory", "create_subprocess_exec",
+    "create_subprocess_shell", "create_task", "current_task", "eager_task_factory", "ensure_future",
+    "format_call_graph", "future_add_to_awaited_by", "future_discard_from_awaited_by", "gather", "get_event_loop",
+    "get_event_loop_policy", "get_running_loop", "iscoroutine", "iscoroutinefunction", "isfuture", "new_event_loop",
+    "open_connection", "print_call_graph", "run", "run_coroutine_threadsafe", "set_event_loop",
+    "set_event_loop_policy", "shield", "sleep", "start_server", "timeout", "timeout_at", "to_thread", "wait",
+    "wait_for", "wrap_future", "Loop", "install", "uninstall",
+]
+# fmt: on
+if sys.platform != "win32":
+    __all__ += ["open_unix_connection", "start_unix_server"]
+else:
+    __all__ += ["IocpProactor", "ProactorEventLoop"]
 
 
 if not _typing.TYPE_CHECKING:  # for a checker, a misspelt name is a mistake

@@ -42,6 +42,8 @@ def _hands_on(node: ast.stmt) -> bool:
         return node.name in ("__getattr__", "__dir__")
     if isinstance(node, ast.Assign):
         return all(ast.unparse(target).startswith("__") for target in node.targets)
+    if isinstance(node, ast.AugAssign):
+        return ast.unparse(node.target) == "__all__"
     docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     return docstring or isinstance(node, (ast.Import, ast.ImportFrom))
 

@@ -55,6 +55,26 @@ with hasten.Runner(loop_factory=hasten.new_event_loop) as runner:
 asyncio.run(main())
 """
 
+STAR = """
+from hasten import *
+
+
+async def take(queue: Queue[int]) -> int:
+    async with TaskGroup() as group:
+        task: Task[int] = group.create_task(queue.get())
+    return task.result()
+
+
+async def main() -> int:
+    queue: Queue[int] = Queue()
+    queue.put_nowait(1)
+    reader, writer = await open_unix_connection("/nowhere")
+    return await wait_for(take(queue), 1)
+
+
+result: int = run(main())
+"""
+
 MISTAKES = {
     "hasten.run(5)": "arg-type",
     "hasten.run(main)": "arg-type",
@@ -96,6 +116,10 @@ def test_the_package_is_typed() -> None:
 
 def test_an_ordinary_program_passes(tmp_path: Path) -> None:
     assert check(tmp_path, PROGRAM) == ""
+
+
+def test_all_names_at_once(tmp_path: Path) -> None:
+    assert check(tmp_path, STAR) == ""
 
 
 def test_mistakes_are_found(tmp_path: Path) -> None:
