@@ -277,9 +277,9 @@ def made(call: SockCall, loop: Any, sock: Any, event: int, first: Any, second: A
 
 @functions.coroutine_function
 @cython.binding(True)
-def sock_recv(self: Any, sock: _socket, nbytes: int) -> Coroutine[Any, Any, bytes]:
-    """Receive at most `nbytes` bytes; return them, b"" once the peer has closed its side. Raises OSError."""
-    return made(SockRecv.__new__(SockRecv), self, sock, ev.READ, nbytes, None)  # type: ignore[no-any-return]
+def sock_recv(self: Any, sock: _socket, n: int) -> Coroutine[Any, Any, bytes]:
+    """Receive at most `n` bytes; return them, b"" once the peer has closed its side. Raises OSError."""
+    return made(SockRecv.__new__(SockRecv), self, sock, ev.READ, n, None)  # type: ignore[no-any-return]
 
 
 @functions.coroutine_function
