@@ -54,6 +54,25 @@ def test_each_row_names_a_test_that_exists(row):
         assert re.search(rf"\b{name}\b", EXCLUSIONS), name
 
 
+# ---- classes ---------------------------------------------------------------------------------------------------------
+
+
+def test_asyncios_methods_refuse_what_only_passes_isinstance(loop):
+    """They go by what issubclass() goes by, before they read the fields of an object: ours has others there."""
+    future = hasten.Future(loop=loop)
+    handle = loop.call_soon(print)
+    assert isinstance(future, asyncio.Future)
+    assert isinstance(handle, asyncio.Handle)
+    for ours, stock in ((type(future), asyncio.Future), (hasten.Task, asyncio.Task), (type(handle), asyncio.Handle)):
+        assert not issubclass(ours, stock)
+        assert issubclass(stock, ours)
+    with pytest.raises(TypeError):
+        asyncio.Future.cancel(future)
+    with pytest.raises(TypeError):
+        asyncio.Handle._callback.__get__(handle)
+    handle.cancel()
+
+
 # ---- the loop --------------------------------------------------------------------------------------------------------
 
 
