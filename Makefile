@@ -17,7 +17,8 @@
 #   make million              a million tasks, cancelled at random points: memory may not grow
 #   make conformance          CPython's own asyncio tests, as tables
 #   make suites               the own tests of tornado, websockets, psycopg and aiohttp, on both loops
-#   make types                what mypy and pyright say of programs under asyncio, and under hasten; ARGS="--all"
+#   make types                are the types true at run time; what mypy and pyright say of programs under asyncio, and
+#                             under hasten; ARGS="--all"
 #   make users                programs that use databases, browsers, terminals, HTTP/3, workers…, on both loops
 #   make recipes              each framework of docs/how-to, as its page says, with traffic; ARGS=--write: the table there
 #   make clean                removes builds; make distclean removes the environments too
@@ -97,6 +98,7 @@ sanitize: $(VENV)/.built $(VENV)/.has-test
 	$(PY) -m pytest -m sanitize -n 0 $(ARGS) tests/sanitize
 
 types: $(VENV)/.built $(VENV)/.has-types
+	$(PY) tests/typing/stubs.py
 	$(PY) tests/typing/compare.py $(ARGS)
 
 anyio: $(VENV)/.built $(VENV)/.has-test

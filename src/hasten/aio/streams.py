@@ -41,8 +41,9 @@ else:
             _limit: int
             _eof: bool
             _transport: asyncio.BaseTransport | None
-            _maybe_resume_transport: Callable[[], None]
-            _wait_for_data: Callable[[str], Awaitable[None]]
+
+            def _maybe_resume_transport(self) -> None: ...
+            async def _wait_for_data(self, func_name: str) -> None: ...
 
         async def readuntil(self, separator: bytes | tuple[bytes, ...] = b"\n") -> bytes:  # type: ignore[override]
             """Return all up to and including the separator, or the first to be complete of a tuple of them.
@@ -126,10 +127,12 @@ else:
             _client_connected_cb: _Connected | None
             _over_ssl: bool
             _reject_connection: bool
-            _stream_reader: StreamReader | None
             _strong_reader: StreamReader | None
             _task: asyncio.Task[None] | None
             _transport: asyncio.WriteTransport | None
+
+            @property
+            def _stream_reader(self) -> StreamReader | None: ...
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             connected, rejected = self._client_connected_cb, self._reject_connection

@@ -78,7 +78,7 @@ class Future:
         return _Stdlib
 
     @classmethod
-    def __class_getitem__(cls, item: Any) -> GenericAlias:
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias:
         return GenericAlias(cls, item)
 
     # ---- what asyncio shows, and libraries read -------------------------------------------

@@ -24,7 +24,7 @@ from hasten.kernel.step import Awaitable
 
 Place = tuple[str, int, str]  # file, line, function
 
-_BUILT_IN = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
+_BUILT_IN: tuple[type, ...] = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _LIBRARIES = (os.path.dirname(os.path.abspath(asyncio.__file__)) + os.sep, _HERE + os.sep)
 _StockFuture: Any = asyncio.Future

@@ -448,7 +448,7 @@ class Awaitable:
     def __next__(self) -> Any:
         return self._deliver(*self._enter(self.resume))
 
-    def send(self, value: Any) -> Any:
+    def send(self, value: Any, /) -> Any:
         if not self.running and value is not None and self.fresh():
             raise TypeError("can't send non-None value to a just-started coroutine")
         return self._deliver(*self._enter(self.resume))

@@ -85,7 +85,7 @@ class Queue(LoopBound):
         self._init(maxsize)
 
     @classmethod
-    def __class_getitem__(cls, item: Any) -> GenericAlias:
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias:
         return GenericAlias(cls, item)
 
     # A subclass says by these three in which order items come out.

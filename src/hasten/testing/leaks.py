@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import os
 import sys
@@ -73,13 +74,13 @@ class Checks:
 def _noting(name: str) -> Callable[..., Any]:
     """A loop's method that notes which line had it make something."""
 
+    @functools.wraps(getattr(Loop, name))
     async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         place = places.caller(2)
         made = await getattr(super(Checks, self), name)(*args, **kwargs)
         self._ledger.made(made[0] if isinstance(made, tuple) else made, place)
         return made
 
-    method.__name__ = name
     return method
 
 
