@@ -51,7 +51,8 @@ else:
                 if sys.version_info >= (3, 12):
                     warnings.warn("There is no current event loop", DeprecationWarning, stacklevel=2)
                 policy.set_event_loop(new_event_loop())
-        return policy.get_event_loop()  # type: ignore[no-any-return]
+        loop: asyncio.AbstractEventLoop = policy.get_event_loop()
+        return loop
 
 
 def legacy(name: str) -> Any:
