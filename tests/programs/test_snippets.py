@@ -23,6 +23,14 @@ def test_a_page_is_true(page: Path, tmp_path: Path) -> None:
     snippets.Run(tmp_path).page(page)
 
 
+def test_the_table_of_how_to_has_every_page() -> None:
+    """A page is entered by `make recipes ARGS=--write`, which runs it."""
+    folder = snippets.ROOT / "docs" / "how-to"
+    table = (folder / "README.md").read_text("utf-8").partition("<!-- recipes:begin -->")[2]
+    missing = [path.name for path in sorted(folder.glob("*.md")) if f"({path.name})" not in table]
+    assert missing == ["README.md"]
+
+
 def _page(*lines: str) -> str:
     return "\n".join(lines) + "\n"
 
