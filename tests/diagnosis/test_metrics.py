@@ -207,6 +207,24 @@ def test_prometheus_shows_each_loop() -> None:
     assert "thread" not in prometheus_client.generate_latest(registry).decode()
 
 
+def test_prometheus_is_told_of_threads_whose_names_are_no_texts() -> None:
+    prometheus_client = pytest.importorskip("prometheus_client")
+    from hasten.diagnosis import prometheus
+
+    registry = prometheus_client.CollectorRegistry()
+    collector = prometheus.register(registry)
+    told: list[str] = []
+
+    async def main() -> None:
+        told.append(prometheus_client.generate_latest(registry).decode())
+
+    thread = threading.Thread(target=hasten.run, args=(main(),), name='half \ud800 "a\n\x1b')
+    thread.start()
+    thread.join()
+    registry.unregister(collector)
+    assert 'hasten_loop_tasks{thread="half \\\\ud800 \\"a\\n\x1b"} 1.0' in told[0]
+
+
 def test_opentelemetry_shows_each_loop() -> None:
     pytest.importorskip("opentelemetry.sdk.metrics")
     from opentelemetry.sdk.metrics import MeterProvider

@@ -76,10 +76,11 @@ def labels_of(found: list[Metrics]) -> list[str]:
     """Return the threads' names, each once: a second thread of a name gets a number behind it."""
     labels: list[str] = []
     for each in found:
-        label, number = each.thread, 1
+        name = each.thread.encode(errors="backslashreplace").decode()  # half a letter would end the whole answer
+        label, number = name, 1
         while label in labels:
             number += 1
-            label = f"{each.thread}-{number}"
+            label = f"{name}-{number}"
         labels.append(label)
     return labels
 
