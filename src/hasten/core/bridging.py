@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from hasten.core import outcomes
+from hasten.core.again import Again
 
 _T = TypeVar("_T")
 _Concurrent = concurrent.futures.Future
@@ -38,11 +39,16 @@ def wrap_future(
     return wrapper
 
 
+# An interruption that comes before or in the middle of one of these would leave somebody waiting for ever.
+
+
+@Again
 def _cancel_too(source: Any, wrapper: Any) -> None:
     if wrapper.cancelled():
         source.cancel()
 
 
+@Again
 def _hand_in(loop: Any, wrapper: Any, source: Any) -> None:
     """Pass on that the concurrent future is done. Runs in any thread."""
     if asyncio._get_running_loop() is loop:
@@ -69,6 +75,7 @@ def call_unless_closed(loop: Any, fn: Any, *args: Any) -> None:
             return
 
 
+@Again
 def _copy(source: Any, wrapper: Any) -> None:
     cancelled = source.cancelled()
     exc = None if cancelled else source.exception()
@@ -93,7 +100,7 @@ def _translated(exc: BaseException) -> BaseException:
 
 def hand_out(task: Any, future: concurrent.futures.Future[Any]) -> None:
     """Have a concurrent future end as a task does. Cancelling one cancels the other. To be called in the loop."""
-    future.add_done_callback(partial(_cancel_task, task))
+    future.add_done_callback(partial(outcomes.if_pending, _cancel_task, task))
     task.add_done_callback(partial(_report, future))
 
 
@@ -107,10 +114,13 @@ def _cancel_task(task: Any, future: Any) -> None:
             call_unless_closed(loop, task.cancel)
 
 
+@Again
 def _report(future: Any, task: Any) -> None:
+    if future.done():
+        return
     if task.cancelled():
         future.cancel()
-    if not future.set_running_or_notify_cancel():
+    if not future.running() and not future.set_running_or_notify_cancel():
         return
     exc = task.exception()
     if exc is None:

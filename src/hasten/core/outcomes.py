@@ -47,3 +47,9 @@ def fail_unless_done(fut: Any, exc: BaseException) -> bool:
         return False
     fut.set_exception(exc)
     return True
+
+
+def if_pending(fn: Any, fut: Any, *args: Any) -> None:
+    """Call fn(fut, *args) unless the future is done: then nothing of plain Python runs, which could be interrupted."""
+    if pending(fut):
+        fn(fut, *args)

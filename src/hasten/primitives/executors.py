@@ -89,14 +89,11 @@ class Executors:
             executor.shutdown(wait=True)
         except Exception as exc:
             error = exc
-        bridging.call_unless_closed(loop, self._tell, done, error)
-
-    @staticmethod
-    def _tell(done: Any, exc: Exception | None) -> None:
-        if exc is None:
-            outcomes.set_unless_done(done)
+        # functions of C: no interruption comes before they have begun
+        if error is None:
+            bridging.call_unless_closed(loop, outcomes.set_unless_done, done)
         else:
-            outcomes.fail_unless_done(done, exc)
+            bridging.call_unless_closed(loop, outcomes.fail_unless_done, done, error)
 
     def close(self) -> None:
         """Let the default executor go without waiting."""

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from hasten.core import advice, bridging
+from hasten.core import advice, again, bridging
 from hasten.primitives.spawning import ensure_future
 
 P = ParamSpec("P")
@@ -38,13 +38,15 @@ def run_coroutine_threadsafe(
     if not asyncio.iscoroutine(coro):
         raise advice.add(TypeError(f"A coroutine object is required, not {coro!r}"), advice.NOT_A_COROUTINE)
     future: concurrent.futures.Future[T] = concurrent.futures.Future()
-    loop.call_soon_threadsafe(_begin, coro, loop, future)
+    loop.call_soon_threadsafe(_begin, coro, loop, future, [])
     return future
 
 
-def _begin(coro: Any, loop: Any, future: Any) -> None:
+@again.Again
+def _begin(coro: Any, loop: Any, future: Any, made: list[Any]) -> None:
+    """Make the task, once, though this is called again if it is interrupted, and tie the future to it."""
     try:
-        bridging.hand_out(ensure_future(coro, loop=loop), future)
+        bridging.hand_out(again.once(made, partial(ensure_future, loop=loop), coro), future)
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as exc:

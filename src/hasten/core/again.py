@@ -1,0 +1,59 @@
+"""What must not be lost because a signal handler raised in the middle of it, or before it had begun.
+
+A Ctrl-C comes at any line of plain Python, and as well before the first one of a function: no `try` inside of it helps.
+What somebody waits for is therefore called from compiled code, where none comes, and once more if it was cut short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+import cython
+
+from hasten.kernel import step
+
+
+@cython.cclass
+class Again:
+    """Calls `fn`, and once more if it raises; then raises that. `fn` has to be such that this does no harm.
+
+    A decorator too, of functions and methods.
+    """
+
+    fn: Callable[..., Any]
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.fn = fn
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """What is called: where it stands is shown."""
+        return self.fn
+
+    def __repr__(self) -> str:
+        return str(getattr(self.fn, "__qualname__", self.fn))
+
+    def __get__(self, obj: Any, owner: Any) -> Any:
+        return self if obj is None else MethodType(self, obj)
+
+    def __call__(self, *args: Any) -> Any:
+        fn = self.fn
+        try:
+            return fn(*args)
+        except BaseException as first:
+            failed = first
+        try:
+            fn(*args)
+        except BaseException as second:
+            if step.ends_loop(second) and not step.ends_loop(failed):
+                failed = second
+        raise failed
+
+
+def once(made: list[Any], fn: Callable[..., Any], *args: Any) -> Any:
+    """Return fn(*args), and note that in `made`: whoever comes here a second time gets what was made the first."""
+    if not made:
+        made.append(fn(*args))
+    return made[0]
