@@ -344,10 +344,13 @@ def _handle(loop: Any, handler: Handler, context: dict[str, Any]) -> None:
     try:
         run(_begin, begun, handler, loop, context)
         return
-    except BaseException:
+    except Exception as exc:  # nothing else, or a Ctrl-C that comes before _begin() has begun would be lost
         if begun:
             raise
+        failed = exc
     handler(loop, context)  # it cannot be entered: mostly since we are inside of it
+    if not isinstance(failed, RuntimeError):
+        raise failed
 
 
 def _begin(begun: list[bool], handler: Handler, loop: Any, context: dict[str, Any]) -> None:
