@@ -68,7 +68,7 @@ cdef class Task(Future):
         return 0
 
 @cython.locals(t=Task)
-cdef Task spawn(object loop, Ready queue, Roster roster, Step stepper, object coro, object name, object context,
+cdef Task spawn(object loop, Ready queue, Roster roster, Step st, object coro, object name, object context,
                 bint eager)
 
 cdef unsigned long long _numbers

@@ -380,10 +380,12 @@ class Task(Future):
         try:
             error = self.park_on(y)
         except BaseException as exc:  # its methods may be anybody's code
-            if step.ends_loop(exc):
-                raise
             error = exc
-        return 0 if error is None else self.step_again(error)
+        if error is not None and (self._fut_waiter is None or not step.ends_loop(error)):
+            self.step_again(error)  # also where it ends the loop: the coroutine would wait for ever
+        if error is not None and step.ends_loop(error):
+            raise error
+        return 0
 
     def park_on(self, y: Any) -> BaseException | None:
         blocking = getattr(y, "_asyncio_future_blocking", None)
@@ -461,11 +463,13 @@ class Task(Future):
 
     def schedule_guarded(self) -> int:
         """Call schedule() and report what the loop refuses: no caller could hear of it. Before that, tell observers."""
-        self.tell_of(probes.ENDED)
         try:
-            self.schedule()
-        except BaseException as exc:
-            report.escaped(self._loop, exc, f"Exception in callback of {describe.safe(self)}", task=self)
+            self.tell_of(probes.ENDED)
+        finally:
+            try:
+                self.schedule()
+            except BaseException as exc:
+                report.escaped(self._loop, exc, f"Exception in callback of {describe.safe(self)}", task=self)
         return 0
 
     # ---- showing --------------------------------------------------------------------------
@@ -485,14 +489,7 @@ class Task(Future):
 
 
 def spawn(
-    loop: Any,
-    queue: Ready,
-    roster: Roster,
-    stepper: Step,
-    coro: Any,
-    name: object,
-    context: Context | None,
-    eager: bool,
+    loop: Any, queue: Ready, roster: Roster, st: Step, coro: Any, name: object, context: Context | None, eager: bool
 ) -> Task:
     """Do as loop.create_task(), by the short way. `eager`: run the first step at once; the loop has to run."""
     if not step.is_native_coroutine(coro) and not step.is_coroutine(coro):
@@ -501,7 +498,7 @@ def spawn(
     t._loop = loop
     t.queue = queue
     t.roster = roster
-    t.stepper = stepper
+    t.stepper = st
     t._coro = coro
     t.start(name, context)
     if eager:

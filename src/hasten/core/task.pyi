@@ -77,7 +77,7 @@ def spawn(
     loop: Any,
     queue: Ready,
     roster: Roster,
-    stepper: Step,
+    st: Step,
     coro: Coroutine[Any, Any, _T],
     name: object,
     context: Context | None,
