@@ -121,7 +121,7 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         before = self._until
         ours = type.__subclasscheck__(Future, type(fut))  # stock futures are instances, too
         if ours and self.stop == Scheduler.stop.__get__(self):  # a program's own stop() goes on
-            self._until = fut  # the callback may find no memory
+            self._stop_when_done(fut)  # the callback may find no memory
         try:
             self.run_forever()
         except BaseException:
@@ -129,8 +129,10 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
                 fut.exception()  # raised already: nobody has to be told
             raise
         finally:
-            self._until = before
-            fut.remove_done_callback(_run_until_complete_cb)
+            try:
+                self._stop_when_done(before)
+            finally:
+                fut.remove_done_callback(_run_until_complete_cb)
         if not fut.done():
             raise RuntimeError("Event loop stopped before Future completed.")
         try:

@@ -333,6 +333,10 @@ class Scheduler(Batches):
         finally:
             poller.detach()
 
+    def _stop_when_done(self, fut: Future[Any] | None) -> None:
+        """Set what the loop is to run for; by a function of C, before and after which alone an interruption comes."""
+        self._until = fut
+
     def _run_once(self) -> None:
         """Run one tick, also inside another one."""
         outer = self.in_batch
