@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from hasten.core import outcomes
 from hasten.kernel import sharing
-from hasten.primitives.locks import Lock
+from hasten.primitives.locks import EnteredByLock, Lock
 from hasten.primitives.loop_bound import LoopBound
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class _LockLike(Protocol):
     def release(self) -> None: ...
 
 
-class Condition(LoopBound):
+class Condition(EnteredByLock):
     """A lock, and a place to wait at until another task says that something has changed.
 
     Arguments:
@@ -71,11 +71,14 @@ class Condition(LoopBound):
         fut: asyncio.Future[bool] = self._get_loop().create_future()
         self.release()
         try:
-            self._waiters.append(fut)
             try:
-                await fut
+                try:
+                    self._waiters.append(fut)
+                    await fut
+                finally:
+                    if fut in self._waiters:
+                        self._waiters.remove(fut)
             finally:
-                self._waiters.remove(fut)
                 await self._reacquire()
         except BaseException:
             # The notification may have come to us before the exception did. To wake one too many is allowed, to wake
@@ -119,14 +122,6 @@ class Condition(LoopBound):
     def notify_all(self) -> None:
         """Wake all who wait. Raises RuntimeError if the lock is not held."""
         self.notify(len(self._waiters))
-
-    async def __aenter__(self) -> None:
-        await self.acquire()
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.release()
 
 
 # A barrier fills up until `parties` tasks wait at it, then drains until the last of them has left, and fills again.

@@ -11,6 +11,9 @@ from hasten.core.native cimport NativeCoroutine
 cdef bint nobody_waits(object waiters) except -1
 cdef int leave(object waiters, Future fut) except -1
 
+cdef class EnteredByLock(LoopBound):
+    pass
+
 cdef class Lock(LoopBound):
     cdef public object _waiters     # a deque, once there were any
     cdef public bint _locked

@@ -59,6 +59,21 @@ def leave(waiters: Any, fut: Future[Any]) -> int:
 
 @cython.binding(True)
 @cython.cclass
+class EnteredByLock(LoopBound):
+    """What `async with` does with a Condition: here, since no signal handler comes between the call and release()."""
+
+    def __aenter__(self) -> Coroutine[Any, Any, None]:
+        return enter_by_acquire(self)
+
+    def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> Coroutine[Any, Any, None]:
+        self.release()  # type: ignore[attr-defined] # of subclasses
+        return native.nothing  # type: ignore[return-value]
+
+
+@cython.binding(True)
+@cython.cclass
 class Lock(LoopBound):
     """A mutual exclusion lock for tasks, used as `async with lock: ...`.
 
@@ -421,6 +436,7 @@ step.refuse_await(Lock)
 step.refuse_await(Event)
 step.refuse_await(Semaphore)
 step.refuse_await(BoundedSemaphore)
+functions.publish(EnteredByLock, "()", "__aenter__", "__aexit__")
 functions.publish(Lock, "()", "acquire", "__aenter__", "__aexit__")
 functions.publish(Event, "()", "wait")
 functions.publish(Semaphore, "(value=1)", "acquire", "__aenter__", "__aexit__")
