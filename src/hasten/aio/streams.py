@@ -23,11 +23,14 @@ if sys.version_info >= (3, 14):
         from asyncio import start_unix_server as start_unix_server
 else:
     import ssl
+    from collections import deque
     from collections.abc import Awaitable, Callable
     from functools import partial
     from os import PathLike
     from typing import TYPE_CHECKING, Any, cast
 
+    from hasten.core import outcomes
+    from hasten.core.again import Again
     from hasten.kernel import sharing
 
     _Connected = Callable[["StreamReader", "StreamWriter"], Awaitable[None] | None]
@@ -44,6 +47,31 @@ else:
 
             def _maybe_resume_transport(self) -> None: ...
             async def _wait_for_data(self, func_name: str) -> None: ...
+            _exception: BaseException | None
+            _waiter: asyncio.Future[None] | None
+
+        def _wakeup_waiter(self) -> None:
+            if self._waiter is not None:
+                outcomes.set_unless_done(self._waiter)  # first: interrupted before, it stays there to be woken
+                self._waiter = None
+
+        # Of the end of a stream somebody hears also if a Ctrl-C comes before or in the middle of one of these two.
+
+        @Again
+        def feed_eof(self) -> None:
+            """Note that nothing more will come."""
+            self._eof = True
+            if self._waiter is not None:
+                outcomes.set_unless_done(self._waiter)
+                self._waiter = None
+
+        @Again
+        def set_exception(self, exc: BaseException) -> None:
+            """Note what has ended the stream: who reads gets it."""
+            self._exception = exc
+            if self._waiter is not None:
+                outcomes.fail_unless_done(self._waiter, exc)
+                self._waiter = None
 
         async def readuntil(self, separator: bytes | tuple[bytes, ...] = b"\n") -> bytes:  # type: ignore[override]
             """Return all up to and including the separator, or the first to be complete of a tuple of them.
@@ -133,6 +161,18 @@ else:
 
             @property
             def _stream_reader(self) -> StreamReader | None: ...
+            _paused: bool
+            _drain_waiters: deque[asyncio.Future[None]]
+
+        # Again: who waits in read(), drain() or wait_closed() is woken although a Ctrl-C comes first.
+        eof_received = Again(asyncio.StreamReaderProtocol.eof_received)
+        connection_lost = Again(asyncio.StreamReaderProtocol.connection_lost)
+
+        @Again
+        def resume_writing(self) -> None:
+            self._paused = False
+            for waiter in self._drain_waiters:
+                outcomes.set_unless_done(waiter)
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             connected, rejected = self._client_connected_cb, self._reject_connection
@@ -201,15 +241,6 @@ else:
     def _given(protocol: StreamReaderProtocol) -> StreamReaderProtocol:
         return protocol
 
-    def _writer(
-        transport: asyncio.WriteTransport, protocol: StreamReaderProtocol, reader: StreamReader, loop: Any
-    ) -> StreamWriter:
-        try:
-            return StreamWriter(transport, protocol, reader, loop)
-        except BaseException:
-            transport.abort()  # nobody else has it
-            raise
-
     async def open_connection(
         host: str | None = None, port: int | str | None = None, *, limit: int = _DEFAULT_LIMIT, **kwds: Any
     ) -> tuple[StreamReader, StreamWriter]:
@@ -227,7 +258,11 @@ else:
         loop: Any = asyncio.get_running_loop()
         reader, protocol = _pair(limit)
         transport, _ = await loop.create_connection(partial(_given, protocol), host, port, **kwds)
-        return reader, _writer(transport, protocol, reader, loop)
+        try:
+            return reader, StreamWriter(transport, protocol, reader, loop)
+        except BaseException:
+            transport.abort()  # nobody else has it
+            raise
 
     async def start_server(
         client_connected_cb: _Connected,
@@ -266,7 +301,11 @@ else:
             loop: Any = asyncio.get_running_loop()
             reader, protocol = _pair(limit)
             transport, _ = await loop.create_unix_connection(partial(_given, protocol), path, **kwds)
-            return reader, _writer(transport, protocol, reader, loop)
+            try:
+                return reader, StreamWriter(transport, protocol, reader, loop)
+            except BaseException:
+                transport.abort()
+                raise
 
         async def start_unix_server(
             client_connected_cb: _Connected,

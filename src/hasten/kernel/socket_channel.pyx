@@ -260,6 +260,12 @@ cdef int close_object(object made) except -1:
         if not is_true_socket(made) or made._io_refs > 0:
             raise
         _close(made)
+    except OSError:
+        raise
+    except BaseException:   # a Ctrl-C, before it had begun perhaps
+        if is_true_socket(made) and made._io_refs <= 0:
+            _close(made)
+        raise
     return 0
 
 

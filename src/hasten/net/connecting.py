@@ -89,11 +89,11 @@ async def create_connection(
     elif sock is None:
         raise ValueError("host and port was not specified and no sock specified")
     else:
-        # AF_UNIX passes, as in asyncio, although it has a function of its own.
-        _require_stream(sock)
+        _require_stream(sock)  # AF_UNIX passes, as in asyncio, although it has a function of its own
 
+    debug = loop.get_debug()  # now: an interruption may come after each call, and nobody has the transport yet
     transport, protocol = await _open(loop, sock, protocol_factory, encryption, ours=ours)
-    if loop.get_debug():
+    if debug:
         shown = transport.get_extra_info("socket")
         logger.debug("%r connected to %s:%r: (%r, %r)", shown, host, port, transport, protocol)
     return transport, protocol
@@ -160,8 +160,9 @@ async def connect_accepted_socket(
     _require_stream(sock)
     encryption = tls.options(ssl, "", ssl_handshake_timeout, ssl_shutdown_timeout)
     sockets.refuse_ssl_socket(sock)
+    debug = loop.get_debug()
     transport, protocol = await _open(loop, sock, protocol_factory, encryption, server_side=True)
-    if loop.get_debug():
+    if debug:
         logger.debug("%r handled: (%r, %r)", transport.get_extra_info("socket"), transport, protocol)
     return transport, protocol
 

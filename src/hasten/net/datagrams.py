@@ -76,8 +76,9 @@ async def create_datagram_endpoint(
     else:
         _check_own_socket(sock, local_addr, remote_addr, wanted)
     make = partial(_transport, loop, sock, remote)
+    debug = loop.get_debug()  # now: an interruption may come after each call, and nobody has the transport yet
     transport, protocol = await opening.put_on(loop, sock, protocol_factory, make, ours=ours)
-    if loop.get_debug():
+    if debug:
         logger.debug(
             "Datagram endpoint local_addr=%r remote_addr=%r created: (%r, %r)",
             local_addr,

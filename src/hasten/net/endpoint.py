@@ -335,9 +335,11 @@ class Endpoint(Watch):
         try:
             channel.close()
         finally:
-            if server is not None:
-                server._detach(self)
-            self.stir()  # a peer on this loop sees the end
+            try:
+                if server is not None:
+                    server._detach(self)
+            finally:
+                self.stir()  # a peer on this loop sees the end
         return 0
 
     def release(self) -> int:

@@ -42,11 +42,11 @@ async def connect_read_pipe(
     transport = pipes.open_reading(loop, channel, protocol, waiter)
     try:
         await waiter
+        if loop.get_debug():
+            logger.debug("Read pipe %r connected: (%r, %r)", channel.fd, transport, protocol)
     except BaseException:
         transport.close()
         raise
-    if loop.get_debug():
-        logger.debug("Read pipe %r connected: (%r, %r)", channel.fd, transport, protocol)
     return transport, protocol  # type: ignore[return-value]
 
 
@@ -64,11 +64,11 @@ async def connect_write_pipe(
     transport = pipes.open_writing(loop, channel, protocol, waiter, _sees_reader(channel), at_once)
     try:
         await waiter
+        if loop.get_debug():
+            logger.debug("Write pipe %r connected: (%r, %r)", channel.fd, transport, protocol)
     except BaseException:
         transport.close()
         raise
-    if loop.get_debug():
-        logger.debug("Write pipe %r connected: (%r, %r)", channel.fd, transport, protocol)
     return transport, protocol  # type: ignore[return-value]
 
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hasten.core import outcomes
+from hasten.core.again import Again
 from hasten.net import dns, server_sockets, sockets, tls
 from hasten.net.listening import Listener
 from hasten.primitives.gathering import gather
@@ -187,6 +188,7 @@ class Server(asyncio.AbstractServer):
     def _attach(self, transport: asyncio.Transport) -> None:
         self._clients.add(transport)
 
+    @Again  # who waits for the last connection would wait for ever
     def _detach(self, transport: asyncio.Transport) -> None:
         self._clients.discard(transport)
         if self._sockets is None:
@@ -223,12 +225,13 @@ class Server(asyncio.AbstractServer):
             details["transport"] = transport
         self._loop.call_exception_handler(details)
 
+    @Again
     def _wake_waiters_if_done(self) -> None:
         if self._sockets is not None or self._clients or self._waiters is None:
             return
-        waiters, self._waiters = self._waiters, None
-        for waiter in waiters:
+        for waiter in self._waiters:
             outcomes.set_unless_done(waiter)
+        self._waiters = None  # last, since this is called again if it is interrupted
 
 
 async def create_server(
@@ -274,10 +277,8 @@ async def create_server(
     else:
         listening = [sock]
 
-    server = await _serve(Server(loop, listening, protocol_factory, options, backlog), start_serving, ours=sock is None)
-    if loop.get_debug():
-        logger.info("%r is serving", server)
-    return server
+    server = Server(loop, listening, protocol_factory, options, backlog)
+    return await _serve(server, start_serving, ours=sock is None, tells=loop.get_debug())
 
 
 async def create_unix_server(
@@ -325,13 +326,15 @@ async def create_unix_server(
     return await _serve(server, start_serving, ours)
 
 
-async def _serve(server: Server, start_serving: bool, ours: bool) -> Server:
+async def _serve(server: Server, start_serving: bool, ours: bool, tells: bool = False) -> Server:
     """Start `server` if that is wanted; it is closed where that fails, but sockets that are not `ours` stay open."""
     try:
         for sock in server._sockets or ():
             sock.setblocking(False)
         if start_serving:
             await server.start_serving()
+        if tells:
+            logger.info("%r is serving", server)
     except BaseException:
         if not ours:
             server._sockets = []
