@@ -13,11 +13,46 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hasten.aio import streams
+from hasten.core.again import Again
 from hasten.primitives.gathering import gather
 
 logger = logging.getLogger("asyncio")
 _LIMIT = 2**16  # bytes that a stream of the process buffers
 _Input = bytes | bytearray | memoryview
+
+
+class _Protocol(SubprocessStreamProtocol):
+    """The same, but no Ctrl-C that comes while it is told of something leaves somebody waiting for ever."""
+
+    if TYPE_CHECKING:
+        _loop: asyncio.AbstractEventLoop
+        _limit: int
+        _pipe_fds: list[int]
+        _stdin_closed: asyncio.Future[None]
+        _transport: asyncio.SubprocessTransport
+
+    @Again
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._pipe_fds.clear()
+        for fd, name in ((1, "stdout"), (2, "stderr")):
+            pipe = transport.get_pipe_transport(fd)
+            if pipe is not None:
+                reader = streams.StreamReader(limit=self._limit, loop=self._loop)
+                reader.set_transport(pipe)
+                setattr(self, name, reader)
+                self._pipe_fds.append(fd)
+        pipe = transport.get_pipe_transport(0)
+        if pipe is not None:
+            self.stdin = asyncio.StreamWriter(pipe, self, None, self._loop)
+
+    @Again
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd != 0 or not self._stdin_closed.done():
+            super().pipe_connection_lost(fd, exc)
+
+    process_exited = Again(SubprocessStreamProtocol.process_exited)
 
 
 class Process(_std.Process):
@@ -75,14 +110,6 @@ class Process(_std.Process):
         return output
 
 
-def _process(started: tuple[Any, Any], loop: Any) -> Process:
-    try:
-        return Process(*started, loop)
-    except BaseException:  # no memory, or a signal handler raises: nobody else has the child to end it
-        started[0].close()
-        raise
-
-
 async def create_subprocess_shell(
     cmd: str | bytes, stdin: Any = None, stdout: Any = None, stderr: Any = None, limit: int = _LIMIT, **kwds: Any
 ) -> Process:
@@ -100,9 +127,13 @@ async def create_subprocess_shell(
         OSError: the shell cannot be started.
     """
     loop = asyncio.get_running_loop()
-    factory = partial(SubprocessStreamProtocol, limit=limit, loop=loop)
+    factory = partial(_Protocol, limit=limit, loop=loop)
     started = await loop.subprocess_shell(factory, cmd, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
-    return _process(started, loop)
+    try:
+        return Process(*started, loop)
+    except BaseException:  # no memory, or a signal handler raises: nobody else has the child to end it
+        started[0].close()
+        raise
 
 
 async def create_subprocess_exec(
@@ -130,6 +161,10 @@ async def create_subprocess_exec(
         OSError: it cannot be started.
     """
     loop = asyncio.get_running_loop()
-    factory = partial(SubprocessStreamProtocol, limit=limit, loop=loop)
+    factory = partial(_Protocol, limit=limit, loop=loop)
     started = await loop.subprocess_exec(factory, program, *args, stdin=stdin, stdout=stdout, stderr=stderr, **kwds)
-    return _process(started, loop)
+    try:
+        return Process(*started, loop)
+    except BaseException:  # no memory, or a signal handler raises: nobody else has the child to end it
+        started[0].close()
+        raise

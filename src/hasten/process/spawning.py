@@ -76,20 +76,22 @@ async def subprocess_exec(
         logger.debug("%s", _described(what, stdin, stdout, stderr))
     options.update(shell=shell, stdin=stdin, stdout=stdout, stderr=stderr)
     watcher = child_watchers.chosen()
-    with contextlib.nullcontext() if watcher is None else watcher as entered:
-        watch = _watch
-        if watcher is not None:
-            watch = partial(_watch_by, _active(child_watchers.to_ask(watcher, entered)))
-        transport = _start(loop, protocol, args, options, extra, watch)
-        try:
+    transport = None
+    try:
+        with contextlib.nullcontext() if watcher is None else watcher as entered:
+            watch = _watch
+            if watcher is not None:
+                watch = partial(_watch_by, _active(child_watchers.to_ask(watcher, entered)))
+            transport = _start(loop, protocol, args, options, extra, watch)
             await transport._connect_pipes()
-        except BaseException as exc:
+        if what:
+            logger.info("%s: %r", what, transport)
+    except BaseException as exc:
+        if transport is not None:
             transport.close()  # kills the child
             if not isinstance(exc, (SystemExit, KeyboardInterrupt, GeneratorExit)):
                 await transport._wait()
-            raise
-    if what:
-        logger.info("%s: %r", what, transport)
+        raise
     return transport, protocol
 
 
@@ -116,16 +118,16 @@ def _start(
     try:
         transport = SubprocessTransport(loop, protocol, popen, extra)
         watch(loop, transport)
+        if loop.get_debug():
+            program: Any = popen.args
+            if not isinstance(program, (str, bytes)):
+                program = program[0]
+            logger.debug("process %r created: pid %s", program, popen.pid)
     except BaseException:
         if transport is not None:
             transport._closed = True
         _end(popen)
         raise
-    if loop.get_debug():
-        program: Any = popen.args
-        if not isinstance(program, (str, bytes)):
-            program = program[0]
-        logger.debug("process %r created: pid %s", program, popen.pid)
     return transport
 
 

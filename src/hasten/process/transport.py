@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from hasten.core import outcomes
+from hasten.core import again, outcomes
+from hasten.core.again import Again
 from hasten.kernel import pipe_channel
 from hasten.net import pipes
 from hasten.primitives import sleeping
@@ -39,6 +40,8 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         self._pid = popen.pid
         self._returncode: int | None = None
         self._finished = False
+        self._exit_told: list[Any] = []  # what was scheduled to tell of the child's end, and of the transport's
+        self._ending: list[Any] = []
         self._exit_waiters: set[Any] = set()
         self._pending: list[tuple[Any, ...]] | None = []
         # by the child's number of it; None: not connected yet
@@ -215,11 +218,12 @@ class SubprocessTransport(asyncio.SubprocessTransport):
             pipe.pipe = pipes.open_writing(self._loop, channel, pipe, begun, True, False)
         return begun
 
+    @Again
     def _introduce_soon(self, connected: Any, begun: list[Any]) -> None:
         """Have connection_made() called, and then wake who waits; unless a pipe could not begin."""
         try:
             errors = [each.exception() for each in begun if each.done()]
-            if connected.done():  # cancelled
+            if connected.done():  # cancelled, or this was interrupted
                 return
             if len(errors) < len(begun):  # what ended the loop came between
                 self._loop.call_soon(self._introduce_soon, connected, begun)
@@ -271,45 +275,58 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         else:
             self._loop.call_soon(callback, *args)
 
+    def _call_once(self, told: list[Any], callback: Callable[..., object], *args: Any) -> None:
+        """Do as _call(), but not a second time for one event: an interruption can come at once after the first."""
+        if self._pending is not None:
+            again.once(told, self._pending.append, (callback, *args))
+        else:
+            again.once(told, self._loop.call_soon, callback, *args)
+
     def _pipe_data_received(self, fd: int, data: bytes) -> None:
         self._call(self._protocol.pipe_data_received, fd, data)
 
-    def _pipe_connection_lost(self, fd: int, exc: BaseException | None) -> None:
+    def _pipe_connection_lost(self, fd: int, exc: BaseException | None, told: list[Any]) -> None:
         try:
-            self._call(self._protocol.pipe_connection_lost, fd, exc)
+            self._call_once(told, self._protocol.pipe_connection_lost, fd, exc)
         finally:  # whatever the protocol lacks, nobody waits for ever
             self._try_finish()
 
     def _process_exited(self, returncode: int) -> None:
         """Note the child's end: called in the loop, by what watches the child."""
-        if self._returncode is not None:
+        if self._protocol is None:
             return
-        if self._loop.get_debug():
-            logger.info("%r exited with return code %r", self, returncode)
-        self._returncode = returncode  # from here on nothing is left out, nor done twice
+        if self._returncode is None:
+            if self._loop.get_debug():
+                logger.info("%r exited with return code %r", self, returncode)
+            self._returncode = returncode  # from here on nothing is left out, nor done twice
         if self._proc is not None and self._proc.returncode is None:  # somebody else's watcher has reaped it
             self._proc.returncode = returncode
         try:
-            self._call(self._protocol.process_exited)
+            self._call_once(self._exit_told, self._protocol.process_exited)
         finally:
+            self._wake_waiters()
             self._try_finish()
-            for waiter in self._exit_waiters:
-                if not waiter.done():
-                    waiter.set_result(returncode)
 
+    @Again
+    def _wake_waiters(self) -> None:
+        for waiter in self._exit_waiters:
+            outcomes.set_unless_done(waiter, self._returncode)
+
+    @Again
     def _try_finish(self) -> None:
         """Schedule connection_lost() if the child has ended and all pipes are closed."""
         if self._finished or self._returncode is None:
             return
         if all(pipe is not None and pipe.disconnected for pipe in self._pipes.values()):
+            self._call_once(self._ending, self._call_connection_lost, None)
             self._finished = True
-            self._call(self._call_connection_lost, None)
 
     def _call_connection_lost(self, exc: BaseException | None) -> None:
         try:
             self._protocol.connection_lost(exc)
         finally:
             self._loop = self._proc = self._protocol = self._child = None
+            self._exit_told = self._ending = []
 
 
 class Pipe(asyncio.Protocol):
@@ -320,6 +337,7 @@ class Pipe(asyncio.Protocol):
         self.fd = fd
         self.pipe: Any = None
         self.disconnected = False
+        self.told: list[Any] = []  # what was scheduled to tell the child's protocol of the end
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} fd={self.fd} pipe={self.pipe!r}>"
@@ -327,10 +345,14 @@ class Pipe(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.pipe = transport
 
+    @Again  # who reads to the end would wait for ever if it were lost
     def connection_lost(self, exc: BaseException | None) -> None:
+        child = self.proc
+        if child is None:
+            return
         self.disconnected = True
-        child, self.proc = self.proc, None
-        child._pipe_connection_lost(self.fd, exc)
+        child._pipe_connection_lost(self.fd, exc, self.told)
+        self.proc, self.told = None, []
 
     def pause_writing(self) -> None:
         self.proc._protocol.pause_writing()
