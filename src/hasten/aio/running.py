@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from hasten.aio.install import chosen_policy
 from hasten.core import advice, report
+from hasten.core.again import Again
 from hasten.core.registry import all_tasks
 from hasten.core.scheduler import Scheduler
 from hasten.core.task import Task
@@ -55,6 +56,7 @@ class Runner(asyncio.Runner, metaclass=sharing.Shared):  # type: ignore[misc] # 
         self._open()
         return self
 
+    @Again  # the loop is closed although a Ctrl-C comes first
     def __exit__(self, exc_type: object, exc: object, tb: object) -> None:
         self.close()
 
@@ -115,18 +117,33 @@ class Runner(asyncio.Runner, metaclass=sharing.Shared):  # type: ignore[misc] # 
             raise advice.add(RuntimeError("Runner is closed: make a new one"), advice.CLOSED_LOOP)
         if self._state == _OPEN:
             return
-        if self._loop_factory is None:
-            policy = chosen_policy()
-            self._loop = new_event_loop() if policy is None else policy.new_event_loop()
-            if not self._set_event_loop:
-                asyncio.set_event_loop(self._loop)
-                self._set_event_loop = True
-        else:
-            self._loop = self._loop_factory()
-        if self._debug is not None:
-            self._loop.set_debug(self._debug)
-        self._context = contextvars.copy_context()
-        self._state = _OPEN
+        try:
+            if self._loop_factory is None:
+                policy = chosen_policy()
+                self._loop = new_event_loop() if policy is None else policy.new_event_loop()
+                if not self._set_event_loop:
+                    self._set_event_loop = True
+                    asyncio.set_event_loop(self._loop)
+            else:
+                self._loop = self._loop_factory()
+            if self._debug is not None:
+                self._loop.set_debug(self._debug)
+            self._context = contextvars.copy_context()
+            self._state = _OPEN
+        except BaseException:  # a Ctrl-C: nobody would close the loop
+            if self._loop is not None and self._state == _CREATED:
+                self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """Close a loop that nobody was given."""
+        loop, self._loop = self._loop, None
+        try:
+            if self._set_event_loop:
+                self._set_event_loop = False
+                asyncio.set_event_loop(None)
+        finally:
+            loop.close()
 
     def _take_sigint(self, task: Any) -> Any:
         """Take Ctrl-C over: the first cancels the task, so that it can clean up; a second one ends at once."""
@@ -211,6 +228,7 @@ def _nothing() -> None:
     pass
 
 
+@Again
 def _give_sigint_back(handler: Any) -> None:
     """Restore SIGINT's handler by the C functions: `signal`'s own make enums, for which memory may be lacking."""
     if _signal.getsignal(signal.SIGINT) is handler:
