@@ -360,7 +360,16 @@ class Future:
         else:
             h = cython.cast(Handle, entry)
             if self.queue.debug:
-                return self.call_back(h._callback, h.own_context())
+                n = self.queue.count()
+                try:
+                    return self.call_back(h._callback, h.own_context())
+                except (
+                    BaseException
+                ) as exc:  # a Ctrl-C while the place of the call was noted: it is called nevertheless
+                    if step.ends_loop(exc) and self.queue.count() == n:
+                        h._args = (self,)
+                        self.queue.push(h, ready.HANDLE)
+                    raise
             h._args = (self,)
             self.queue.push(h, ready.HANDLE)
         return 0

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hasten.core import outcomes
+from hasten.core import again, outcomes
 from hasten.kernel import socket_calls
 from hasten.net import sock_calls, sockets
 from hasten.net.stream import SocketTransport
@@ -81,17 +81,21 @@ async def native(loop: Any, transport: Any, file: Any, offset: int, count: int |
         raise _Unavailable(f"native sendfile is not supported for transport {transport!r}")
     fd = descriptor(file)
     reading = transport.is_reading()
-    buffered = transport._begin_file()
+    buffered: list[bool] = []
     try:
+        again.once(buffered, transport._begin_file)
         transport.pause_reading()
-        if buffered:
+        if buffered[0]:
             await _room_of(transport)
         return await _by_kernel(transport._send_file, partial(_room_of, transport), file, fd, offset, count)
     finally:
-        if not loop.is_closed():
-            transport._end_file()
-            if reading:
-                transport.resume_reading()
+        # an interruption may come after each call, and a file that does not end would refuse all writes
+        if buffered:
+            try:
+                transport._end_file()
+            finally:
+                if reading and not loop.is_closed():
+                    transport.resume_reading()
 
 
 async def _room_of(transport: Any) -> None:

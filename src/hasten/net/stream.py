@@ -58,7 +58,11 @@ class SocketTransport(Sender):
         self.bind_protocol(protocol)
         self._server = server
         if server is not None:
-            server._attach(self)
+            try:
+                server._attach(self)
+            except BaseException:  # a Ctrl-C, behind it perhaps: it never begins, and would never be taken off again
+                server._detach(self)
+                raise
         return 0
 
     @property  # type: ignore[misc]
