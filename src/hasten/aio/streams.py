@@ -47,6 +47,7 @@ else:
 
             def _maybe_resume_transport(self) -> None: ...
             async def _wait_for_data(self, func_name: str) -> None: ...
+
             _exception: BaseException | None
             _waiter: asyncio.Future[None] | None
 
@@ -161,6 +162,7 @@ else:
 
             @property
             def _stream_reader(self) -> StreamReader | None: ...
+
             _paused: bool
             _drain_waiters: deque[asyncio.Future[None]]
 
