@@ -499,7 +499,8 @@ class Machine:
 
     def group(self) -> Any:
         made = self.ns.TaskGroup()
-        if type(made) is asyncio.TaskGroup:  # the class of the stdlib itself: ours passes isinstance
+        stock = type(made) is asyncio.TaskGroup  # the class of the stdlib itself: ours passes isinstance
+        if stock:
             made._tasks = InOrder()  # else its children would be cancelled in the order of their addresses
         self.groups.append(made)
         return made
