@@ -179,9 +179,9 @@ if _typing.TYPE_CHECKING:
         from asyncio import Queue as Queue
         from asyncio import QueueShutDown as QueueShutDown
     else:
-        from hasten.primitives.queues import LifoQueue as LifoQueue
-        from hasten.primitives.queues import PriorityQueue as PriorityQueue
-        from hasten.primitives.queues import Queue as Queue
+        from hasten.aio.shown import LifoQueue as LifoQueue
+        from hasten.aio.shown import PriorityQueue as PriorityQueue
+        from hasten.aio.shown import Queue as Queue
         from hasten.primitives.queues import QueueShutDown as QueueShutDown
     if sys.version_info >= (3, 14):
         from asyncio import FrameCallGraphEntry as FrameCallGraphEntry
@@ -203,7 +203,7 @@ if _typing.TYPE_CHECKING:
     if sys.version_info >= (3, 15):
         from asyncio import TaskGroup as TaskGroup
     else:
-        from hasten.primitives.taskgroups import TaskGroup as TaskGroup
+        from hasten.aio.shown import TaskGroup as TaskGroup
     if sys.platform != "win32":
         from asyncio import open_unix_connection as open_unix_connection
         from asyncio import start_unix_server as start_unix_server

@@ -75,6 +75,65 @@ async def main() -> int:
 result: int = run(main())
 """
 
+DERIVED = """
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, TypeVar, TypeVarTuple, Unpack
+
+import asyncio as stock
+import hasten
+import hasten as asyncio
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Heap(asyncio.PriorityQueue[tuple[int, str]]):
+    async def take(self) -> str:  # a name that hasten uses inside
+        return (await self.get())[1]
+
+
+class Group(asyncio.TaskGroup):
+    def __init__(self) -> None:
+        super().__init__()
+        self.children: list[str] = []  # another
+
+    def abort(self, why: str) -> None:
+        self.cancel()
+
+    def spawn(self, coro: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        return self.create_task(coro, name="a", eager_start=True)
+
+
+class Loop(hasten.Loop):
+    def create_future(self) -> asyncio.Future[Any]:
+        return super().create_future()
+
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return super().call_at(when, callback, *args, context=context)
+
+
+def takes_stock(queue: stock.PriorityQueue[tuple[int, str]]) -> None:
+    print(queue.qsize())
+
+
+async def main() -> None:
+    heap = Heap()
+    takes_stock(heap)
+    heap.shutdown()
+    async with Group() as group:
+        task = group.spawn(heap.take())
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(hasten.eager_task_factory)
+    text: str = task.result()
+    print(text)
+
+
+hasten.run(main(), loop_factory=Loop)
+"""
+
 MISTAKES = {
     "hasten.run(5)": "arg-type",
     "hasten.run(main)": "arg-type",
@@ -83,7 +142,7 @@ MISTAKES = {
 }
 
 
-def check(folder: Path, text: str) -> str:
+def check(folder: Path, text: str, *options: str) -> str:
     """The errors in the program. What mypy says of hasten's own files is make lint's business: an installed package's
     are not looked at."""
     program = folder / "program.py"
@@ -95,6 +154,7 @@ def check(folder: Path, text: str) -> str:
             "mypy",
             "--strict",
             "--follow-imports=silent",
+            *options,
             "--cache-dir",
             str(folder / "cache"),
             str(program),
@@ -120,6 +180,11 @@ def test_an_ordinary_program_passes(tmp_path: Path) -> None:
 
 def test_all_names_at_once(tmp_path: Path) -> None:
     assert check(tmp_path, STAR) == ""
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.14"])
+def test_classes_are_derived_from_hastens(tmp_path: Path, version: str) -> None:
+    assert check(tmp_path, DERIVED, "--python-version", version) == ""
 
 
 def test_mistakes_are_found(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import sys
 import threading
@@ -96,7 +97,7 @@ class Scheduler(Batches):
         callback: Callable[[Unpack[_Ts]], object],
         *args: Unpack[_Ts],  # noqa: UP044
         context: Context | None = None,
-    ) -> Handle:
+    ) -> asyncio.Handle:
         """Run callback(*args) in the next batch, in `context` (None: a copy of the current one)."""
         if self.debug or self._closed or not step.is_callable(callback):
             self.check_ready(callback, "call_soon")
@@ -109,7 +110,7 @@ class Scheduler(Batches):
         callback: Callable[[Unpack[_Ts]], object],
         *args: Unpack[_Ts],  # noqa: UP044
         context: Context | None = None,
-    ) -> Handle:
+    ) -> asyncio.Handle:
         """Do as call_soon(), from another thread or a signal handler: also wake the loop."""
         if self.debug or self._closed or not step.is_callable(callback):
             self._check_closed()
@@ -126,7 +127,7 @@ class Scheduler(Batches):
         callback: Callable[[Unpack[_Ts]], object],
         *args: Unpack[_Ts],  # noqa: UP044
         context: Context | None = None,
-    ) -> TimerHandle:
+    ) -> asyncio.TimerHandle:
         """Run callback(*args) `delay` seconds from now, never earlier."""
         when = self.now() + handle.seconds(delay, "call_later", "delay")
         return self._call_at(when, callback, args, context, "call_later")
@@ -137,7 +138,7 @@ class Scheduler(Batches):
         callback: Callable[[Unpack[_Ts]], object],
         *args: Unpack[_Ts],  # noqa: UP044
         context: Context | None = None,
-    ) -> TimerHandle:
+    ) -> asyncio.TimerHandle:
         """Run callback(*args) when the clock of time() shows `when` seconds, never earlier."""
         number = handle.seconds(when, "call_at", "when")
         h = cython.cast(TimerHandle, self._call_at(number, callback, args, context, "call_at"))
@@ -174,7 +175,7 @@ class Scheduler(Batches):
         """The timers that are set, also cancelled ones, in no order, for who looks through asyncio's."""
         return [h for _, h in self._timers.items()]
 
-    def create_future(self) -> Future[Any]:
+    def create_future(self) -> asyncio.Future[Any]:
         """Return a new Future of this loop."""
         if self.debug:
             return Future(loop=self)
@@ -188,7 +189,7 @@ class Scheduler(Batches):
         context: Context | None = None,
         eager_start: bool | None = None,
         **more: Any,
-    ) -> Task[_T]:
+    ) -> asyncio.Task[_T]:
         """Schedule a coroutine as a Task; the keyword arguments are those of Task (or of the task factory)."""
         if self._closed:
             self._check_closed()

@@ -6,12 +6,13 @@ They work on every Python, also those whose own tasks cannot start eagerly yet: 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Protocol, TypeVar, cast
 
 from hasten.core.task import Task, eager_factories
 
 TaskT_co = TypeVar("TaskT_co", covariant=True)
+_T = TypeVar("_T")
 
 
 class _Factory(Protocol[TaskT_co]):
@@ -23,6 +24,17 @@ class _Factory(Protocol[TaskT_co]):
         eager_start: bool = True,
         **kwargs: Any,
     ) -> TaskT_co: ...
+
+
+class _OfTasks(Protocol):
+    def __call__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coro: Generator[Any, None, _T] | Coroutine[Any, Any, _T],
+        *,
+        eager_start: bool = True,
+        **kwargs: Any,
+    ) -> asyncio.Task[_T]: ...
 
 
 def create_eager_task_factory(custom_task_constructor: Callable[..., TaskT_co]) -> _Factory[TaskT_co]:
@@ -45,7 +57,7 @@ def create_eager_task_factory(custom_task_constructor: Callable[..., TaskT_co]) 
     return factory
 
 
-eager_task_factory = create_eager_task_factory(Task)
+eager_task_factory = cast("_OfTasks", create_eager_task_factory(Task))
 eager_task_factory.__doc__ = """For `loop.set_task_factory()`: tasks run to their first wait before create_task returns.
 
 Arguments:
