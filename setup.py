@@ -9,6 +9,7 @@ HASTEN_FRAMES=1 has compiled functions show in tracebacks (with paths relative t
 import gzip
 import os
 import re
+import shutil
 import sys
 import sysconfig
 import tarfile
@@ -265,6 +266,31 @@ def extensions() -> list[Extension]:
     return [mend(ext) for ext in exts]
 
 
+WITHOUT = """\
+hasten: {missing} not found, and it is needed to compile. There are two ways:
+  install a C compiler and Python's headers (Debian, Ubuntu: apt install gcc python3-dev; Fedora: dnf install gcc
+  python3-devel; Alpine: apk add gcc musl-dev python3-dev), and try again;
+  or set HASTEN_NO_EXTENSIONS=1 and try again: nothing is compiled, hasten behaves the same and is several times slower.
+"""
+
+
+def find_tools(compiler: str, folders: list[str]) -> None:
+    """Look for what every extension needs, before sixty of them fail.
+
+    Arguments:
+        compiler: the command's name.
+        folders: where the interpreter's headers may be.
+
+    Raises:
+        SystemExit: the compiler, or the headers, are not there.
+    """
+    if shutil.which(compiler) is None:
+        raise SystemExit("\n" + WITHOUT.format(missing=f"the C compiler {compiler!r} is"))
+    elsewhere = any(os.environ.get(name) for name in ("CPATH", "C_INCLUDE_PATH", "CFLAGS", "CPPFLAGS"))
+    if not elsewhere and not any(Path(folder, "Python.h").is_file() for folder in folders):
+        raise SystemExit("\n" + WITHOUT.format(missing=f"Python.h (it would be in {folders[-1]}) is"))
+
+
 class ParallelBuild(build_ext):
     """Compiles as many extensions at once as there are processors, unless -j says otherwise, and tells of it."""
 
@@ -276,6 +302,8 @@ class ParallelBuild(build_ext):
             self.parallel = jobs()
 
     def build_extensions(self) -> None:
+        if command := getattr(self.compiler, "compiler_so", None):
+            find_tools(command[0], [*self.compiler.include_dirs, sysconfig.get_paths()["include"]])
         # the largest first, so that no processor waits for one that was begun last
         self.extensions.sort(key=lambda ext: -sum(os.path.getsize(source) for source in ext.sources))
         super().build_extensions()

@@ -280,6 +280,22 @@ def test_setup_keeps_an_exception_whose_traceback_gets_no_entry() -> None:
         mend(f"{entry}}}\n")
 
 
+def test_setup_tells_what_is_missing_to_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("setuptools", reason="setuptools, which setup.py imports, is not installed here")
+    find = _setup().find_tools  # type: ignore[attr-defined]
+    for name in ("CPATH", "C_INCLUDE_PATH", "CFLAGS", "CPPFLAGS"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SystemExit, match=r"C compiler .no-such-compiler. is not found(.|\n)*HASTEN_NO_EXTENSIONS=1"):
+        find("no-such-compiler", [str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"Python\.h .*is not found(.|\n)*HASTEN_NO_EXTENSIONS=1"):
+        find(sys.executable, [str(tmp_path)])
+    monkeypatch.setenv("CPATH", "somewhere")
+    find(sys.executable, [str(tmp_path)])
+    monkeypatch.delenv("CPATH")
+    (tmp_path / "Python.h").touch()
+    find(sys.executable, ["nowhere", str(tmp_path)])
+
+
 def test_setup_has_the_array_for_keywords_empty_at_first() -> None:
     pytest.importorskip("setuptools", reason="setuptools, which setup.py imports, is not installed here")
     setup = _setup()

@@ -175,7 +175,7 @@ def _why_not_compiled(package: Path) -> str:
     if built:
         own = str(sysconfig.get_config_var("EXT_SUFFIX")).split(".")[1]
         return f"what is compiled is for another Python: {', '.join(built)}, and this one is {own}"
-    return "it was installed without a C compiler, or with HASTEN_NO_EXTENSIONS"
+    return "it was installed with HASTEN_NO_EXTENSIONS, or is a checkout without `make dev`"
 
 
 def _poller(variables: Mapping[str, str]) -> Iterator[Fact]:
