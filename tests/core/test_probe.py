@@ -429,3 +429,54 @@ def test_the_list_of_observers_that_is_given_away_is_a_copy(loop: Any) -> None:
     assert observing.observers_of(loop) == [observer]
     loop.run_until_complete(hasten.sleep(0))
     assert "poll begins" in observer.kinds()
+
+
+def test_an_observer_is_told_of_what_its_class_has_methods_for() -> None:
+    """Alone, and beside one that hears all; also by a method that is an attribute of its own."""
+
+    class Everything(Observer):
+        def __init__(self) -> None:
+            self.detailed = True
+            self.told: set[str] = set()
+
+    def note(name: str) -> Any:
+        def told(self: Any, *args: Any) -> None:
+            self.told.add(name)
+
+        return told
+
+    names = [
+        name for name in vars(Observer) if name.endswith(("_begins", "_ends", "_made", "_parked", "_woken", "_ended"))
+    ]
+    assert len(names) == 14
+    for name in names:
+        setattr(Everything, name, note(name))
+
+    async def work() -> None:
+        future = hasten.get_running_loop().create_future()
+        hasten.get_running_loop().call_soon(future.set_result, None)
+        await future
+
+    async def main(observers: list[Any]) -> None:
+        loop = hasten.get_running_loop()
+        for each in observers:
+            observing.attach(each, loop)
+        await hasten.create_task(work())
+        await hasten.sleep(0.001)
+        for each in observers:
+            observing.detach(each, loop)
+
+    for name in names:
+        if name == "loop_ends":
+            continue
+        one = type("One", (Observer,), {name: note(name)})()
+        own = type("Own", (Observer,), {})()
+        setattr(own, name, lambda *args, own=own, name=name: own.told.add(name))
+        for each in (one, own):
+            each.detailed, each.told = True, set()
+        all_of_them = Everything()
+        hasten.run(main([one]))
+        assert one.told == {name}
+        hasten.run(main([own, all_of_them]))
+        assert own.told == {name}
+        assert all_of_them.told >= set(names) - {"loop_ends"}

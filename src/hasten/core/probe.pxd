@@ -7,8 +7,12 @@ cdef enum OfLoop:
 cdef enum OfEntry:
     MADE, PARKED, WOKEN, ENDED, STEP_BEGINS, STEP_ENDS, CALLBACK_BEGINS, CALLBACK_ENDS
 
+cdef enum Heard:
+    POLLS = 1, BATCHES = 2, ENTRIES = 4
+
 cdef class Observer:
     cdef public bint detailed               # it is told of tasks, batches and callbacks, too; set before it is attached
+    cdef int hears                          # of these kinds of events, beside the beginning and the end of runs
 
     cpdef loop_begins(self, object loop)
     cpdef loop_ends(self, object loop)
@@ -25,17 +29,21 @@ cdef class Observer:
     cpdef callback_begins(self, object entry)
     cpdef callback_ends(self, object entry)
 
+@cython.locals(found=cython.int, kind=cython.int)
+cdef int ask(Observer observer) except -1
+
 cdef class Probe:
     cdef object loop
     cdef readonly list observers            # replaced, never changed
     cdef object complain                     # called with what an observer raises
     cdef bint inside                        # an observer is being told: what happens now is not
     cdef readonly bint detailed             # at least one observer is
+    cdef int hears                          # at least one observer does
     @cython.locals(observer=Observer)
     cdef int look(self) except -1
     cdef bint has(self, Observer observer) except -1
     cdef int failed(self, Observer observer, object exc) except -1
-    @cython.locals(observer=Observer, observers=list)
+    @cython.locals(observer=Observer, observers=list, wanted=cython.int)
     cdef int of_loop(self, int event, double number) except -1
     @cython.locals(observer=Observer, observers=list)
     cdef int of_entry(self, int event, object entry, object other) except -1

@@ -19,12 +19,14 @@ from hasten.kernel import step
 class Observer:
     """The base of observers: a subclass overrides what it wants to hear of. Nothing here does anything.
 
-    A method is called in the thread of the loop, in the middle of its work: it has to be quick, must not wait, and
-    should keep no reference to a task or a future, which would live longer by that. What happens while an observer is
-    told is not told to it again. An observer that raises is removed, and the loop's exception handler hears of it.
+    Which methods its class has is looked at once, when it is attached. A method is called in the thread of the loop, in
+    the middle of its work: it has to be quick, must not wait, and should keep no reference to a task or a future, which
+    would live longer by that. What happens while an observer is told is not told to it again. An observer that raises
+    is removed, and the loop's exception handler hears of it.
     """
 
     detailed: bool
+    hears: int
 
     def loop_begins(self, loop: Any) -> None:
         """A loop begins to run, or is observed from now on while it runs."""
@@ -69,6 +71,19 @@ class Observer:
         """It has run. (detailed)"""
 
 
+def ask(observer: Observer) -> int:
+    """Note of what an observer wants to hear beside the beginning and the end of runs: POLLS, BATCHES, ENTRIES."""
+    own = getattr(observer, "__dict__", None) or ()
+    found = 0
+    for kind, names in _HEARD:
+        for name in names:
+            if name in own or getattr(type(observer), name) is not getattr(Observer, name):
+                found |= kind
+                break
+    observer.hears = found if observer.detailed else found & POLLS
+    return 0
+
+
 @cython.cclass
 class Probe:
     """One loop's observers. `complain(loop, exc, observer)` is called when one raises."""
@@ -78,6 +93,7 @@ class Probe:
     complain: Callable[[Any, BaseException, Observer], object]
     inside: bool
     detailed: bool
+    hears: int
 
     def __init__(self, loop: Any, complain: Callable[[Any, BaseException, Observer], object]) -> None:
         self.loop = loop
@@ -92,6 +108,7 @@ class Probe:
 
     def add(self, observer: Observer) -> None:
         """Add an observer. The list is replaced and not changed: it may be walked at this moment."""
+        ask(observer)
         self.observers = [*self.observers, observer]
         self.look()
 
@@ -108,9 +125,10 @@ class Probe:
             self.failed(observer, exc)
 
     def look(self) -> int:
-        self.detailed = False
+        self.detailed, self.hears = False, 0
         for observer in self.observers:
             self.detailed = self.detailed or observer.detailed
+            self.hears |= observer.hears
         return 0
 
     def failed(self, observer: Observer, exc: BaseException) -> int:
@@ -124,12 +142,15 @@ class Probe:
 
     def of_loop(self, event: int, number: float) -> int:
         """Tell of LOOP_BEGINS, LOOP_ENDS, POLL_BEGINS, POLL_ENDS, BATCH_BEGINS, BATCH_ENDS."""
-        if self.inside:
+        wanted = 0 if event <= LOOP_ENDS else POLLS if event <= POLL_ENDS else BATCHES
+        if self.inside or self.hears & wanted != wanted:
             return 0
         self.inside = True
         observers = self.observers
         try:
             for observer in observers:
+                if observer.hears & wanted != wanted:
+                    continue
                 if observers is not self.observers and not self.has(observer):
                     continue  # one that was told before has detached it
                 try:
@@ -141,8 +162,6 @@ class Probe:
                         observer.loop_begins(self.loop)
                     elif event == LOOP_ENDS:
                         observer.loop_ends(self.loop)
-                    elif not observer.detailed:
-                        continue
                     elif event == BATCH_BEGINS:
                         observer.batch_begins(self.loop, int(number))
                     else:
@@ -155,13 +174,13 @@ class Probe:
 
     def of_entry(self, event: int, entry: Any, other: Any) -> int:
         """Tell of a task or another entry of the ready queue, by OfEntry; `other`: the future, or None."""
-        if self.inside:
+        if self.inside or not self.hears & ENTRIES:
             return 0
         self.inside = True
         observers = self.observers
         try:
             for observer in observers:
-                if not observer.detailed or (observers is not self.observers and not self.has(observer)):
+                if not observer.hears & ENTRIES or (observers is not self.observers and not self.has(observer)):
                     continue
                 try:
                     if event == STEP_BEGINS:
@@ -190,3 +209,22 @@ class Probe:
 if not cython.compiled:
     LOOP_BEGINS, LOOP_ENDS, POLL_BEGINS, POLL_ENDS, BATCH_BEGINS, BATCH_ENDS = range(6)
     MADE, PARKED, WOKEN, ENDED, STEP_BEGINS, STEP_ENDS, CALLBACK_BEGINS, CALLBACK_ENDS = range(8)
+    POLLS, BATCHES, ENTRIES = 1, 2, 4
+
+_HEARD = (
+    (POLLS, ("poll_begins", "poll_ends")),
+    (BATCHES, ("batch_begins", "batch_ends")),
+    (
+        ENTRIES,
+        (
+            "task_made",
+            "task_parked",
+            "task_woken",
+            "task_ended",
+            "step_begins",
+            "step_ends",
+            "callback_begins",
+            "callback_ends",
+        ),
+    ),
+)
