@@ -535,3 +535,37 @@ def test_the_entry_point_imports_no_loop() -> None:
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert done.stdout.split() == ["__future__", "hasten_pytest"]
+
+
+def test_many_tasks_are_left_and_their_names_and_classes_are_hostile(project: Project) -> None:
+    ran = project.run(
+        """
+        import hasten
+
+        async def forever():
+            await asyncio.get_running_loop().create_future()
+
+        class Hostile(hasten.Task):
+            def fails(self, *args):
+                raise ZeroDivisionError
+            get_name = get_coro = cancelling = created_at = __repr__ = fails
+
+        class TestIt(unittest.IsolatedAsyncioTestCase):
+            async def test_many(self):
+                KEPT.extend(asyncio.create_task(forever()) for _ in range(100))
+
+            async def test_named(self):
+                KEPT.append(asyncio.create_task(forever(), name="a\\x1b[31m\\r\\n\\ud800" + "n" * 10000))
+
+            async def test_hostile(self):
+                KEPT.append(Hostile(forever(), loop=asyncio.get_running_loop(), name="hostile"))
+                await asyncio.sleep(0)
+        """
+    )
+    assert "INTERNALERROR" not in ran.output
+    told = ran.told("test_many")
+    assert told.count("a task that still runs") == 20
+    assert "… and 80 more" in told
+    assert "runs: a\\x1b[31m\\r\\n\\ud800nnn" in ran.told("test_named")
+    assert len(ran.told("test_named")) < 2000
+    assert "a task that still runs: hostile, forever()" in ran.told("test_hostile")

@@ -473,3 +473,18 @@ def test_who_has_been_notified_is_not_idle() -> None:
     assert not outside.is_idle(sys._current_frames()[thread.ident])
     waiter.release()
     thread.join()
+
+
+def test_a_deadlock_of_many_tasks_with_names_that_a_terminal_would_obey() -> None:
+    async def main() -> None:
+        event = hasten.Event()
+        names = ["a\x1b[31m\r\n\ud800" + "n" * 10_000, *(f"t{i}" for i in range(99))]
+        await hasten.gather(*[hasten.create_task(event.wait(), name=name) for name in names])
+
+    with pytest.raises(Deadlock) as caught:
+        hasten.run(main(), loop_factory=virtual_time())
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 1 + 50 + 1
+    assert lines[-1] == "  … and 51 more"
+    assert max(map(len, lines)) < 600
+    str(caught.value).encode()

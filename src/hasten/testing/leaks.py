@@ -15,6 +15,9 @@ from typing import Any
 
 from hasten.aio import running
 from hasten.core.registry import all_tasks
+from hasten.core.task import Task
+from hasten.diagnosis import census, standing
+from hasten.diagnosis.showing import plain, short
 from hasten.loop import Loop
 from hasten.testing import outside, places
 from hasten.testing.simulation import SimulatedLoop
@@ -135,8 +138,8 @@ class Ledger:
 
     def left(self, loop: Any) -> None:
         """Take down which tasks are left where they are about to be cancelled, all at once."""
-        for task in sorted(all_tasks(loop), key=lambda each: each.get_name()):
-            if task not in self.tasks and not getattr(task, "cancelling", int)() and _name(task) not in _OF_PLUGINS:
+        for task in sorted(all_tasks(loop), key=standing.name_of):
+            if task not in self.tasks and not _is_cancelled(task) and _name(task) not in _OF_PLUGINS:
                 self.tasks.add(task)  # told once
                 self.found.append(("tasks", _task(task)))
 
@@ -276,15 +279,22 @@ def _started(place: places.Place | None, verb: str = "started") -> str:
 
 
 def _name(task: Any) -> str:
-    coro = task.get_coro()
-    return str(getattr(coro, "__qualname__", type(coro).__name__))
+    return plain(census.name_of_coroutine(standing.coroutine_of(task)))
+
+
+def _is_cancelled(task: Any) -> bool:
+    """True if somebody has asked for that; by the method of its make, its class's own may be anybody's."""
+    for make in (Task, asyncio.Task):
+        if make in type(task).__mro__:
+            return bool(make.cancelling(task))
+    return False
 
 
 def _task(task: Any) -> str:
     """One text of a task that is left: what it is, where it was made, where it stands."""
     name = _name(task)
-    made = task.created_at() if hasattr(task, "created_at") else None
-    text = f"a task that still runs: {task.get_name()}, {name}()"
+    made = standing.created_at(task)
+    text = f"a task that still runs: {plain(short(standing.name_of(task)))}, {name}()"
     stands = places.where(task)
     if made is not None and (stands is None or places.is_users(made[0])):
         text += f"\n      made at {places.told(made)}"
@@ -297,7 +307,7 @@ def _transport(transport: Any) -> str:
     info = transport.get_extra_info
     own, peer = info("sockname"), info("peername")
     if own or peer:
-        return f"{own or 'a socket'} to {peer or 'nobody'}"
+        return plain(f"{own or 'a socket'} to {peer or 'nobody'}")
     return f"{type(transport).__name__} of fd {transport.fd}"
 
 

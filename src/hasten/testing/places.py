@@ -10,6 +10,8 @@ import sys
 from types import FrameType
 from typing import Any
 
+from hasten.diagnosis.showing import plain, short
+
 _LIBRARY = tuple(
     os.path.dirname(os.path.abspath(path)) + os.sep
     for path in (os.path.dirname(__file__), asyncio.__file__, contextlib.__file__)
@@ -70,7 +72,7 @@ def told(place: Place | None) -> str:
     path, line, function = place
     source = linecache.getline(path, line).strip()
     text = f"{shown(path)}:{line} in {function}"
-    return f"{text}: {source}" if source else text
+    return plain(f"{text}: {short(source)}" if source else text)
 
 
 def shown(path: str) -> str:

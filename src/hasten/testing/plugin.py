@@ -14,6 +14,8 @@ from hasten.testing import blocks, leaks
 from hasten.testing.policy import loops_made_by
 from hasten.testing.simulation import virtual_time
 
+MOST = 20  # things left behind that are told of
+
 
 class Rules:
     """What a test may do: from the ini file, and the marks on it."""
@@ -135,7 +137,9 @@ class Plugin:
         blocked, self.blocks[:] = list(self.blocks), []
         text: list[str] = []
         if left:
-            text += ["hasten: the test left behind", *(f"  {each}" for each in left)]
+            text += ["hasten: the test left behind", *(f"  {each}" for each in left[:MOST])]
+            if len(left) > MOST:
+                text.append(f"  … and {len(left) - MOST} more")
             text.append('  to allow that: @pytest.mark.hasten(leaks="allow")')
         if blocked:
             text += [f"hasten: the test blocked the loop, {self.rules.longest:g} s are allowed"]

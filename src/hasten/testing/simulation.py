@@ -13,6 +13,8 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from hasten.aio.running import Runner
 from hasten.core.registry import all_tasks
+from hasten.diagnosis import standing
+from hasten.diagnosis.showing import plain, short
 from hasten.loop import Loop
 from hasten.poll import choice
 from hasten.poll.virtual import VirtualPoller
@@ -24,6 +26,7 @@ _Ts = TypeVarTuple("_Ts")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 DAY = 86400.0
+MOST = 50  # tasks that are told of
 FOR_EVER = 1e9  # seconds: who sleeps for so long is never to go on
 # Time really passes for this long at most before it is looked again who is still at work. Seconds.
 SLICE = 0.02
@@ -136,7 +139,9 @@ class Guide:
         else:
             timer = "no timer is set" if timeout < 0.0 else f"the first timer is due in {timeout:g} seconds"
             text = f"deadlock: every task waits, {timer}, and nobody outside the loop is at work"
-        raise Deadlock("\n  ".join([text, *sorted(_standing(task) for task in all_tasks(loop))]))
+        tasks = sorted(_standing(task) for task in all_tasks(loop))
+        more = [f"… and {len(tasks) - MOST} more"] if len(tasks) > MOST else []
+        raise Deadlock("\n  ".join([text, *tasks[:MOST], *more]))
 
 
 def add_note(exc: BaseException, text: str) -> None:
@@ -148,9 +153,11 @@ def add_note(exc: BaseException, text: str) -> None:
 def _standing(task: Any) -> str:
     """One line of text: which task, and where it waits."""
     place = places.where(task)
-    text = f"{task.get_name()} " + ("has not begun" if place is None else f"waits at {places.told(place)}")
+    text = f"{plain(short(standing.name_of(task)))} " + (
+        "has not begun" if place is None else f"waits at {places.told(place)}"
+    )
     if place is None or not places.is_users(place[0]):
-        text += f" (made at {places.told(task.created_at())})"
+        text += f" (made at {places.told(standing.created_at(task))})"
     return text
 
 
