@@ -244,7 +244,8 @@ def _tell_left(left: set[Any]) -> None:
         if task.done():
             continue
         made = task.created_at() if type(task) is Task else None
-        parts = [f"  task {task.get_name()!r}"]
+        make = next((each for each in (Task, asyncio.Task) if each in type(task).__mro__), type(task))
+        parts = [f"  task {make.get_name(task)!r}"]  # its class's own method may be anybody's
         if made is not None:
             parts.append(f'made at File "{made[0]}", line {made[1]}, in {made[2]}')
         place = place_of(task)

@@ -146,6 +146,10 @@ def created_at(task: asyncio.Task[Any]) -> Place | None:
 
 
 def coroutine_of(task: Any) -> Any:
+    """Return a task's coroutine, by the method of its make; None if it cannot be had."""
+    for make in (Task, asyncio.Task):
+        if make in type(task).__mro__:
+            return make.get_coro(task)
     try:
         return task.get_coro()
     except Exception:

@@ -10,6 +10,7 @@ import sys
 from types import FrameType
 from typing import Any
 
+from hasten.diagnosis import standing
 from hasten.diagnosis.showing import plain, short
 
 _LIBRARY = tuple(
@@ -40,29 +41,11 @@ def where(task: Any) -> Place | None:
     """Return where a task stands: the innermost line of the program's in its chain of awaits, else the innermost."""
     found: Place | None = None
     users = False
-    for frame in chain(task):
-        code = frame.f_code
-        here = is_users(code.co_filename)
+    for place in standing.stands_at(task):
+        here = is_users(place[0])
         if here or not users:
-            found, users = (code.co_filename, frame.f_lineno, code.co_qualname), users or here
+            found, users = place, users or here
     return found
-
-
-def chain(task: Any) -> list[FrameType]:
-    """Return the frames of a suspended task, outermost first."""
-    frames: list[FrameType] = []
-    obj = task.get_coro()
-    while obj is not None and len(frames) < 100:
-        frame = None
-        for prefix in ("cr", "gi", "ag"):
-            frame = frame or getattr(obj, prefix + "_frame", None)
-        if frame is None:
-            break
-        frames.append(frame)
-        obj = next(
-            (getattr(obj, name) for name in ("cr_await", "gi_yieldfrom", "ag_await") if hasattr(obj, name)), None
-        )
-    return frames
 
 
 def told(place: Place | None) -> str:
