@@ -212,6 +212,46 @@ def test_tasks_that_do_not_end_are_told_once(caplog: pytest.LogCaptureFixture, m
     assert "third" not in record.getMessage()
 
 
+def test_of_many_that_do_not_end_some_are_told(caplog: Any, monkeypatch: Any) -> None:
+    """And who has a hostile class is told by its true name."""
+    monkeypatch.setattr(running, "CANCEL_TIMEOUT", 0.01)
+    said = hasten.Event()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.set()
+
+    class Hostile(hasten.Task[None]):
+        def get_name(self) -> str:
+            raise ZeroDivisionError
+
+    async def stubborn() -> None:
+        try:
+            await hasten.sleep(100)
+        finally:
+            await said.wait()
+
+    async def main() -> None:
+        tasks = [Hostile(stubborn(), loop=hasten.get_running_loop(), name=f"t{i:02}") for i in range(50)]
+        await hasten.sleep(0)
+        del tasks
+
+    logger = logging.getLogger("asyncio")
+    listener = Listener()
+    logger.addHandler(listener)
+    try:
+        hasten.run(main())
+    finally:
+        logger.removeHandler(listener)
+    (record,) = [each for each in caplog.records if each.name == "asyncio"]
+    text = record.getMessage()
+    assert text.startswith("50 tasks that run() cancelled")
+    assert [line for line in text.splitlines() if line.startswith("  task ")] == [
+        f"  task 't{i:02}'" for i in range(20)
+    ]
+    assert "\n  … and 30 more\n" in text
+
+
 def test_a_hook_for_failed_tasks_that_raises_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     told: list[Any] = []
 

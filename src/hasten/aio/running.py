@@ -30,6 +30,7 @@ _CREATED, _OPEN, _CLOSED = range(3)
 THREAD_JOIN_TIMEOUT = 300
 # seconds that tasks get to end once they are cancelled, before it is told which do not
 CANCEL_TIMEOUT = 5.0
+MOST_TOLD = 20  # tasks, of those that do not end
 
 
 class Runner(asyncio.Runner, metaclass=sharing.Shared):  # type: ignore[misc] # final
@@ -259,7 +260,7 @@ def _tell_left(left: set[Any]) -> None:
         text = (
             f"{n} {tasks} that run() cancelled {CANCEL_TIMEOUT:g} s ago {have} not ended, and run() waits for {them}:"
         )
-        lines.insert(0, text)
+        lines = [text, *lines[:MOST_TOLD], *([f"  … and {n - MOST_TOLD} more"] if n > MOST_TOLD else [])]
         report.note(logging.WARNING, "\n".join([*lines, advice.text(advice.NOT_ENDING)]))
 
 
