@@ -12,6 +12,7 @@
 #   make sanitize             the compiled core's tests with AddressSanitizer and UndefinedBehaviorSanitizer
 #   make anyio                anyio's own tests, once on asyncio's loop and twice on hasten's
 #   make hostile              random programs whose destructors, callbacks and signal handlers do harm; ARGS="1 100": seeds
+#   make interrupts           a signal handler raises at each point where the interpreter lets one in
 #   make faults               system calls fail on purpose, each with each error it can have; needs strace
 #   make soak                 five million requests, datagrams, children: nothing may grow
 #   make million              a million tasks, cancelled at random points: memory may not grow
@@ -54,7 +55,7 @@ unexport PYTHONDONTWRITEBYTECODE
 pxd := $(shell find src -name '*.pxd')
 compiled := setup.py $(pxd) $(wildcard $(pxd:.pxd=.py)) $(shell find src -name '*.pyx' -o -name '*.h')
 
-.PHONY: dev demo test quick bench docs lint format sanitize anyio hostile faults soak million conformance suites users clean distclean package recipes types
+.PHONY: dev demo test quick bench docs lint format sanitize anyio hostile interrupts faults soak million conformance suites users clean distclean package recipes types
 .DELETE_ON_ERROR:
 
 dev: $(VENV)/.built
@@ -106,6 +107,9 @@ anyio: $(VENV)/.built $(VENV)/.has-test
 
 hostile: $(VENV)/.built $(VENV)/.has-test
 	$(PY) tests/hostile/program.py $(or $(ARGS),1 40)
+
+interrupts: $(VENV)/.built
+	$(PY) -W ignore tests/hostile/interrupts.py $(or $(ARGS),hasten interrupt 1)
 
 faults: $(VENV)/.built
 	$(PY) -W ignore tests/faults/run.py $(ARGS)

@@ -15,6 +15,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from hasten.core import advice, attending, departures, fdwatch, observing, report
+from hasten.core.again import Again
 from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
 from hasten.core.signals import Signals
@@ -86,8 +87,9 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         """Run until stop() is called. Raises RuntimeError if a loop runs in this thread already."""
         self._check_closed()
         self._check_running()
-        first, final = self._asyncgens.hook(self)
+        first, final = sys.get_asyncgen_hooks()  # first: an interruption may come as soon as ours are set
         try:
+            self._asyncgens.hook(self)
             if attending.on_run:
                 attending.begin(self)
             self._attend()
@@ -125,6 +127,8 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         try:
             self.run_forever()
         except BaseException:
+            if fut.done():
+                self._call_stop_off(fut)
             if new and fut.done() and not fut.cancelled():
                 fut.exception()  # raised already: nobody has to be told
             raise
@@ -140,6 +144,13 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
             return result
         finally:
             del fut  # the exception's traceback knows this frame: with it in the frame, they would be a circle
+
+    def _call_stop_off(self, fut: Any) -> None:
+        """Call off what the end of `fut` has scheduled, where something else has ended the run first: the next run, in
+        which what is left is cancelled, would stop at once."""
+        for h in self._ready:
+            if h._callback is _run_until_complete_cb and h._args and h._args[0] is fut:
+                h.cancel()
 
     def _check_running(self) -> None:
         if self.is_running():
@@ -188,6 +199,7 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         if self.is_running():
             self.call_soon_threadsafe(self._enter_debug, enabled)
 
+    @Again  # else coroutines would go on recording where they are made
     def _enter_debug(self, enabled: bool) -> None:
         """Have coroutines remember where they were made, and what blocks the loop be told, or no longer."""
         if bool(enabled) == (self._origin_depth is not None):

@@ -101,8 +101,9 @@ class _Installation:
             if module_name == "asyncio" or module_name.startswith("asyncio."):
                 for name, (stock, ours) in self.names.items():
                     if vars(module).get(name) is stock:
-                        setattr(module, name, ours)
+                        # noted first: an interruption may come after each call
                         self.places.append((module, name, stock, ours))
+                        setattr(module, name, ours)
 
 
 def install() -> None:
@@ -120,7 +121,11 @@ def install() -> None:
         if _installed is None:
             installation = _Installation(package)
             _installed = installation  # first: what is put in place can be taken back, also where it comes to no end
-            installation.put()
+            try:
+                installation.put()
+            except BaseException:
+                uninstall()  # else a second call would leave it half done
+                raise
 
 
 def uninstall() -> None:

@@ -21,12 +21,9 @@ class AsyncGenerators:
         self._alive: weakref.WeakSet[Any] | None = None
         self._shut_down = False
 
-    def hook(self, loop: Any) -> Any:
-        """Set the interpreter's hooks; return the ones before."""
-        hooks = sys.get_asyncgen_hooks()
-        before = (hooks.firstiter, hooks.finalizer)
+    def hook(self, loop: Any) -> None:
+        """Set the interpreter's hooks."""
         sys.set_asyncgen_hooks(firstiter=partial(self._first, loop), finalizer=partial(self._finalize, loop))
-        return before
 
     def _first(self, loop: Any, agen: AsyncGenerator[Any, Any]) -> None:
         if self._shut_down:
