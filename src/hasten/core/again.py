@@ -55,5 +55,10 @@ class Again:
 def once(made: list[Any], fn: Callable[..., Any], *args: Any) -> Any:
     """Return fn(*args), and note that in `made`: whoever comes here a second time gets what was made the first."""
     if not made:
-        made.append(fn(*args))
+        made.append(None)  # before: what was made and could not be noted would be made again, or never be undone
+        try:
+            made[0] = fn(*args)
+        except BaseException:
+            made.clear()
+            raise
     return made[0]
