@@ -211,7 +211,7 @@ async def start_tls(it: It) -> None:
     ours, theirs = certificates()
     ends = []
     for sock in socket.socketpair():
-        reader, writer = await it.ns.open_connection(sock=sock)
+        _, writer = await it.ns.open_connection(sock=sock)
         it.closing += [writer.transport.abort, sock.close]
         ends.append(writer.transport)
     one, other = ends

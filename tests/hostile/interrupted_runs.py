@@ -1,5 +1,7 @@
-"""More of interrupted.py: what runs a loop of its own, from its beginning to its end. `call(it)` does it, outside of any
-loop; what it enters in `it.last` has to hold afterwards."""
+"""More of interrupted.py: what runs a loop of its own, from its beginning to its end.
+
+`call(it)` does it, outside of any loop; what it enters in `it.last` has to hold afterwards.
+"""
 
 from __future__ import annotations
 
