@@ -31,9 +31,9 @@ def program() -> dict[str, Any]:
     return scope
 
 
-def check(text: str, lines: int) -> None:
+def check(text: str, lines: int | None) -> None:
     assert showing.plain(text.replace("\n", "")) == text.replace("\n", "")
-    assert len(text.splitlines()) == lines
+    assert lines is None or len(text.splitlines()) == lines
     assert max(map(len, text.splitlines())) < 600
     text.encode()
 
@@ -46,7 +46,9 @@ def test_in_a_wait_graph() -> None:
         tasks = [hasten.create_task(waits(lock), name=name) for name in (NAME, "n" * 100_000)]
         await hasten.sleep(0)
         graph = hasten.wait_graph()
-        check(graph.text(), 1 + 3 + 3 + 2 + 2)
+        check(graph.text(), None)
+        lines = [line.partition(" ")[0] for line in graph.text().splitlines() if not line.startswith("  ")]
+        assert lines == ["3", "task", "task", "task"]
         check(graph.dot(), 2 + 4 + 2 + 1)
         assert {node.name for node in graph.tasks} >= {NAME, "n" * 100_000}  # the data has all
         assert json.loads(graph.json())
