@@ -108,7 +108,7 @@ anyio: $(VENV)/.built $(VENV)/.has-test
 hostile: $(VENV)/.built $(VENV)/.has-test
 	$(PY) tests/hostile/program.py $(or $(ARGS),1 40)
 
-interrupts: $(VENV)/.built
+interrupts: $(VENV)/.built $(VENV)/.has-test
 	$(PY) -W ignore tests/hostile/interrupts.py $(or $(ARGS),hasten interrupt 1)
 
 faults: $(VENV)/.built

@@ -1,0 +1,196 @@
+"""A signal handler raises in the middle of what the loop does, or before a function of its has begun: who waits is
+woken, and the interruption leaves the loop. tests/hostile/interrupts.py looks for such places; these it has found."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import hasten
+from hasten.core import describe, report
+from hasten.core.again import Again, once
+
+
+@pytest.fixture
+def loop() -> Iterator[hasten.Loop]:
+    made = hasten.new_event_loop()
+    yield made
+    made.close()
+
+
+def interrupts_once(fn: Callable[..., Any], after: bool = False) -> Callable[..., Any]:
+    """The function, whose first call is interrupted, before it has begun or when it has done its work."""
+    calls: list[int] = []
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            if after:
+                fn(*args, **kwargs)
+            raise KeyboardInterrupt
+        return fn(*args, **kwargs)
+
+    return call
+
+
+def goes_on(loop: hasten.Loop, future: Any) -> Any:
+    """Runs until it is interrupted, and then until the future is done."""
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(future)
+    return loop.run_until_complete(asyncio.wait_for(future, 5))
+
+
+# ---- Again ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_again_calls_twice_and_raises_the_first(after: bool) -> None:
+    done: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        Again(interrupts_once(done.append, after))(1)
+    assert done == [1, 1] if after else [1]
+
+
+def test_again_raises_what_ends_the_loop_rather_than_another() -> None:
+    errors = iter([ValueError(), SystemExit(), KeyError(), ValueError()])
+
+    @Again
+    def fail() -> None:
+        raise next(errors)
+
+    with pytest.raises(SystemExit):
+        fail()
+    with pytest.raises(KeyError):
+        fail()
+
+
+def test_again_makes_methods() -> None:
+    class Thing:
+        @Again
+        def twice(self, n: int) -> int:
+            return 2 * n
+
+    assert Thing().twice(4) == 8
+    assert "twice" in repr(Thing.twice)
+
+
+def test_once_is_done_once() -> None:
+    made: list[Any] = []
+    assert once(made, list, "ab") == ["a", "b"]
+    assert once(made, list, "cd") is made[0]
+
+
+# ---- where it stands ------------------------------------------------------------------------------------------------
+
+
+def test_before_the_exception_handler_has_begun(loop: hasten.Loop, monkeypatch: Any) -> None:
+    told: list[Any] = []
+    loop.set_exception_handler(lambda loop, context: told.append(context))
+    monkeypatch.setattr(report, "_begin", interrupts_once(report._begin))
+    loop.call_soon(lambda: 1 // 0)
+    loop.call_soon(loop.stop)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    loop.call_soon(lambda: 1 // 0)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert [type(each["exception"]) for each in told] == [ZeroDivisionError]
+
+
+class Five:
+    def __await__(self) -> Iterator[Any]:
+        yield 5
+
+
+@pytest.mark.parametrize("text", ["bad_yield", "bad_await"])
+def test_while_a_mistake_is_put_into_words(loop: hasten.Loop, monkeypatch: Any, text: str) -> None:
+    other = hasten.new_event_loop()
+    foreign = other.create_future()
+
+    async def wrong() -> None:
+        await (Five() if text == "bad_yield" else foreign)
+
+    async def waits() -> str:
+        try:
+            await loop.create_task(wrong())
+        except KeyboardInterrupt:
+            return "woken"
+        return "nothing was raised"
+
+    monkeypatch.setattr(describe, text, interrupts_once(getattr(describe, text)))
+    task = loop.create_task(waits())
+    for _ in range(2):  # what the coroutine is told ends the loop once more
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(task)
+    assert loop.run_until_complete(task) == "woken"
+    other.close()
+
+
+class Source(concurrent.futures.Future):  # type: ignore[type-arg]
+    """One whose first look is interrupted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    def cancelled(self) -> bool:
+        self.looks += 1
+        if self.looks == 1:
+            raise KeyboardInterrupt
+        return super().cancelled()
+
+
+def test_while_a_thread_hands_its_result_in(loop: hasten.Loop) -> None:
+    source = Source()
+    source.set_running_or_notify_cancel()
+    future = hasten.wrap_future(source, loop=loop)
+    source.set_result(7)
+    assert goes_on(loop, future) == 7
+
+
+def test_while_debug_mode_notes_who_is_woken_where(loop: hasten.Loop, monkeypatch: Any) -> None:
+    loop.set_debug(True)
+    future = loop.create_future()
+    told: list[Any] = []
+    future.add_done_callback(told.append)
+    monkeypatch.setattr(describe, "extract_stack", interrupts_once(describe.extract_stack))
+    with pytest.raises(KeyboardInterrupt):
+        future.set_result(1)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert told == [future]
+
+
+def test_as_soon_as_the_hooks_of_generators_are_set(loop: hasten.Loop, monkeypatch: Any) -> None:
+    monkeypatch.setattr(loop._asyncgens, "hook", interrupts_once(loop._asyncgens.hook, after=True))
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    assert sys.get_asyncgen_hooks() == (None, None)
+
+
+def test_in_the_batch_that_would_have_stopped_the_loop() -> None:
+    """The stop that the end of main has scheduled is not that of the next run, which cleans up."""
+    done: list[str] = []
+
+    async def left() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await hasten.sleep(0)
+            done.append("cleaned up")
+
+    async def strike() -> None:
+        signal.default_int_handler(signal.SIGINT, None)
+
+    async def main() -> list[Any]:
+        return [hasten.create_task(left()), hasten.create_task(strike())]
+
+    with pytest.raises(KeyboardInterrupt):
+        hasten.run(main())
+    assert done == ["cleaned up"]
