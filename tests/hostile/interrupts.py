@@ -48,7 +48,7 @@ import hasten
 PATIENCE = 20  # seconds for one try
 LOSES = ("_popen",)  # where it comes as soon as subprocess.Popen() has returned: nobody has the child yet
 TICKS = 20  # in which what can go on does
-MOST = 40  # points of a scene that are tried of a sample, about
+MOST = 25  # points of a scene that are tried of a sample, about
 heard: list[Any] = []  # of what nobody waits for
 
 
@@ -231,7 +231,7 @@ def one(ns: Any, name: str, share: int, verbose: bool) -> tuple[int, int]:
         gc.collect()
         left = calls_net.descriptors(), threads()
         for _ in range(20):  # a child takes its time to end
-            if turns <= 3 or (left[0] == fds and not left[1] - before):
+            if turns <= 3 or not (left[0] - fds or left[1] - before):
                 break
             with contextlib.suppress(BaseException):
                 loop.run_until_complete(ns.sleep(0.02))
@@ -241,7 +241,7 @@ def one(ns: Any, name: str, share: int, verbose: bool) -> tuple[int, int]:
             fds, before = left
             points = strike.points
         else:
-            if left[0] != fds and not strike.where.split("+")[0].endswith(LOSES):
+            if left[0] - fds and not strike.where.split("+")[0].endswith(LOSES):
                 found.append(f"left open: {calls_net.shown(left[0] - fds)}")
             fds = left[0]
             if left[1] - before:

@@ -18,9 +18,12 @@ from .conftest import BUILT
 pytestmark = [
     pytest.mark.skipif(not compat.compiled(), reason="plain Python is interrupted in the middle of everything"),
     pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 looks for signals at other points"),
+    pytest.mark.skipif(
+        sys.version_info >= (3, 14), reason="streams are asyncio's own there; the points were not looked at yet"
+    ),
 ]
 GROUPS = 4  # processes
-SHARE = 12  # every how many'th point
+SHARE = 20  # every how many'th point
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
