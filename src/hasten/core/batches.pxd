@@ -22,7 +22,7 @@ cdef class Batches:
     cdef bint in_batch              # an entry of the batch runs: what is raised comes from it
     cdef Probe probe                # who looks on; None: nobody
 
-    @cython.locals(end=size_t, tag=cython.int, queue=Ready, st=Step, departures=Departures)
+    @cython.locals(end=size_t, tag=cython.int, queue=Ready, departures=Departures)
     cdef int run_batch(self) except -1
     @cython.locals(end=size_t, tag=cython.int, queue=Ready, departures=Departures, probe=Probe)
     cdef int run_batch_slowly(self) except -1

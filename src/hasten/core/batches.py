@@ -39,7 +39,7 @@ class Batches:
 
         The task of the last step stays published as the current one until something else runs, or the poller is asked.
         """
-        queue, st = self._ready, self._step
+        queue = self._ready
         end = queue.end()
         while not queue.reached(end):  # a callback may run the queue itself, by _run_once()
             item = queue.take()
@@ -47,9 +47,9 @@ class Batches:
             if tag == ready.TASK:
                 cython.cast(Task, item).run()
             else:
-                st.leave()
+                self._step.leave()
                 if tag == ready.HANDLE:
-                    cython.cast(Handle, item).run(st)
+                    cython.cast(Handle, item).run(self._step)
                 else:
                     self.run_item(item, tag)
             item = None  # dropped before the next is taken: that may run anything, also another tick
