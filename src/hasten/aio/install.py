@@ -121,11 +121,7 @@ def install() -> None:
         if _installed is None:
             installation = _Installation(package)
             _installed = installation  # first: what is put in place can be taken back, also where it comes to no end
-            try:
-                installation.put()
-            except BaseException:
-                uninstall()  # else a second call would leave it half done
-                raise
+            installation.put()
 
 
 def uninstall() -> None:
