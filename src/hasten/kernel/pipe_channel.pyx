@@ -168,7 +168,7 @@ cdef class PipeChannel(Channel):
         mode, self.mode = self.mode, None
         self.fd = -1
         if mode is not None:
-            blocking.give_back(mode)
+            give_back(mode, True, False)
         return 0
 
     cdef bint is_alone(self) except -1:
@@ -213,13 +213,23 @@ cdef class PipeChannel(Channel):
         try:
             if mode is not None:
                 # now, as close() may write what `made` has still buffered
-                blocking.give_back(mode, ours=is_ours(made, self.file, fd), closing=True)
+                give_back(mode, is_ours(made, self.file, fd), True)
         finally:
             made.close()
         return 0
 
     cdef object told(self, object name):
         return self.made if name == "pipe" else None
+
+
+cdef int give_back(object mode, bint ours, bint closing) except -1:
+    """End the nonblocking mode, also where a signal handler raises before that has begun."""
+    try:
+        blocking.give_back(mode, ours=ours, closing=closing)
+    except BaseException:
+        blocking.give_back(mode, ours=ours, closing=closing)
+        raise
+    return 0
 
 
 cdef bint is_ours(object made, object file, int fd) noexcept:
