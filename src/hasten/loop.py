@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from hasten.core import advice, attending, departures, fdwatch, observing, report
-from hasten.core.again import Again
+from hasten.core.again import to_the_end
 from hasten.core.future import Future
 from hasten.core.scheduler import Scheduler
 from hasten.core.signals import Signals
@@ -199,7 +199,7 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         if self.is_running():
             self.call_soon_threadsafe(self._enter_debug, enabled)
 
-    @Again  # else coroutines would go on recording where they are made
+    @to_the_end  # else coroutines would go on recording where they are made
     def _enter_debug(self, enabled: bool) -> None:
         """Have coroutines remember where they were made, and what blocks the loop be told, or no longer."""
         if bool(enabled) == (self._origin_depth is not None):

@@ -14,7 +14,7 @@ import pytest
 
 import hasten
 from hasten.core import describe, report
-from hasten.core.again import Again, once
+from hasten.core.again import once, to_the_end
 
 
 @pytest.fixture
@@ -46,21 +46,21 @@ def goes_on(loop: hasten.Loop, future: Any) -> Any:
     return loop.run_until_complete(asyncio.wait_for(future, 5))
 
 
-# ---- Again ----------------------------------------------------------------------------------------------------------
+# ---- to_the_end() ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("after", [False, True])
 def test_again_calls_twice_and_raises_the_first(after: bool) -> None:
     done: list[int] = []
     with pytest.raises(KeyboardInterrupt):
-        Again(interrupts_once(done.append, after))(1)
+        to_the_end(interrupts_once(done.append, after))(1)
     assert done == [1, 1] if after else [1]
 
 
 def test_again_raises_what_ends_the_loop_rather_than_another() -> None:
     errors = iter([ValueError(), SystemExit(), KeyError(), ValueError()])
 
-    @Again
+    @to_the_end
     def fail() -> None:
         raise next(errors)
 
@@ -72,7 +72,7 @@ def test_again_raises_what_ends_the_loop_rather_than_another() -> None:
 
 def test_again_makes_methods() -> None:
     class Thing:
-        @Again
+        @to_the_end
         def twice(self, n: int) -> int:
             return 2 * n
 

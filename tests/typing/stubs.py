@@ -35,6 +35,7 @@ EXPECTED = (
     # What Cython puts into all that it makes.
     (r"\S+\.(__test__|__pyx_\w+|__reduce_cython__|__setstate_cython__) is not present in stub", "Cython's own"),
     (r"\S+\.(__cinit__|__dealloc__|__del__|__getattr__) is not present at runtime", "Cython makes slots of them"),
+    (r"\S+\.__get__ is inconsistent, .*", "Cython makes a slot of it"),
     (r"\S+\.__init__ is inconsistent, stub does not have \*args .*", "Cython makes a slot of it"),
     (r"\S+ is a disjoint base at runtime, but .*", "true of every extension type with fields; mypy need not know"),
     (r"\S+ cannot be subclassed at runtime, but .*", "@cython.final stands in the .pxd alone; none of them is public"),
@@ -50,8 +51,10 @@ EXPECTED = (
     (r"hasten\.kernel\.datagram_channel\.LetterBox is not present in stub", "not used but in C"),
     # What mypy does not know.
     (r"hasten\.diagnosis\.(opentelemetry|prometheus)\.(exc|text) .*", "of the message when the library is missing"),
+    (r"\S+@\d+ is not present at runtime", "a class that a function makes"),
     (r"\S+\._Ts is an unknown mypy node", "a TypeVarTuple"),
     (r"hasten\.net\.contract\.AddrInfo is not a subclass of tuple", "a name for tuple[...]"),
+    (r"\S+ variable differs from runtime type hasten\.core\.again\.Again", "a function, says to_the_end()"),
     (r"hasten\.core\.describe\.\w+ is inconsistent, stub parameter \"__arg0\" .*", "of reprlib.recursive_repr()"),
     (r"hasten\.primitives\.spawning\.TYPE_CHECKING is not present in stub", "an import of the module's own"),
     (r"hasten\.testing\.leaks\.Checks\.\w+ is not present in stub", "made of the loop's methods of these names"),

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from hasten.aio.install import chosen_policy
 from hasten.core import advice, report
-from hasten.core.again import Again
+from hasten.core.again import to_the_end
 from hasten.core.registry import all_tasks
 from hasten.core.scheduler import Scheduler
 from hasten.core.task import Task
@@ -57,7 +57,7 @@ class Runner(asyncio.Runner, metaclass=sharing.Shared):  # type: ignore[misc] # 
         self._open()
         return self
 
-    @Again  # the loop is closed although a Ctrl-C comes first
+    @to_the_end  # the loop is closed although a Ctrl-C comes first
     def __exit__(self, exc_type: object, exc: object, tb: object) -> None:
         self.close()
 
@@ -229,7 +229,7 @@ def _nothing() -> None:
     pass
 
 
-@Again
+@to_the_end
 def _give_sigint_back(handler: Any) -> None:
     """Restore SIGINT's handler by the C functions: `signal`'s own make enums, for which memory may be lacking."""
     if _signal.getsignal(signal.SIGINT) is handler:

@@ -30,7 +30,7 @@ else:
     from typing import TYPE_CHECKING, Any, cast
 
     from hasten.core import outcomes
-    from hasten.core.again import Again
+    from hasten.core.again import to_the_end
     from hasten.kernel import sharing
 
     _Connected = Callable[["StreamReader", "StreamWriter"], Awaitable[None] | None]
@@ -58,7 +58,7 @@ else:
 
         # Of the end of a stream somebody hears also if a Ctrl-C comes before or in the middle of one of these two.
 
-        @Again
+        @to_the_end
         def feed_eof(self) -> None:
             """Note that nothing more will come."""
             self._eof = True
@@ -66,7 +66,7 @@ else:
                 outcomes.set_unless_done(self._waiter)
                 self._waiter = None
 
-        @Again
+        @to_the_end
         def set_exception(self, exc: BaseException) -> None:
             """Note what has ended the stream: who reads gets it."""
             self._exception = exc
@@ -166,11 +166,11 @@ else:
             _paused: bool
             _drain_waiters: deque[asyncio.Future[None]]
 
-        # Again: who waits in read(), drain() or wait_closed() is woken although a Ctrl-C comes first.
-        eof_received = Again(asyncio.StreamReaderProtocol.eof_received)
-        connection_lost = Again(asyncio.StreamReaderProtocol.connection_lost)
+        # To the end: who waits in read(), drain() or wait_closed() is woken although a Ctrl-C comes first.
+        eof_received = to_the_end(asyncio.StreamReaderProtocol.eof_received)
+        connection_lost = to_the_end(asyncio.StreamReaderProtocol.connection_lost)
 
-        @Again
+        @to_the_end
         def resume_writing(self) -> None:
             self._paused = False
             for waiter in self._drain_waiters:

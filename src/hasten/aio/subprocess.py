@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hasten.aio import streams
-from hasten.core.again import Again
+from hasten.core.again import to_the_end
 from hasten.primitives.gathering import gather
 
 logger = logging.getLogger("asyncio")
@@ -32,7 +32,7 @@ class _Protocol(SubprocessStreamProtocol):
         _stdin_closed: asyncio.Future[None]
         _transport: asyncio.SubprocessTransport
 
-    @Again
+    @to_the_end
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         self._pipe_fds.clear()
@@ -47,12 +47,12 @@ class _Protocol(SubprocessStreamProtocol):
         if pipe is not None:
             self.stdin = asyncio.StreamWriter(pipe, self, None, self._loop)
 
-    @Again
+    @to_the_end
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         if fd != 0 or not self._stdin_closed.done():
             super().pipe_connection_lost(fd, exc)
 
-    process_exited = Again(SubprocessStreamProtocol.process_exited)
+    process_exited = to_the_end(SubprocessStreamProtocol.process_exited)
 
 
 class Process(_std.Process):

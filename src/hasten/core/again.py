@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MethodType
-from typing import Any
+from typing import Any, TypeVar
 
 import cython
 
 from hasten.kernel import step
 
+_F = TypeVar("_F", bound=Callable[..., Any])
+
 
 @cython.cclass
 class Again:
-    """Calls `fn`, and once more if it raises; then raises that. `fn` has to be such that this does no harm.
-
-    A decorator too, of functions and methods.
-    """
+    """What to_the_end() makes of a function or a method."""
 
     fn: Callable[..., Any]
 
@@ -50,6 +49,14 @@ class Again:
             if step.ends_loop(second) and not step.ends_loop(failed):
                 failed = second
         raise failed
+
+
+def to_the_end(fn: _F) -> _F:
+    """Decorate a function or a method: it is called once more if it raises, and then that is raised.
+
+    It has to be such that a second call does no harm.
+    """
+    return Again(fn)  # type: ignore[return-value]
 
 
 def once(made: list[Any], fn: Callable[..., Any], *args: Any) -> Any:

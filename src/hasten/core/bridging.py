@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from hasten.core import outcomes
-from hasten.core.again import Again
+from hasten.core.again import to_the_end
 
 _T = TypeVar("_T")
 _Concurrent = concurrent.futures.Future
@@ -42,13 +42,13 @@ def wrap_future(
 # An interruption that comes before or in the middle of one of these would leave somebody waiting for ever.
 
 
-@Again
+@to_the_end
 def _cancel_too(source: Any, wrapper: Any) -> None:
     if wrapper.cancelled():
         source.cancel()
 
 
-@Again
+@to_the_end
 def _hand_in(loop: Any, wrapper: Any, source: Any) -> None:
     """Pass on that the concurrent future is done. Runs in any thread."""
     if asyncio._get_running_loop() is loop:
@@ -75,7 +75,7 @@ def call_unless_closed(loop: Any, fn: Any, *args: Any) -> None:
             return
 
 
-@Again
+@to_the_end
 def _copy(source: Any, wrapper: Any) -> None:
     cancelled = source.cancelled()
     exc = None if cancelled else source.exception()
@@ -114,7 +114,7 @@ def _cancel_task(task: Any, future: Any) -> None:
             call_unless_closed(loop, task.cancel)
 
 
-@Again
+@to_the_end
 def _report(future: Any, task: Any) -> None:
     if future.done():
         return

@@ -8,7 +8,9 @@ cdef enum OfEntry:
     MADE, PARKED, WOKEN, ENDED, STEP_BEGINS, STEP_ENDS, CALLBACK_BEGINS, CALLBACK_ENDS
 
 cdef enum Heard:
-    POLLS = 1, BATCHES = 2, ENTRIES = 4
+    POLLS = 1
+    BATCHES = 2
+    ENTRIES = 4
 
 cdef class Observer:
     cdef public bint detailed               # it is told of tasks, batches and callbacks, too; set before it is attached

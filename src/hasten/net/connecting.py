@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hasten.core import outcomes
-from hasten.core.again import Again
+from hasten.core.again import to_the_end
 from hasten.kernel.socket_channel import hold
 from hasten.net import dns, opening, sockets, stream, tls
 
@@ -386,14 +386,14 @@ class _Race:
         self._wake = self._loop.create_future()
         await self._wake
 
-    @Again  # else proceed() would wait for ever
+    @to_the_end  # else proceed() would wait for ever
     def _ended(self, task: Any) -> None:
         if task not in self._over:
             self._over.append(task)
         self.running.discard(task)
         self._signal()
 
-    @Again
+    @to_the_end
     def _time_is_over(self) -> None:
         self._due = True
         self._signal()

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hasten.core import outcomes
-from hasten.core.again import Again
+from hasten.core.again import to_the_end
 from hasten.net import dns, server_sockets, sockets, tls
 from hasten.net.listening import Listener
 from hasten.primitives.gathering import gather
@@ -188,7 +188,7 @@ class Server(asyncio.AbstractServer):
     def _attach(self, transport: asyncio.Transport) -> None:
         self._clients.add(transport)
 
-    @Again  # who waits for the last connection would wait for ever
+    @to_the_end  # who waits for the last connection would wait for ever
     def _detach(self, transport: asyncio.Transport) -> None:
         self._clients.discard(transport)
         if self._sockets is None:
@@ -225,7 +225,7 @@ class Server(asyncio.AbstractServer):
             details["transport"] = transport
         self._loop.call_exception_handler(details)
 
-    @Again
+    @to_the_end
     def _wake_waiters_if_done(self) -> None:
         if self._sockets is not None or self._clients or self._waiters is None:
             return

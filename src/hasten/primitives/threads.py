@@ -42,7 +42,7 @@ def run_coroutine_threadsafe(
     return future
 
 
-@again.Again
+@again.to_the_end
 def _begin(coro: Any, loop: Any, future: Any, made: list[Any]) -> None:
     """Make the task, once, though this is called again if it is interrupted, and tie the future to it."""
     try:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from hasten.core import again, outcomes
-from hasten.core.again import Again
+from hasten.core.again import to_the_end
 from hasten.kernel import pipe_channel
 from hasten.net import pipes
 from hasten.primitives import sleeping
@@ -218,7 +218,7 @@ class SubprocessTransport(asyncio.SubprocessTransport):
             pipe.pipe = pipes.open_writing(self._loop, channel, pipe, begun, True, False)
         return begun
 
-    @Again
+    @to_the_end
     def _introduce_soon(self, connected: Any, begun: list[Any]) -> None:
         """Have connection_made() called, and then wake who waits; unless a pipe could not begin."""
         try:
@@ -307,12 +307,12 @@ class SubprocessTransport(asyncio.SubprocessTransport):
             self._wake_waiters()
             self._try_finish()
 
-    @Again
+    @to_the_end
     def _wake_waiters(self) -> None:
         for waiter in self._exit_waiters:
             outcomes.set_unless_done(waiter, self._returncode)
 
-    @Again
+    @to_the_end
     def _try_finish(self) -> None:
         """Schedule connection_lost() if the child has ended and all pipes are closed."""
         if self._finished or self._returncode is None:
@@ -345,7 +345,7 @@ class Pipe(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.pipe = transport
 
-    @Again  # who reads to the end would wait for ever if it were lost
+    @to_the_end  # who reads to the end would wait for ever if it were lost
     def connection_lost(self, exc: BaseException | None) -> None:
         child = self.proc
         if child is None:
