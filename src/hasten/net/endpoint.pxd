@@ -63,6 +63,7 @@ cdef class Endpoint(Watch):
     @cython.locals(poller=Poller)
     cdef int unwatch(self) except -1
     cdef int let_go(self, Channel channel) except -1
+    cdef int take_off(self, object server) except -1
     cdef int fatal(self, object exc, str message) except -1
     cdef bint is_usual(self, object exc) except -1
     cdef int let_pass(self, object exc) except -1

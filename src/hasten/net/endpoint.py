@@ -337,9 +337,18 @@ class Endpoint(Watch):
         finally:
             try:
                 if server is not None:
-                    server._detach(self)
+                    self.take_off(server)
             finally:
                 self.stir()  # a peer on this loop sees the end
+        return 0
+
+    def take_off(self, server: Any) -> int:
+        """Tell the server that the connection is over, and once more if a Ctrl-C comes: it waits for its last one."""
+        try:
+            server._detach(self)
+        except BaseException:
+            server._detach(self)
+            raise
         return 0
 
     def release(self) -> int:

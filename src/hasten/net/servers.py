@@ -188,7 +188,6 @@ class Server(asyncio.AbstractServer):
     def _attach(self, transport: asyncio.Transport) -> None:
         self._clients.add(transport)
 
-    @to_the_end  # who waits for the last connection would wait for ever
     def _detach(self, transport: asyncio.Transport) -> None:
         self._clients.discard(transport)
         if self._sockets is None:

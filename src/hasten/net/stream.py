@@ -61,7 +61,7 @@ class SocketTransport(Sender):
             try:
                 server._attach(self)
             except BaseException:  # a Ctrl-C, behind it perhaps: it never begins, and would never be taken off again
-                server._detach(self)
+                self.take_off(server)
                 raise
         return 0
 
