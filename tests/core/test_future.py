@@ -91,7 +91,7 @@ def test_what_is_no_exception_is_refused(kit: Kit, what: Any) -> None:
     assert not fut.done()
 
 
-@pytest.mark.stdlib_since(3, 12)
+@pytest.mark.stdlib_since(3, 13)  # and since 3.12.2: the two before raise TypeError
 @pytest.mark.parametrize("error", [StopIteration, StopIteration(7)])
 def test_stop_iteration_is_wrapped(kit: Kit, error: Any) -> None:
     fut = kit.future()
