@@ -141,8 +141,8 @@ def test_wrong_arguments(arguments: dict[str, Any], error: type[Exception], tmp_
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error):
         hasten.trace(**arguments)
-    with pytest.raises(ValueError, match="a file is needed"):
-        hasten.trace().write_aside("no reason")
+    with hasten.trace() as made, pytest.raises(ValueError, match="a file is needed"):
+        made.write_aside("no reason")
     assert threading.active_count() >= 1
     assert not attending.on_report
 
