@@ -170,13 +170,27 @@ def test_a_task_that_is_destroyed_says_where_it_was_made_and_stood() -> None:
     assert context["stood_at"].endswith(".inner")
 
 
-def test_tasks_that_do_not_end_are_told_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "CANCEL_TIMEOUT", 0.01)
-    said = hasten.Event()
+def run_told(main: Any, said: hasten.Event, caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
+    """Run a program that ends once hasten has said something, which sets `said`; return what that was."""
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             said.set()
+
+    logger = logging.getLogger("asyncio")
+    listener = Listener()
+    logger.addHandler(listener)
+    try:
+        hasten.run(main)
+    finally:
+        logger.removeHandler(listener)
+    (record,) = [each for each in caplog.records if each.name == "asyncio"]
+    return record
+
+
+def test_tasks_that_do_not_end_are_told_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "CANCEL_TIMEOUT", 0.01)
+    said = hasten.Event()
 
     async def stubborn() -> None:
         try:
@@ -193,14 +207,7 @@ def test_tasks_that_do_not_end_are_told_once(caplog: pytest.LogCaptureFixture, m
             hasten.create_task(make(), name=name)
         await hasten.sleep(0)
 
-    logger = logging.getLogger("asyncio")
-    listener = Listener()
-    logger.addHandler(listener)
-    try:
-        hasten.run(main())
-    finally:
-        logger.removeHandler(listener)
-    (record,) = [each for each in caplog.records if each.name == "asyncio"]
+    record = run_told(main(), said, caplog)
     assert record.levelname == "WARNING"
     lines = record.getMessage().splitlines()
     assert lines[0] == "2 tasks that run() cancelled 0.01 s ago have not ended, and run() waits for them:"
@@ -217,10 +224,6 @@ def test_of_many_that_do_not_end_some_are_told(caplog: Any, monkeypatch: Any) ->
     monkeypatch.setattr(running, "CANCEL_TIMEOUT", 0.01)
     said = hasten.Event()
 
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            said.set()
-
     class Hostile(hasten.Task[None]):
         def get_name(self) -> str:
             raise ZeroDivisionError
@@ -236,14 +239,7 @@ def test_of_many_that_do_not_end_some_are_told(caplog: Any, monkeypatch: Any) ->
         await hasten.sleep(0)
         del tasks
 
-    logger = logging.getLogger("asyncio")
-    listener = Listener()
-    logger.addHandler(listener)
-    try:
-        hasten.run(main())
-    finally:
-        logger.removeHandler(listener)
-    (record,) = [each for each in caplog.records if each.name == "asyncio"]
+    record = run_told(main(), said, caplog)
     text = record.getMessage()
     assert text.startswith("50 tasks that run() cancelled")
     assert [line for line in text.splitlines() if line.startswith("  task ")] == [

@@ -296,22 +296,24 @@ async def failed_tasks(it: It) -> None:
         await it.all(wait(task), wait(task))
 
 
+async def steps(it: It, n: int) -> int:
+    """So many steps of a task; what takes two of them fails."""
+    for _ in range(n):
+        await it.ns.sleep(0)
+    if n == 2:
+        raise KeyError
+    return n
+
+
 @scene
 async def gathers(it: It) -> None:
-    async def work(n: int) -> int:
-        for _ in range(n):
-            await it.ns.sleep(0)
-        if n == 2:
-            raise KeyError
-        return n
-
-    [a, b, c] = it.start(work(1), work(2), work(3))
+    [a, b, c] = it.start(steps(it, 1), steps(it, 2), steps(it, 3))
     try:
         await it.ns.gather(a, b, c)
     except KeyError:
         pass
-    await it.ns.gather(work(1), work(2), return_exceptions=True)
-    [waiting] = it.start(_await(it.ns.gather(work(5), work(6))))
+    await it.ns.gather(steps(it, 1), steps(it, 2), return_exceptions=True)
+    [waiting] = it.start(_await(it.ns.gather(steps(it, 5), steps(it, 6))))
     await it.ns.sleep(0)
     waiting.cancel()
     await it.ns.wait([waiting])
@@ -323,15 +325,8 @@ async def _await(it: Any) -> Any:
 
 @scene
 async def waits(it: It) -> None:
-    async def work(n: int) -> int:
-        for _ in range(n):
-            await it.ns.sleep(0)
-        if n == 2:
-            raise KeyError
-        return n
-
     for when in ("FIRST_COMPLETED", "FIRST_EXCEPTION", "ALL_COMPLETED"):
-        tasks = it.start(work(1), work(2), work(3))
+        tasks = it.start(steps(it, 1), steps(it, 2), steps(it, 3))
         await it.ns.wait(tasks, return_when=when)
         await it.ns.wait(tasks, timeout=0)
         await it.ns.wait(tasks, timeout=LONG)

@@ -22,16 +22,18 @@ async def soon(it: It, coro: Any) -> Any:
     return await it.ns.wait_for(coro, LONG)
 
 
+async def answer(reader: Any, writer: Any) -> None:
+    """Sends one line back."""
+    try:
+        writer.write(await reader.readline())
+        await writer.drain()
+    finally:
+        writer.close()
+
+
 @scene
 async def streams(it: It) -> None:
     """A server that answers, and its end."""
-
-    async def answer(reader: Any, writer: Any) -> None:
-        try:
-            writer.write(await reader.readline())
-            await writer.drain()
-        finally:
-            writer.close()
 
     server = await it.ns.start_server(answer, "127.0.0.1", 0)
     it.closing += [server.close, lambda: hasattr(server, "abort_clients") and server.abort_clients()]
@@ -182,13 +184,6 @@ def certificates() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 @scene
 async def tls(it: It) -> None:
     ours, theirs = certificates()
-
-    async def answer(reader: Any, writer: Any) -> None:
-        try:
-            writer.write(await reader.readline())
-            await writer.drain()
-        finally:
-            writer.close()
 
     server = await it.ns.start_server(answer, "127.0.0.1", 0, ssl=ours)
     it.closing += [server.close, lambda: hasattr(server, "abort_clients") and server.abort_clients()]

@@ -363,9 +363,7 @@ class Future:
                 n = self.queue.count()
                 try:
                     return self.call_back(h._callback, h.own_context())
-                except (
-                    BaseException
-                ) as exc:  # a Ctrl-C while the place of the call was noted: it is called nevertheless
+                except BaseException as exc:  # Ctrl-C while the place of the call was noted: it is called yet
                     if step.ends_loop(exc) and self.queue.count() == n:
                         h._args = (self,)
                         self.queue.push(h, ready.HANDLE)
