@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import inspect
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -47,6 +48,40 @@ def goes_on(loop: hasten.Loop, future: Any) -> Any:
 
 
 # ---- to_the_end() ---------------------------------------------------------------------------------------------------
+
+
+class Reader:
+    @to_the_end
+    def feed(self, data: bytes, *, last: bool = False) -> tuple[bytes, bool]:
+        """Take what has come."""
+        return data, last
+
+
+def test_it_is_shown_and_called_as_the_function_that_it_is_made_of() -> None:
+    class Derived(Reader):
+        def feed(self, data: bytes, *, last: bool = False) -> tuple[bytes, bool]:
+            return super().feed(data=data, last=last)
+
+    assert Derived().feed(data=b"x", last=True) == Reader.feed(Reader(), b"x", last=True) == (b"x", True)
+    assert Reader.feed.__name__ == "feed"
+    assert Reader.feed.__qualname__ == "Reader.feed"
+    assert Reader.feed.__doc__ == "Take what has come."
+    assert str(inspect.signature(Reader().feed)) == "(data: 'bytes', *, last: 'bool' = False) -> 'tuple[bytes, bool]'"
+    assert "Reader.feed" in repr(Reader().feed)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'more'"):
+        Reader().feed(b"x", more=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="a function is needed, not 5"):
+        to_the_end(5)  # type: ignore[type-var]
+
+
+def test_a_streams_exception_by_keyword() -> None:
+    async def main() -> None:
+        reader = hasten.StreamReader()
+        reader.set_exception(exc=KeyError("gone"))
+        with pytest.raises(KeyError, match="gone"):
+            await reader.read()
+
+    hasten.run(main())
 
 
 @pytest.mark.parametrize("after", [False, True])

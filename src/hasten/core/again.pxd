@@ -4,3 +4,4 @@ cimport hasten.kernel.step as step
 @cython.final
 cdef class Again:
     cdef object fn
+    cdef dict __dict__      # what shows it as the function: __name__, __doc__, __wrapped__

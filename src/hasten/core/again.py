@@ -6,6 +6,7 @@ What somebody waits for is therefore called from compiled code, where none comes
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from types import MethodType
 from typing import Any, TypeVar
@@ -17,34 +18,34 @@ from hasten.kernel import step
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
+# Not taken apart by the collector: an attribute that is looked up afterwards would be looked for in no dict.
+@cython.no_gc_clear  # type: ignore[attr-defined]
 @cython.cclass
 class Again:
-    """What to_the_end() makes of a function or a method."""
+    """What to_the_end() makes of a function or a method. Name, text and signature are the function's."""
 
     fn: Callable[..., Any]
 
     def __init__(self, fn: Callable[..., Any]) -> None:
+        if not step.is_callable(fn):
+            raise TypeError(f"a function is needed, not {fn!r}")
         self.fn = fn
-
-    @property
-    def __wrapped__(self) -> Callable[..., Any]:
-        """What is called: where it stands is shown."""
-        return self.fn
+        functools.update_wrapper(self, fn)
 
     def __repr__(self) -> str:
-        return str(getattr(self.fn, "__qualname__", self.fn))
+        return repr(self.fn)
 
     def __get__(self, obj: Any, owner: Any) -> Any:
         return self if obj is None else MethodType(self, obj)
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **named: Any) -> Any:
         fn = self.fn
         try:
-            return fn(*args)
+            return fn(*args, **named)
         except BaseException as first:
             failed = first
         try:
-            fn(*args)
+            fn(*args, **named)
         except BaseException as second:
             if step.ends_loop(second) and not step.ends_loop(failed):
                 failed = second
