@@ -54,7 +54,6 @@ EXPECTED = (
     (r"\S+@\d+ is not present at runtime", "a class that a function makes"),
     (r"\S+\._Ts is an unknown mypy node", "a TypeVarTuple"),
     (r"hasten\.net\.contract\.AddrInfo is not a subclass of tuple", "a name for tuple[...]"),
-    (r"\S+ variable differs from runtime type hasten\.core\.again\.Again", "a function, says to_the_end()"),
     (r"hasten\.core\.describe\.\w+ is inconsistent, stub parameter \"__arg0\" .*", "of reprlib.recursive_repr()"),
     (r"hasten\.primitives\.spawning\.TYPE_CHECKING is not present in stub", "an import of the module's own"),
     (r"hasten\.testing\.leaks\.Checks\.\w+ is not present in stub", "made of the loop's methods of these names"),

@@ -167,11 +167,20 @@ else:
             _drain_waiters: deque[asyncio.Future[None]]
 
         # To the end: who waits in read(), drain() or wait_closed() is woken although a Ctrl-C comes first.
-        eof_received = to_the_end(asyncio.StreamReaderProtocol.eof_received)
-        connection_lost = to_the_end(asyncio.StreamReaderProtocol.connection_lost)
+
+        @to_the_end
+        def eof_received(self) -> bool:
+            """Tell the reader that nothing more will come. True: our side stays open, as it cannot over TLS."""
+            return bool(super().eof_received())
+
+        @to_the_end
+        def connection_lost(self, exc: Exception | None) -> None:
+            """Wake who waits in read(), drain() or wait_closed()."""
+            super().connection_lost(exc)
 
         @to_the_end
         def resume_writing(self) -> None:
+            """Wake who waits in drain()."""
             self._paused = False
             for waiter in self._drain_waiters:
                 outcomes.set_unless_done(waiter)
