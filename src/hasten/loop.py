@@ -204,13 +204,13 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         """Have coroutines remember where they were made, and what blocks the loop be told, or no longer."""
         if bool(enabled) == (self._origin_depth is not None):
             return
+        attending.debugged(self, enabled)  # first: what is noted last says that all is done
         if enabled:
             self._origin_depth = sys.get_coroutine_origin_tracking_depth()
             sys.set_coroutine_origin_tracking_depth(10)
         elif self._origin_depth is not None:
             sys.set_coroutine_origin_tracking_depth(self._origin_depth)
             self._origin_depth = None
-        attending.debugged(self, enabled)
 
     def set_exception_handler(self, handler: report.Handler | None) -> None:
         """Have `handler(loop, context)` called for errors that nobody awaits; None: they are logged."""

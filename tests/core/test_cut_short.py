@@ -74,6 +74,69 @@ def test_it_is_shown_and_called_as_the_function_that_it_is_made_of() -> None:
         to_the_end(5)  # type: ignore[type-var]
 
 
+def test_a_stream_subclass_that_fails_is_called_once() -> None:
+    calls: list[str] = []
+
+    class Reader(hasten.StreamReader):
+        def feed_eof(self) -> None:
+            super().feed_eof()
+            calls.append("feed_eof")
+            raise ValueError("mine")
+
+    async def main() -> None:
+        protocol = hasten.StreamReaderProtocol(reader := Reader())
+        with pytest.raises(ValueError, match="mine"):
+            protocol.eof_received()
+        assert reader.at_eof()
+
+    hasten.run(main())
+    assert calls == ["feed_eof"]
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_who_waits_for_a_cancelled_future_of_run_coroutine_threadsafe_is_told(started: bool) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        future = hasten.run_coroutine_threadsafe(hasten.sleep(3600), loop)
+        if started:
+            await hasten.sleep(0)
+            await hasten.sleep(0)
+        future.cancel()
+        done, _ = await hasten.to_thread(concurrent.futures.wait, [future], 60)
+        assert done == {future}
+
+    hasten.run(main())
+
+
+def test_a_task_factory_that_fails_is_asked_once() -> None:
+    asked: list[Any] = []
+
+    def factory(loop: Any, coro: Any, **more: Any) -> Any:
+        asked.append(coro)
+        coro.close()
+        raise ValueError("no task")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: None)
+        loop.set_task_factory(factory)
+        future = hasten.run_coroutine_threadsafe(hasten.sleep(0), loop)
+        done, _ = await loop.run_in_executor(None, concurrent.futures.wait, [future], 60)
+        loop.set_task_factory(None)
+        assert done == {future}
+        with pytest.raises(ValueError, match="no task"):
+            future.result()
+
+    hasten.run(main())
+    assert len(asked) == 1
+
+
+def test_once_with_a_list_that_is_emptied_meanwhile() -> None:
+    made: list[Any] = []
+    assert once(made, lambda: made.clear() or 1) == 1  # type: ignore[func-returns-value]
+    assert made == [1]
+
+
 def test_a_streams_exception_by_keyword() -> None:
     async def main() -> None:
         reader = hasten.StreamReader()
@@ -93,7 +156,7 @@ def test_again_calls_twice_and_raises_the_first(after: bool) -> None:
 
 
 def test_again_raises_what_ends_the_loop_rather_than_another() -> None:
-    errors = iter([ValueError(), SystemExit(), KeyError(), ValueError()])
+    errors = iter([KeyboardInterrupt(), SystemExit(), KeyboardInterrupt(), ValueError()])
 
     @to_the_end
     def fail() -> None:
@@ -101,8 +164,21 @@ def test_again_raises_what_ends_the_loop_rather_than_another() -> None:
 
     with pytest.raises(SystemExit):
         fail()
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyboardInterrupt):
         fail()
+
+
+def test_what_fails_by_itself_is_not_called_again() -> None:
+    calls: list[int] = []
+
+    @to_the_end
+    def fail() -> None:
+        calls.append(1)
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        fail()
+    assert calls == [1]
 
 
 def test_again_makes_methods() -> None:

@@ -45,7 +45,10 @@ class _Protocol(SubprocessStreamProtocol):
                 self._pipe_fds.append(fd)
         pipe = transport.get_pipe_transport(0)
         if pipe is not None:
-            self.stdin = asyncio.StreamWriter(pipe, self, None, self._loop)
+            # held first: dropped when it is interrupted, it would close the pipe
+            writer: Any = self.stdin or asyncio.StreamWriter.__new__(asyncio.StreamWriter)
+            self.stdin = writer
+            writer.__init__(pipe, self, None, self._loop)
 
     @to_the_end
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:

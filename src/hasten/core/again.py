@@ -35,6 +35,9 @@ class Again:
     def __repr__(self) -> str:
         return repr(self.fn)
 
+    def __reduce__(self) -> str:
+        return str(self.fn.__qualname__)  # type: ignore[attr-defined]
+
     def __get__(self, obj: Any, owner: Any) -> Any:
         return self if obj is None else MethodType(self, obj)
 
@@ -42,20 +45,22 @@ class Again:
         fn = self.fn
         try:
             return fn(*args, **named)
-        except BaseException as first:
-            failed = first
+        except BaseException as exc:
+            if not step.ends_loop(exc):  # an error of the function's own
+                raise
+            failed = exc
         try:
             fn(*args, **named)
-        except BaseException as second:
-            if step.ends_loop(second) and not step.ends_loop(failed):
-                failed = second
+        except BaseException as exc:
+            if step.ends_loop(exc):
+                failed = exc
         raise failed
 
 
 def to_the_end(fn: _F) -> _F:
-    """Decorate a function or a method: it is called once more if it raises, and then that is raised.
+    """Decorate a function or a method: it is called once more if Ctrl-C cuts it short, and then that is raised.
 
-    It has to be such that a second call does no harm.
+    It has to be such that a second call does no harm. What is raised besides KeyboardInterrupt and SystemExit goes on.
     """
     return Again(fn)  # type: ignore[return-value]
 
@@ -65,7 +70,11 @@ def once(made: list[Any], fn: Callable[..., Any], *args: Any) -> Any:
     if not made:
         made.append(None)  # before: what was made and could not be noted would be made again, or never be undone
         try:
-            made[0] = fn(*args)
+            value = fn(*args)
+            if made:
+                made[0] = value
+            else:  # who was called has emptied it
+                made.append(value)
         except BaseException:
             made.clear()
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import time
+from concurrent.futures import _base
 from functools import partial
 from typing import Any, TypeVar
 
@@ -104,6 +105,13 @@ def hand_out(task: Any, future: concurrent.futures.Future[Any]) -> None:
     task.add_done_callback(partial(_report, future))
 
 
+def begin(future: Any) -> bool:
+    """Have a concurrent future run unless it is done; who wait()s for one that was cancelled is told."""
+    if future._state in (_base.PENDING, _base.CANCELLED):  # else a second call is an error
+        future.set_running_or_notify_cancel()
+    return future.running()  # type: ignore[no-any-return]
+
+
 def _cancel_task(task: Any, future: Any) -> None:
     """Cancel the task if the concurrent future was cancelled. Runs in any thread."""
     if future.cancelled():
@@ -116,11 +124,9 @@ def _cancel_task(task: Any, future: Any) -> None:
 
 @to_the_end
 def _report(future: Any, task: Any) -> None:
-    if future.done():
-        return
     if task.cancelled():
         future.cancel()
-    if not future.running() and not future.set_running_or_notify_cancel():
+    if not begin(future):
         return
     exc = task.exception()
     if exc is None:

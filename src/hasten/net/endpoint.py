@@ -346,8 +346,9 @@ class Endpoint(Watch):
         """Tell the server that the connection is over, and once more if a Ctrl-C comes: it waits for its last one."""
         try:
             server._detach(self)
-        except BaseException:
-            server._detach(self)
+        except BaseException as exc:
+            if step.ends_loop(exc):
+                server._detach(self)
             raise
         return 0
 

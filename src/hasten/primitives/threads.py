@@ -45,11 +45,19 @@ def run_coroutine_threadsafe(
 @again.to_the_end
 def _begin(coro: Any, loop: Any, future: Any, made: list[Any]) -> None:
     """Make the task, once, though this is called again if it is interrupted, and tie the future to it."""
+    task = again.once(made, _task_or_error, coro, loop)
+    if not isinstance(task, BaseException):
+        bridging.hand_out(task, future)
+        return
+    if bridging.begin(future):
+        future.set_exception(task)
+    raise task
+
+
+def _task_or_error(coro: Any, loop: Any) -> Any:
     try:
-        bridging.hand_out(again.once(made, partial(ensure_future, loop=loop), coro), future)
+        return ensure_future(coro, loop=loop)
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as exc:
-        if future.set_running_or_notify_cancel():
-            future.set_exception(exc)
-        raise
+        return exc  # kept: it is not tried a second time
