@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 import hasten
+from hasten import compat
 from hasten.core import describe, report
-from hasten.core.again import once, to_the_end
+from hasten.core.again import finish, once, to_the_end
 
 
 @pytest.fixture
@@ -147,12 +148,33 @@ def test_a_streams_exception_by_keyword() -> None:
     hasten.run(main())
 
 
+@pytest.mark.parametrize("call", [lambda fn, arg: to_the_end(fn)(arg), finish])
 @pytest.mark.parametrize("after", [False, True])
-def test_again_calls_twice_and_raises_the_first(after: bool) -> None:
+def test_again_calls_twice_and_raises_the_first(after: bool, call: Callable[..., Any]) -> None:
     done: list[int] = []
     with pytest.raises(KeyboardInterrupt):
-        to_the_end(interrupts_once(done.append, after))(1)
-    assert done == [1, 1] if after else [1]
+        call(interrupts_once(done.append, after), 1)
+    assert done == ([1, 1] if after else [1])
+
+
+def test_to_finish_needs_no_memory() -> None:
+    if not compat.compiled():
+        pytest.skip("a plain Python function may need memory to be called")
+    hooks = pytest.importorskip("_testcapi", reason="this Python cannot have memory fail")
+    left, clear = [1], list.clear
+    hooks.set_nomemory(0, 0)  # from now on nothing is given out
+    try:
+        finish(clear, left)
+    finally:
+        hooks.remove_mem_hooks()
+    assert left == []
+
+
+def test_what_finishes_with_an_error_is_called_once() -> None:
+    left = ["one"]
+    with pytest.raises(KeyError, match="two"):
+        finish(lambda _: {}[left.append("two") or left[-1]], 0)  # type: ignore[func-returns-value]
+    assert left == ["one", "two"]
 
 
 def test_again_raises_what_ends_the_loop_rather_than_another() -> None:

@@ -15,8 +15,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from hasten.aio.install import chosen_policy
-from hasten.core import advice, report
-from hasten.core.again import to_the_end
+from hasten.core import advice, again, report
 from hasten.core.registry import all_tasks
 from hasten.core.scheduler import Scheduler
 from hasten.core.task import Task
@@ -57,7 +56,7 @@ class Runner(asyncio.Runner, metaclass=sharing.Shared):  # type: ignore[misc] # 
         self._open()
         return self
 
-    @to_the_end  # the loop is closed although a Ctrl-C comes first
+    @again.to_the_end  # the loop is closed although a Ctrl-C comes first
     def __exit__(self, exc_type: object, exc: object, tb: object) -> None:
         self.close()
 
@@ -111,7 +110,7 @@ class Runner(asyncio.Runner, metaclass=sharing.Shared):  # type: ignore[misc] # 
             raise
         finally:
             if handler is not None:
-                _give_sigint_back(handler)
+                again.finish(_give_sigint_back, handler)
 
     def _open(self) -> None:
         if self._state == _CLOSED:
@@ -159,7 +158,7 @@ class Runner(asyncio.Runner, metaclass=sharing.Shared):  # type: ignore[misc] # 
         except ValueError:  # an embedded interpreter without signals
             return None
         except BaseException:
-            _give_sigint_back(handler)
+            again.finish(_give_sigint_back, handler)
             raise
         return handler
 
@@ -229,7 +228,6 @@ def _nothing() -> None:
     pass
 
 
-@to_the_end
 def _give_sigint_back(handler: Any) -> None:
     """Restore SIGINT's handler by the C functions: `signal`'s own make enums, for which memory may be lacking."""
     if _signal.getsignal(signal.SIGINT) is handler:

@@ -42,19 +42,13 @@ class Again:
         return self if obj is None else MethodType(self, obj)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
-        fn = self.fn
         try:
-            return fn(*args, **named)
+            return self.fn(*args, **named)
         except BaseException as exc:
             if not step.ends_loop(exc):  # an error of the function's own
                 raise
             failed = exc
-        try:
-            fn(*args, **named)
-        except BaseException as exc:
-            if step.ends_loop(exc):
-                failed = exc
-        raise failed
+        raise _once_more(failed, self.fn, args, named)
 
 
 def to_the_end(fn: _F) -> _F:
@@ -63,6 +57,29 @@ def to_the_end(fn: _F) -> _F:
     It has to be such that a second call does no harm. What is raised besides KeyboardInterrupt and SystemExit goes on.
     """
     return Again(fn)  # type: ignore[return-value]
+
+
+def finish(fn: Callable[[Any], Any], arg: Any) -> Any:
+    """Return fn(arg), called as to_the_end() calls it. Calling this needs no memory, which may be lacking as well."""
+    try:
+        return fn(arg)
+    except BaseException as exc:
+        if not step.ends_loop(exc):
+            raise
+        failed = exc
+    raise _once_more(failed, fn, (arg,), {})
+
+
+def _once_more(
+    cut_short: BaseException, fn: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]
+) -> BaseException:
+    """Call fn again, and return what is to be raised then."""
+    try:
+        fn(*args, **named)
+    except BaseException as exc:
+        if step.ends_loop(exc):
+            return exc
+    return cut_short
 
 
 def once(made: list[Any], fn: Callable[..., Any], *args: Any) -> Any:
