@@ -70,6 +70,17 @@ def test_the_events_of_a_task_with_its_name_and_place() -> None:
     assert kinds_of(found, "locals>.main")[-3:] == ["step begins", "ended", "step ends"]
 
 
+def test_a_task_of_hastens_own_coroutine_has_its_name() -> None:
+    async def main() -> None:
+        await hasten.create_task(hasten.sleep(0), name="now")
+        await hasten.create_task(hasten.sleep(0.001), name="soon")
+        await hasten.create_task(hasten.Queue().join(), name="joins")
+
+    tasks = {each["name"]: each["coroutine"] for each in recorded(main())["tasks"].values()}
+    assert tasks["now"] == tasks["soon"] == "sleep"
+    assert tasks["joins"] == "Queue.join"
+
+
 def test_times_are_microseconds_that_grow() -> None:
     async def main() -> None:
         await hasten.sleep(0.05)

@@ -62,7 +62,7 @@ class Batches:
         """Do as run_batch() and what comes after it: report what took long (debug mode), and tell observers."""
         queue, departures, probe = self._ready, self.departures, self.probe
         end = queue.end()
-        if probe is not None:
+        if probe is not None and probe.hears & probes.BATCHES:
             probe.of_loop(probes.BATCH_BEGINS, queue.count())
         while not queue.reached(end):
             item = queue.take()
@@ -76,7 +76,7 @@ class Batches:
                 departures.send_off()
         departures.end_batch()
         probe = self.probe
-        if probe is not None:
+        if probe is not None and probe.hears & probes.BATCHES:
             probe.of_loop(probes.BATCH_ENDS, 0.0)
         return 0
 

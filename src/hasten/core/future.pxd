@@ -6,7 +6,6 @@ cimport hasten.core.ready as ready
 cimport hasten.core.state as state
 cimport hasten.core.waiters as waiters
 from hasten.core.handle cimport Handle
-from hasten.core.probe cimport Probe
 from hasten.core.ready cimport Ready
 cimport hasten.kernel.step as step
 from hasten.kernel.step cimport Awaitable
@@ -47,7 +46,7 @@ cdef class Future:
     cdef int schedule(self) except -1
     @cython.locals(h=Handle)
     cdef int wake(self, object entry) except -1
-    @cython.locals(probe=Probe)
+    @cython.locals(queue=Ready)
     cdef int schedule_all(self) except -1
     cdef int call_back(self, object fn, object context) except -1
     cdef bint park(self, object entry) except -1

@@ -329,20 +329,25 @@ class Future:
 
     def schedule_all(self) -> int:
         """Do what schedule() does for several, in debug mode, for observers, and on a loop that is not ours."""
+        queue = self.queue
+        if self.callbacks is None and not self.collected and queue is not None and type(self.waiter) is not Handle:
+            task, self.waiter = self.waiter, None
+            if task is not None:
+                self.wake(task)
+                queue.tell_probe(probes.WOKEN, task, self)
+            return 0
         refused = None
-        probe = None if self.queue is None else self.queue.probe
         waiting = self.everybody()
         self.callbacks = None
         if self.collected and self.queue is not None:
             waiting[0] = self  # it is told by an entry of its own kind, and stays where it is until then
         else:
-            self.waiter = None
-            self.collected = False
+            self.waiter, self.collected = None, False
         for entry in waiting:
             try:
                 self.wake(entry)
-                if probe is not None and entry is not self and type(entry) is not Handle:
-                    probe.of_entry(probes.WOKEN, entry, self)
+                if queue is not None and entry is not self and type(entry) is not Handle:
+                    queue.tell_probe(probes.WOKEN, entry, self)
             except BaseException as exc:
                 refused = report.graver(refused, exc)
         if refused is not None:
@@ -399,8 +404,7 @@ class Future:
         if self.waiter is not None:
             at -= 1
         if at < 0:
-            self.collected = False
-            self.waiter = None
+            self.collected, self.waiter = False, None
         else:
             del self.callbacks[at]  # type: ignore[union-attr]
         return 1
@@ -410,8 +414,7 @@ class Future:
         kept: list[Any] = []  # to make the list may run anything; nothing does until it has its place
         removed = 0
         if self.waiter is not None and id(self.waiter) in gone:
-            self.collected = False  # first: to drop who waits may run anything
-            self.waiter = None
+            self.collected, self.waiter = False, None  # in this order: to drop who waits may run anything
             removed = 1
         if self.callbacks is not None:
             for entry in self.callbacks:

@@ -12,6 +12,8 @@ cdef enum Heard:
     BATCHES = 2
     ENTRIES = 4
 
+cdef class Probe
+
 cdef class Observer:
     cdef public bint detailed               # it is told of tasks, batches and callbacks, too; set before it is attached
     cdef int hears                          # of these kinds of events, beside the beginning and the end of runs
@@ -30,22 +32,27 @@ cdef class Observer:
     cpdef step_ends(self, object task)
     cpdef callback_begins(self, object entry)
     cpdef callback_ends(self, object entry)
+    cdef int _hear(self, Probe probe, int event, object entry, object other) except -1
 
 @cython.locals(found=cython.int, kind=cython.int)
 cdef int ask(Observer observer) except -1
 
 cdef class Probe:
     cdef object loop
-    cdef readonly list observers            # replaced, never changed
+    cdef readonly tuple observers
+    cdef tuple listening                    # those that hear of entries
+    cdef Observer only                      # if there is one of them
     cdef object complain                     # called with what an observer raises
     cdef bint inside                        # an observer is being told: what happens now is not
     cdef readonly bint detailed             # at least one observer is
     cdef int hears                          # at least one observer does
-    @cython.locals(observer=Observer)
+    @cython.locals(observer=Observer, listening=list)
     cdef int look(self) except -1
     cdef bint has(self, Observer observer) except -1
     cdef int failed(self, Observer observer, object exc) except -1
-    @cython.locals(observer=Observer, observers=list, wanted=cython.int)
+    @cython.locals(observer=Observer, observers=tuple, wanted=cython.int)
     cdef int of_loop(self, int event, double number) except -1
-    @cython.locals(observer=Observer, observers=list)
+    @cython.locals(observer=Observer)
     cdef int of_entry(self, int event, object entry, object other) except -1
+    @cython.locals(listening=tuple)
+    cdef int tell_all(self, int event, object entry, object other) except -1

@@ -70,6 +70,29 @@ class Observer:
     def callback_ends(self, entry: Any) -> None:
         """It has run. (detailed)"""
 
+    def _hear(self, probe: Probe, event: int, entry: Any, other: Any) -> int:
+        """Take an event of OfEntry from a probe; what is raised for it goes to `probe`."""
+        try:
+            if event == STEP_BEGINS:
+                self.step_begins(entry)
+            elif event == STEP_ENDS:
+                self.step_ends(entry)
+            elif event == PARKED:
+                self.task_parked(entry, other)
+            elif event == WOKEN:
+                self.task_woken(entry, other)
+            elif event == CALLBACK_BEGINS:
+                self.callback_begins(entry)
+            elif event == CALLBACK_ENDS:
+                self.callback_ends(entry)
+            elif event == MADE:
+                self.task_made(entry)
+            else:
+                self.task_ended(entry)
+        except BaseException as exc:
+            probe.failed(self, exc)
+        return 0
+
 
 def ask(observer: Observer) -> int:
     """Note of what an observer wants to hear beside the beginning and the end of runs: POLLS, BATCHES, ENTRIES."""
@@ -89,7 +112,9 @@ class Probe:
     """One loop's observers. `complain(loop, exc, observer)` is called when one raises."""
 
     loop: Any
-    observers: list[Observer]
+    observers: tuple[Observer, ...]
+    listening: tuple[Observer, ...]
+    only: Observer | None
     complain: Callable[[Any, BaseException, Observer], object]
     inside: bool
     detailed: bool
@@ -98,7 +123,8 @@ class Probe:
     def __init__(self, loop: Any, complain: Callable[[Any, BaseException, Observer], object]) -> None:
         self.loop = loop
         self.complain = complain
-        self.observers = []
+        self.observers = self.listening = ()
+        self.only = None
 
     def has(self, observer: Observer) -> bool:
         for each in self.observers:  # noqa: SIM110 # no generator is to be compiled
@@ -107,14 +133,14 @@ class Probe:
         return False
 
     def add(self, observer: Observer) -> None:
-        """Add an observer. The list is replaced and not changed: it may be walked at this moment."""
+        """Add an observer. The tuple is replaced: it may be walked at this moment."""
         ask(observer)
-        self.observers = [*self.observers, observer]
+        self.observers = (*self.observers, observer)
         self.look()
 
     def remove(self, observer: Observer) -> None:
         """Remove an observer; one that is not there is no error."""
-        self.observers = [each for each in self.observers if each is not observer]
+        self.observers = tuple([each for each in self.observers if each is not observer])
         self.look()
 
     def begin(self, observer: Observer) -> None:
@@ -126,9 +152,14 @@ class Probe:
 
     def look(self) -> int:
         self.detailed, self.hears = False, 0
+        listening = []
         for observer in self.observers:
             self.detailed = self.detailed or observer.detailed
             self.hears |= observer.hears
+            if observer.hears & ENTRIES:
+                listening.append(observer)
+        self.listening = tuple(listening)
+        self.only = listening[0] if len(listening) == 1 else None
         return 0
 
     def failed(self, observer: Observer, exc: BaseException) -> int:
@@ -148,7 +179,8 @@ class Probe:
         self.inside = True
         observers = self.observers
         try:
-            for observer in observers:
+            for each in observers:
+                observer = cython.cast(Observer, each)  # nothing else can come into a tuple
                 if observer.hears & wanted != wanted:
                     continue
                 if observers is not self.observers and not self.has(observer):
@@ -174,35 +206,24 @@ class Probe:
 
     def of_entry(self, event: int, entry: Any, other: Any) -> int:
         """Tell of a task or another entry of the ready queue, by OfEntry; `other`: the future, or None."""
-        if self.inside or not self.hears & ENTRIES:
+        if self.inside:
             return 0
         self.inside = True
-        observers = self.observers
+        observer = self.only
         try:
-            for observer in observers:
-                if not observer.hears & ENTRIES or (observers is not self.observers and not self.has(observer)):
-                    continue
-                try:
-                    if event == STEP_BEGINS:
-                        observer.step_begins(entry)
-                    elif event == STEP_ENDS:
-                        observer.step_ends(entry)
-                    elif event == PARKED:
-                        observer.task_parked(entry, other)
-                    elif event == WOKEN:
-                        observer.task_woken(entry, other)
-                    elif event == CALLBACK_BEGINS:
-                        observer.callback_begins(entry)
-                    elif event == CALLBACK_ENDS:
-                        observer.callback_ends(entry)
-                    elif event == MADE:
-                        observer.task_made(entry)
-                    else:
-                        observer.task_ended(entry)
-                except BaseException as exc:
-                    self.failed(observer, exc)
+            if observer is None:
+                self.tell_all(event, entry, other)
+            else:
+                observer._hear(self, event, entry, other)
         finally:
             self.inside = False
+        return 0
+
+    def tell_all(self, event: int, entry: Any, other: Any) -> int:
+        listening = self.listening
+        for each in listening:
+            if listening is self.listening or self.has(each):  # else one that was told before has detached it
+                cython.cast(Observer, each)._hear(self, event, entry, other)
         return 0
 
 

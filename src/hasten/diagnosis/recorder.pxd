@@ -2,12 +2,12 @@ cimport cython
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from hasten.core.future cimport Future
 from hasten.core.handle cimport Handle
-from hasten.core.native cimport NativeCoroutine
-from hasten.core.probe cimport Observer
+from hasten.core.probe cimport Observer, Probe
 from hasten.core.task cimport Task
+cimport hasten.core.probe as probes
 cimport hasten.kernel.clock as clock
 cimport hasten.kernel.step as step
-from hasten.kernel.step cimport Step
+from hasten.kernel.step cimport Awaitable, Step
 
 cdef enum:
     BEGINS, ENDS, POLLS, POLLED, MADE, PARKED, WOKEN, ENDED, STEP, STEPPED, CALL, CALLED
@@ -18,6 +18,12 @@ cdef struct Event:
     unsigned long long other
     int kind
 
+@cython.final
+cdef class Title:
+    cdef object name, coroutine, origin
+    cdef int origin_at
+    cpdef tuple shown(self)
+
 cdef class Recorder(Observer):
     cdef Event *ring
     cdef list labels                # of each event, where it has one
@@ -25,6 +31,8 @@ cdef class Recorder(Observer):
     cdef readonly size_t used       # events, ever
     cdef readonly str thread        # the name of the thread that runs the loop
 
+    @cython.locals(about=cython.ulonglong)
+    cdef int _hear(self, Probe probe, int event, object entry, object other) except -1
     cdef int note(self, int kind, unsigned long long task, unsigned long long other) except -1
     cdef int label(self, int kind, unsigned long long task, object label) except -1
     cdef object event(self, size_t at)
@@ -54,11 +62,10 @@ cdef class Recorder(Observer):
         return (event.count, event.kind, event.task, event.other)
 
 cpdef unsigned long long counter() noexcept
-cpdef unsigned long long number(object thing) except? 0
+cpdef unsigned long long number(object thing) noexcept
 @cython.locals(st=Step)
 cdef unsigned long long current(object task) except? 0
-@cython.locals(ours=Task)
-cpdef object title(object task)
-cpdef object place(object origin, int origin_at)
+@cython.locals(ours=Task, made=Title)
+cpdef Title title(object task)
 cdef object coroutine_title(object coro)
 cdef object callback_title(object entry)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from types import BuiltinFunctionType, CoroutineType, FunctionType, GeneratorType, MethodType
+from types import BuiltinFunctionType, FunctionType, GeneratorType, MethodType
 from typing import Any
 
 import cython
 
+from hasten.core import probe as probes
 from hasten.core.future import Future
 from hasten.core.handle import Handle
-from hasten.core.native import NativeCoroutine
-from hasten.core.probe import Observer
+from hasten.core.probe import Observer, Probe
 from hasten.core.task import Task
 from hasten.kernel import clock, step
+from hasten.kernel.step import Awaitable
 
 if not cython.compiled:
     BEGINS, ENDS, POLLS, POLLED, MADE, PARKED, WOKEN, ENDED, STEP, STEPPED, CALL, CALLED = range(12)
@@ -31,6 +32,23 @@ NAMES = (
     "callback begins",
     "callback ends",
 )
+
+
+# no_gc: all that it holds is text and code.
+@cython.no_gc  # type: ignore[attr-defined]
+@cython.cclass
+class Title:
+    """What a task is called, of which no more than that is kept."""
+
+    name: str | None
+    coroutine: Any
+    origin: Any
+    origin_at: int
+
+    def shown(self) -> tuple[str | None, Any, str | None]:
+        """Return (name, what its coroutine is called, "file:line" of where it was made); None where there is none."""
+        found = step.origin_place(self.origin, self.origin_at)
+        return self.name, self.coroutine, None if found is None else f"{found[0]}:{found[1]}"
 
 
 @cython.cclass
@@ -81,29 +99,22 @@ class Recorder(Observer):
     def poll_ends(self, loop: Any, now: float) -> None:
         self.note(POLLED, 0, 0)
 
-    def task_made(self, task: Any) -> None:
-        self.note(MADE, number(task), current(task))
-
-    def task_parked(self, task: Any, future: Any) -> None:
-        self.note(PARKED, number(task), number(future))
-
-    def task_woken(self, task: Any, future: Any) -> None:
-        self.note(WOKEN, number(task), current(task))
+    def _hear(self, probe: Probe, event: int, entry: Any, other: Any) -> int:
+        """Take an event from a probe. Two have names, which memory is needed for: they go the longer way."""
+        if event == probes.ENDED or event == probes.CALLBACK_BEGINS:
+            return Observer._hear(self, probe, event, entry, other)
+        about = 0
+        if event == probes.PARKED:
+            about = number(other)
+        elif event == probes.MADE or event == probes.WOKEN:
+            about = current(entry)
+        return self.note(MADE + event, number(entry), about)  # the kinds stand in the order of the events
 
     def task_ended(self, task: Any) -> None:
         self.label(ENDED, number(task), title(task))
 
-    def step_begins(self, task: Any) -> None:
-        self.note(STEP, number(task), 0)
-
-    def step_ends(self, task: Any) -> None:
-        self.note(STEPPED, number(task), 0)
-
     def callback_begins(self, entry: Any) -> None:
         self.label(CALL, 0, callback_title(entry))
-
-    def callback_ends(self, entry: Any) -> None:
-        self.note(CALLED, 0, 0)
 
     def __dealloc__(self) -> None:
         self.release()
@@ -121,8 +132,8 @@ class Recorder(Observer):
     def event(self, at: int) -> tuple[int, str, int, int, Any]:
         count, kind, task, other = self.get(at)
         label = self.labels[at] if kind == ENDED or kind == CALL else None  # noqa: SIM109 # no tuple is to be made
-        if kind == ENDED and type(label) is tuple:
-            label = label[0], label[1], place(label[2], label[3])
+        if step.is_instance(label, Title):
+            label = cython.cast(Title, label).shown()
         return count, NAMES[kind], task, other, label
 
     if not cython.compiled:
@@ -160,26 +171,23 @@ def current(task: Any) -> int:
     return number(st.published())
 
 
-def title(task: Any) -> Any:
-    """Return (name, what its coroutine is called, where it was made: for place()); name None: nobody gave one."""
+def title(task: Any) -> Title | None:
+    """Return what a task of hasten's is called."""
     if type(task) is not Task:
         return None
     ours = cython.cast(Task, task)
-    return ours.name, coroutine_title(ours._coro), ours.origin, ours.origin_at
+    made = cython.cast(Title, Title.__new__(Title))
+    made.name, made.coroutine = ours.name, coroutine_title(ours._coro)
+    made.origin, made.origin_at = ours.origin, ours.origin_at
+    return made
 
 
-def place(origin: Any, origin_at: int) -> str | None:
-    """Return "file:line" of where a task was made, or None if that is unknown."""
-    found = step.origin_place(origin, origin_at)
-    return None if found is None else f"{found[0]}:{found[1]}"
-
-
-def coroutine_title(coro: Any) -> str:
+def coroutine_title(coro: Any) -> Any:
     """Return what a coroutine is called; of one of another make, its class. Runs no code of others."""
-    kind = type(coro)
-    if kind is CoroutineType or kind is GeneratorType or isinstance(coro, NativeCoroutine):
-        return str(coro.__qualname__)
-    return str(kind.__name__)
+    if step.is_native_coroutine(coro) or type(coro) is GeneratorType:
+        return coro.__qualname__
+    kind = type(coro).__name__
+    return getattr(coro, "__qualname__", kind) if step.is_instance(coro, Awaitable) else kind
 
 
 def callback_title(entry: Any) -> Any:

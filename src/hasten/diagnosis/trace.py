@@ -19,7 +19,6 @@ from typing import Any
 from hasten.core import attending, observing, report
 from hasten.core.probe import Observer
 from hasten.core.registry import all_tasks
-from hasten.core.task import Task
 from hasten.diagnosis import recorder, trace_file
 from hasten.diagnosis.metrics import thread_name
 from hasten.diagnosis.recorder import Recorder
@@ -232,9 +231,9 @@ def _known_tasks(loop: Any) -> dict[int, dict[str, Any]]:
     """What is known of a loop's unfinished tasks, by their numbers."""
     found: dict[int, dict[str, Any]] = {}
     for task in all_tasks(loop):
-        if type(task) is Task:
-            name, coroutine, *origin = recorder.title(task)
-            made = recorder.place(*origin)
+        title = recorder.title(task)
+        if title is not None:
+            name, coroutine, made = title.shown()
             found[recorder.number(task)] = {"name": name, "coroutine": coroutine, "made": made}
     return found
 
