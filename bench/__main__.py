@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import contenders, machine, report
-from bench.contenders import CONTENDERS, Contender
+from bench.contenders import CONTENDERS, FLOOR, Contender
 from bench.failures import Failure
 from bench.measuring import QUICK, Bench, Effort
 from bench.native import NoCompiler
@@ -22,7 +22,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, help="how often each workload runs on each loop (default: 5, quick: 1)")
     parser.add_argument("--only", default=",".join(GROUPS), help="names, groups or patterns, with commas between")
-    parser.add_argument("--columns", help=f"with commas between, of: {', '.join(c.key for c in CONTENDERS)}")
+    parser.add_argument("--columns", help=f"with commas between, of: {', '.join(c.key for c in [*CONTENDERS, FLOOR])}")
     parser.add_argument("--quick", action="store_true", help="short windows and one round: to see that all works")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="keep every run and its circumstances")
     parser.add_argument(
@@ -49,10 +49,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def _columns(parser: argparse.ArgumentParser, text: str | None) -> list[Contender]:
     if text is None:
         return list(CONTENDERS)
-    wanted = text.split(",")
-    if unknown := set(wanted) - {each.key for each in CONTENDERS}:
+    wanted, known = text.split(","), [*CONTENDERS, FLOOR]
+    if unknown := set(wanted) - {each.key for each in known}:
         parser.error(f"no column {', '.join(sorted(unknown))}")
-    return [each for each in CONTENDERS if each.key in wanted]
+    return [each for each in known if each.key in wanted]
 
 
 def circumstances(options: argparse.Namespace, effort: Effort, absent: dict[str, str]) -> dict[str, object]:

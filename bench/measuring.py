@@ -11,7 +11,7 @@ from typing import Any
 
 from bench import certificates, machine, native
 from bench.children import Child, python
-from bench.contenders import Contender
+from bench.contenders import FLOOR, Contender
 from bench.failures import Failure, Unsupported
 from bench.workloads import Echo, Workload
 
@@ -61,6 +61,8 @@ class Bench:
 
     def measure(self, workload: Workload, contender: Contender) -> Figures:
         """The figures of one run. Raises Failure when there are none."""
+        if contender is FLOOR and not (isinstance(workload, Echo) and workload.server in ("proto", "unix")):
+            raise Unsupported("it serves with Protocols over TCP and unix sockets, and does nothing else")
         if isinstance(workload, Echo):
             return self._echo(workload, contender)
         if not contender.is_python:

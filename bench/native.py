@@ -1,4 +1,4 @@
-"""The two C programs beside this file, compiled when they are first needed."""
+"""What is written in C beside this file, compiled when it is first needed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent / "native"
@@ -26,19 +27,30 @@ def program(name: str) -> str:
 
     Raises NoCompiler when there is no compiler, or it refuses.
     """
+    return _built(name, [], "")
+
+
+def extension(name: str) -> str:
+    """The path of the extension module for this interpreter, built from native/NAME.c. Raises NoCompiler."""
+    flags = ["-shared", "-fPIC", "-Wno-missing-field-initializers", f"-I{sysconfig.get_path('include')}"]
+    return _built(name, flags, sysconfig.get_config_var("EXT_SUFFIX"))
+
+
+def _built(name: str, more: list[str], suffix: str) -> str:
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc")
     if not compiler:
-        raise NoCompiler("the load generator is written in C and no compiler was found: install gcc, or set CC")
+        raise NoCompiler(f"{name} is written in C and no compiler was found: install gcc, or set CC")
     source = SOURCES / f"{name}.c"
-    mark = hashlib.sha256(" ".join([compiler, *FLAGS]).encode())
+    flags = [*FLAGS, *more]
+    mark = hashlib.sha256(" ".join([compiler, *flags]).encode())
     for file in (source, SOURCES / "tls.h"):
         mark.update(file.read_bytes())
-    built = cache_folder() / f"{name}-{mark.hexdigest()[:16]}"
+    built = cache_folder() / f"{name}-{mark.hexdigest()[:16]}{suffix}"
     if not built.exists():
         built.parent.mkdir(parents=True, exist_ok=True)
         fresh = built.with_name(f"{built.name}.{os.getpid()}")
         done = subprocess.run(
-            [*compiler.split(), *FLAGS, "-o", str(fresh), str(source), "-ldl"],
+            [*compiler.split(), *flags, "-o", str(fresh), str(source), "-ldl"],
             capture_output=True,
             text=True,
             check=False,

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.chart import chart, picture, source
-from bench.contenders import BASE, C_LIMIT, CONTENDERS
+from bench.contenders import BASE, C_LIMIT, CONTENDERS, FLOOR
 from bench.numbers import WIDE, number
 from bench.results import Results
 from bench.workloads import GROUPS, WORKLOADS, choose
 
-TITLES = {each.key: each.title for each in CONTENDERS}
+TITLES = {each.key: each.title for each in [*CONTENDERS, FLOOR]}
 TIMES = "\N{MULTIPLICATION SIGN}"
 MOVED = 2.0  # times as far apart: another placement of virtual cores, no longer noise
 MARKED = re.compile(r"(?P<begin><!-- bench:begin(?P<options>[^>]*?) *-->).*?(?P<end><!-- bench:end -->)", re.DOTALL)
@@ -45,7 +45,7 @@ def _section(results: Results, group: str, names: Sequence[str]) -> str:
     names = [name for name in names if WORKLOADS[name].group == group]
     if not names:
         return ""
-    keys = [key for key in results.contenders() if key != C_LIMIT or group == "echo"]
+    keys = [key for key in results.contenders() if key not in (C_LIMIT, FLOOR.key) or group == "echo"]
     rows = [[f"`{name}`", WORKLOADS[name].what, *(cell(results, name, key) for key in keys)] for name in names]
     return f"### {GROUPS[group]}\n\n" + table(["workload", "what", *(TITLES[key] for key in keys)], rows, left=2)
 
