@@ -20,6 +20,7 @@ cdef extern from "hasten.h":
     Outcome _throw "hasten_throw"(object coro, object ctx, object exc, object name) noexcept
     Outcome _call "hasten_call"(object ctx, object cb, object args) noexcept
     object copy_context "PyContext_CopyCurrent"()
+    object context_copy "PyContext_Copy"(object ctx)
     bint is_native_coroutine "PyCoro_CheckExact"(object) noexcept
     double monotonic "hasten_monotonic"() noexcept
     bint is_callable "hasten_is_callable"(object) noexcept

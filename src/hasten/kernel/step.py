@@ -194,7 +194,7 @@ class Step:
         self.loop = None
 
 
-snapshot = copy_context  # a context for call_shared()
+snapshot, context_copy = copy_context, Context.copy  # a context for call_shared(), and a copy of any
 
 _skip: set[str] = set()
 _OURS = ("hasten.core.", "hasten.primitives.", "hasten.aio.")

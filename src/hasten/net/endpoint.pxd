@@ -4,6 +4,7 @@ cimport hasten.kernel.step as step
 cimport hasten.poll.events as ev
 from hasten.kernel.channel cimport Channel
 from hasten.core.scheduler cimport Scheduler
+from hasten.net.server_base cimport ServerBase
 from hasten.poll.contract cimport Poller, Watch
 
 cdef Channel _NOTHING                       # of a transport that was not initialized
@@ -13,7 +14,7 @@ cdef class Endpoint(Watch):
     cdef Scheduler scheduler                # the same; stays
     cdef Channel channel                    # what it reads and writes; its fd is -1 once closed
     cdef readonly object _protocol          # None once the connection is lost
-    cdef readonly object _server            # has _attach and _detach, or None
+    cdef readonly ServerBase _server        # that it was accepted by, or None
     cdef object waiter                      # a Future that is told when the beginning is over, or None
     cdef dict extra                         # what get_extra_info() tells besides; None: nothing
     cdef object context                     # the protocol's methods run in it
@@ -62,8 +63,9 @@ cdef class Endpoint(Watch):
         return 0
     @cython.locals(poller=Poller)
     cdef int unwatch(self) except -1
+    @cython.locals(server=ServerBase)
     cdef int let_go(self, Channel channel) except -1
-    cdef int take_off(self, object server) except -1
+    cdef int take_off(self, ServerBase server) except -1
     cdef int fatal(self, object exc, str message) except -1
     cdef bint is_usual(self, object exc) except -1
     cdef int let_pass(self, object exc) except -1

@@ -15,6 +15,7 @@ from hasten.core import outcomes, report
 from hasten.core.scheduler import Scheduler
 from hasten.kernel import functions, step
 from hasten.kernel.channel import Channel
+from hasten.net.server_base import ServerBase
 from hasten.net.transport_socket import DepartingSocket
 from hasten.poll import events as ev
 from hasten.poll.contract import Watch
@@ -40,7 +41,7 @@ class Endpoint(Watch):
     scheduler: Scheduler
     channel: Channel
     _protocol: Any
-    _server: Any
+    _server: ServerBase | None
     waiter: Any
     extra: dict[str, Any] | None
     context: Context
@@ -342,7 +343,7 @@ class Endpoint(Watch):
                 self.stir()  # a peer on this loop sees the end
         return 0
 
-    def take_off(self, server: Any) -> int:
+    def take_off(self, server: ServerBase) -> int:
         """Tell the server that the connection is over, and once more if a Ctrl-C comes: it waits for its last one."""
         try:
             server._detach(self)

@@ -10,7 +10,7 @@ from typing import Any
 import cython
 
 from hasten.core.scheduler import Scheduler
-from hasten.kernel import socket_channel
+from hasten.kernel import socket_channel, step
 from hasten.kernel.socket_channel import SocketChannel
 from hasten.net import stream
 
@@ -42,7 +42,7 @@ class Listener:
 
     loop: Any
     scheduler: Scheduler
-    server: Any
+    server: Any  # a ServerBase
     sock: Any
     inner: Any
     handle: Any
@@ -132,8 +132,8 @@ class Listener:
         server = self.server
         protocol = None
         try:
-            context = server._context.copy()
-            protocol = context.run(server._protocol_factory)
+            context = step.context_copy(server._context)
+            protocol = server.make_protocol(context)
             if server._sockets is None:
                 channel.close()
             elif server._tls is None:

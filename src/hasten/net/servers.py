@@ -18,6 +18,7 @@ from hasten.core import outcomes
 from hasten.core.again import to_the_end
 from hasten.net import dns, server_sockets, sockets, tls
 from hasten.net.listening import Listener
+from hasten.net.server_base import ServerBase
 from hasten.primitives.gathering import gather
 from hasten.primitives.sleeping import sleep
 
@@ -31,7 +32,7 @@ logger = logging.getLogger("asyncio")
 _ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
 
-class Server(asyncio.AbstractServer):
+class Server(ServerBase, asyncio.AbstractServer):
     """Listening sockets and the connections accepted on them. Made by create_server and create_unix_server.
 
     Behaves as asyncio's newest on every Python: :meth:`wait_closed` waits for the connections too, and
@@ -48,7 +49,7 @@ class Server(asyncio.AbstractServer):
         unlink: tuple[str | bytes, int] | None = None,
     ) -> None:
         self._loop = loop
-        self._sockets: list[socket.socket] | None = list(listening)  # None: closed
+        self._sockets = list(listening)  # None: closed
         self._protocol_factory = protocol_factory
         self._tls = options
         self._backlog = backlog
@@ -56,7 +57,7 @@ class Server(asyncio.AbstractServer):
         self._listeners: list[Listener] = []
         self._serving = False
         self._serving_forever_fut: Any = None
-        self._clients: set[asyncio.Transport] = set()
+        self._clients = set()
         self._waiters: list[Any] | None = []  # None: closed, and the last connection is gone
         self._context = contextvars.copy_context()  # each connection runs in a copy of it
 
@@ -184,14 +185,6 @@ class Server(asyncio.AbstractServer):
         for listener in self._listeners:
             listener.start()
         self._serving = True
-
-    def _attach(self, transport: asyncio.Transport) -> None:
-        self._clients.add(transport)
-
-    def _detach(self, transport: asyncio.Transport) -> None:
-        self._clients.discard(transport)
-        if self._sockets is None:
-            self._wake_waiters_if_done()
 
     def _tell_accepted(self, address: Any, conn: socket.socket) -> None:
         """Log a new connection, in debug mode."""

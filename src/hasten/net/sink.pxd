@@ -24,6 +24,7 @@ cdef class ProtocolSink(AnyProtocolSink):
     cdef object data_received               # bound
     cdef Py_ssize_t latest                  # bytes that came last time
 
+    cdef int bind(self, object protocol) except -1
     @cython.locals(data=bytes, lent=Py_ssize_t)
     cdef int arrived(self, Workshop workshop, Py_ssize_t n) except -1
 
@@ -31,4 +32,5 @@ cdef class ProtocolSink(AnyProtocolSink):
 cdef class BufferedSink(AnyProtocolSink):
     cdef object get_buffer, buffer_updated  # bound
 
+@cython.locals(sink=ProtocolSink)
 cdef Sink sink_of(object protocol)

@@ -67,10 +67,11 @@ class ProtocolSink(AnyProtocolSink):
     data_received: Any
     latest: int
 
-    def __init__(self, protocol: Any) -> None:
+    def bind(self, protocol: Any) -> int:
         self.protocol = protocol
         # a protocol without it may still write, as in asyncio: the error comes with the first data
         self.data_received = getattr(protocol, "data_received", None)
+        return 0
 
     def room(self, workshop: Workshop) -> int:
         return workshop.make_room(self.latest)
@@ -119,4 +120,8 @@ class BufferedSink(AnyProtocolSink):
 
 def sink_of(protocol: Any) -> Sink:
     """Return a sink for a protocol. Raises what the protocol's attributes raise."""
-    return BufferedSink(protocol) if isinstance(protocol, _BufferedProtocol) else ProtocolSink(protocol)
+    if isinstance(protocol, _BufferedProtocol):
+        return BufferedSink(protocol)
+    sink = cython.cast(ProtocolSink, ProtocolSink.__new__(ProtocolSink))
+    sink.bind(protocol)
+    return sink

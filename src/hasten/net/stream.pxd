@@ -5,11 +5,12 @@ cimport hasten.poll.events as ev
 from hasten.kernel.channel cimport Channel
 from hasten.kernel.workshop cimport Workshop
 from hasten.net.sender cimport Sender
+from hasten.net.server_base cimport ServerBase
 from hasten.net.sink cimport Sink
 from hasten.poll.contract cimport Poller
 
 cdef class SocketTransport(Sender):
-    cdef int attach(self, object loop, Channel channel, object protocol, dict extra, object server, object context) except -1
+    cdef int attach(self, object loop, Channel channel, object protocol, dict extra, ServerBase server, object context) except -1
     @cython.locals(fired=int, channel=Channel)
     cdef int react(self) except -1
     @cython.locals(channel=Channel, sink=Sink, workshop=Workshop, poller=Poller, n=Py_ssize_t, more=bint, keep_open=bint, doing=int)
@@ -18,5 +19,5 @@ cdef class SocketTransport(Sender):
     cdef int enter(self) except -1
 
 @cython.locals(transport=SocketTransport)
-cpdef SocketTransport open_channel(object loop, Channel channel, object protocol, object waiter, dict extra, object server,
+cpdef SocketTransport open_channel(object loop, Channel channel, object protocol, object waiter, dict extra, ServerBase server,
                                 object context)

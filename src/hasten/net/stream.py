@@ -19,6 +19,7 @@ from hasten.kernel import functions, socket_channel
 from hasten.kernel.channel import Channel
 from hasten.net import sink as sinks
 from hasten.net.sender import Sender
+from hasten.net.server_base import ServerBase
 from hasten.poll import events as ev
 
 _Transport = asyncio.Transport
@@ -39,7 +40,7 @@ class SocketTransport(Sender):
         sock: socket.socket,
         protocol: asyncio.BaseProtocol,
         extra: dict[str, Any] | None = None,
-        server: Any = None,
+        server: ServerBase | None = None,
         context: Context | None = None,
     ) -> None:
         self.attach(loop, socket_channel.hold(sock), protocol, extra, server, context)
@@ -50,7 +51,7 @@ class SocketTransport(Sender):
         channel: Channel,
         protocol: Any,
         extra: dict[str, Any] | None,
-        server: Any,
+        server: ServerBase | None,
         context: Context | None,
     ) -> int:
         self.setup(loop, channel, extra, context)
@@ -146,13 +147,13 @@ def open_stream(
     *,
     waiter: Any = None,
     extra: dict[str, Any] | None = None,
-    server: Any = None,
+    server: ServerBase | None = None,
     context: Context | None = None,
 ) -> SocketTransport:
     """Make a transport of a connected nonblocking socket.
 
-    connection_made() is scheduled, then reading starts, then `waiter` gets its result. `server` has _attach() and
-    _detach(). The protocol's methods run in `context` (None: a copy of the current one).
+    connection_made() is scheduled, then reading starts, then `waiter` gets its result. `server` notes it until
+    its end. The protocol's methods run in `context` (None: a copy of the current one).
     """
     return open_channel(loop, socket_channel.hold(sock), protocol, waiter, extra, server, context)
 
@@ -163,7 +164,7 @@ def open_channel(
     protocol: asyncio.BaseProtocol,
     waiter: Any,
     extra: dict[str, Any] | None,
-    server: Any,
+    server: ServerBase | None,
     context: Context | None,
 ) -> SocketTransport:
     """Do as open_stream(), for a channel."""
