@@ -18,7 +18,7 @@ SOURCE = """
 async def waits(lock):
     await lock.acquire()
 async def blocks():
-    time.sleep(0.2)
+    time.sleep(0.5)  # long enough for a machine that has much to do
     await hasten.sleep(0.001)
 async def forgets():
     blocks()
