@@ -82,7 +82,7 @@ class Channel:
                 n = self._transmit(data)
             except _AGAIN:
                 n = 0
-            self.workshop.sent += n
+            self.workshop.was_sent(n)
             if n == whole.nbytes:
                 return None
             return data if n == 0 and type(data) is bytes else whole[n:].tobytes()
@@ -93,7 +93,7 @@ class Channel:
             n = self._transmit(memoryview(data)[offset:])
         except _AGAIN:
             return -1
-        self.workshop.sent += n
+        self.workshop.was_sent(n)
         return n
 
     def send_many(self, items: Sequence[bytes], offset: int) -> int:
@@ -104,7 +104,7 @@ class Channel:
             n = self._transmit_many(pieces)
         except _AGAIN:
             return -1
-        self.workshop.sent += n
+        self.workshop.was_sent(n)
         return n
 
     def send_file(self, fd: int, offset: int, count: int) -> int:

@@ -97,7 +97,7 @@ cdef class Channel:
             sent = self.transmit(PyBytes_AS_STRING(data), n)
             if sent != n:
                 return self.rest(PyBytes_AS_STRING(data), n, sent, data)
-            self.workshop.sent += n
+            self.workshop.was_sent(n)
             return None
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
@@ -142,7 +142,7 @@ cdef class Channel:
 
     cdef Py_ssize_t sent(self, Py_ssize_t n) except -2:
         if n >= 0:
-            self.workshop.sent += n
+            self.workshop.was_sent(n)
             return n
         if would_block():
             return -1

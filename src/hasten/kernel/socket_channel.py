@@ -45,7 +45,7 @@ class SocketChannel(Channel):
 
     def send_file(self, fd: int, offset: int, count: int) -> int:
         n = socket_calls.send_file(self.descriptor(), fd, offset, count)
-        self.workshop.sent += n
+        self.workshop.was_sent(n)
         return n
 
     def descriptor(self) -> int:

@@ -126,7 +126,7 @@ cdef class SocketChannel(Channel):
 
     cdef object send_file(self, object fd, object offset, object count):
         n = socket_calls.send_file(self.descriptor(), fd, offset, count)
-        self.workshop.sent += <Py_ssize_t>n
+        self.workshop.was_sent(<Py_ssize_t>n)
         return n
 
     cdef bint internet(self) noexcept:
@@ -225,7 +225,7 @@ cdef class ForeignChannel(SocketChannel):
             n = made.send(data)
         except (BlockingIOError, InterruptedError):
             n = 0
-        self.workshop.sent += check_sent(made, n, total)
+        self.workshop.was_sent(check_sent(made, n, total))
         return None if n == total else buffers.exact(memoryview(data).cast("B")[n:])
 
     cdef Py_ssize_t send_from(self, bytes data, Py_ssize_t offset) except -2:
@@ -235,7 +235,7 @@ cdef class ForeignChannel(SocketChannel):
             n = check_sent(made, made.send(memoryview(data)[offset:]), PyBytes_GET_SIZE(data) - offset)
         except (BlockingIOError, InterruptedError):
             return -1
-        self.workshop.sent += n
+        self.workshop.was_sent(n)
         return n
 
     cdef Py_ssize_t send_many(self, object items, Py_ssize_t offset) except -2:

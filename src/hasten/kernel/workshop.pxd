@@ -2,7 +2,10 @@ from cpython.buffer cimport Py_buffer
 
 cdef enum:
     CHUNK = 262144          # how much one read takes at most
+    _LARGE = 16384          # from here on one more copy, or fresh memory for each read, is what costs
     TURN = 1 << 20          # bytes; some 0.2 ms
+
+cdef int _keep_heap() noexcept
 
 cdef class Workshop:
     cdef char *scratch              # CHUNK bytes: received into first, then copied to bytes of the right size
@@ -26,6 +29,10 @@ cdef class Workshop:
     cdef inline unsigned long long _moved(self) noexcept:
         """Bytes since other threads had their turn."""
         return self.received + self.sent - self.turned
+    cdef inline int was_sent(self, Py_ssize_t n) noexcept:
+        """Note that `n` bytes have left."""
+        self.sent += n
+        return _keep_heap() if n >= _LARGE else 0
     cdef int was_read(self, Py_ssize_t n) except -1
     cdef int bring(self, bytes data) except -1
     cdef bytes take_bytes(self, Py_ssize_t n)

@@ -25,13 +25,20 @@ cdef extern from *:
     void hasten_resize(object b, Py_ssize_t n) noexcept
     Py_ssize_t Py_REFCNT(object) noexcept
 
-cdef enum:
-    LARGE = 16384       # from here on one more copy, or fresh memory for each read, is what costs
+cdef extern from "keep_heap.h":
+    void hasten_keep_heap() noexcept
+
 
 
 cdef void resize(bytes data, Py_ssize_t n) noexcept:
     """Make a bytes object that nobody else has seen shorter, or as long again as it was made."""
     hasten_resize(data, n)
+
+
+cdef int _keep_heap() noexcept:
+    """Have the C library keep the memory of large objects for the next ones: see keep_heap.h."""
+    hasten_keep_heap()
+    return 0
 
 
 # It is part of no circle: what it borrows, it has while one read goes on.
@@ -54,8 +61,8 @@ cdef class Workshop:
         Small ones land in the scratch. Large ones go straight into the object that take_bytes() gives, which is used again
         if give_back() finds that nobody has kept it.
         """
-        cdef Py_ssize_t room = 2 * LARGE
-        if expected < LARGE:
+        cdef Py_ssize_t room = 2 * _LARGE
+        if expected < _LARGE:
             self.start = self.scratch
             self.size = CHUNK
             return 0
@@ -97,6 +104,8 @@ cdef class Workshop:
         """Note that a channel has read `n` bytes into the room; below 0: none."""
         if n > 0:
             self.received += n
+            if n >= _LARGE:
+                _keep_heap()
         if self.borrowed is not None or (n <= 0 and self.large is not None):
             self.leave_room()
         return 0
