@@ -13,6 +13,7 @@ from hasten.core.scheduler import Scheduler
 from hasten.kernel import socket_channel, step
 from hasten.kernel.socket_channel import SocketChannel
 from hasten.net import stream
+from hasten.net.server_base import ServerBase
 
 # The process or the system is out of descriptors or memory: the connection stays in the queue, try again later.
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -54,6 +55,8 @@ class Listener:
     def __init__(self, loop: Any, server: Any, sock: socket.socket) -> None:
         if not isinstance(loop, Scheduler):
             raise TypeError(f"a hasten event loop is needed, not {loop!r}")
+        if not isinstance(server, ServerBase):  # also None
+            raise TypeError(f"a hasten server is needed, not {server!r}")
         self.loop = self.scheduler = loop
         self.server = server
         self.sock = sock
@@ -62,7 +65,7 @@ class Listener:
         self.inner = sock if inner is None else inner
         self.family = -1 if inner is None else int(sock.family)
         self.handle = None
-        self.most = server._backlog + 1
+        self.most = self.server._backlog + 1
         self.retry = None
 
     def start(self) -> None:

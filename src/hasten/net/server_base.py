@@ -23,12 +23,14 @@ class ServerBase:
 
     def _attach(self, transport: Any) -> int:
         """Note a connection until its end."""
-        self._clients.add(transport)
+        clients = self._clients  # a local holds it: what is compared in it is anybody's, and may replace it
+        clients.add(transport)
         return 0
 
     def _detach(self, transport: Any) -> int:
         """Note that a connection is over; once more does no harm."""
-        self._clients.discard(transport)
+        clients = self._clients
+        clients.discard(transport)
         if self._sockets is None:
             self._wake_waiters_if_done()
         return 0
