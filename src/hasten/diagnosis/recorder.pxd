@@ -24,6 +24,7 @@ cdef class Title:
     cdef int origin_at
     cpdef tuple shown(self)
 
+@cython.final                   # _hear() does without the methods that a subclass would override
 cdef class Recorder(Observer):
     cdef Event *ring
     cdef list labels                # of each event, where it has one
@@ -31,16 +32,19 @@ cdef class Recorder(Observer):
     cdef readonly size_t used       # events, ever
     cdef readonly str thread        # the name of the thread that runs the loop
 
+    @cython.locals(labels=list)
+    cdef int make_ring(self, size_t size) except -1
     @cython.locals(about=cython.ulonglong)
     cdef int _hear(self, Probe probe, int event, object entry, object other) except -1
     cdef int note(self, int kind, unsigned long long task, unsigned long long other) except -1
     cdef int label(self, int kind, unsigned long long task, object label) except -1
     cdef object event(self, size_t at)
     cdef inline int reserve(self, size_t size) except -1:
-        self.release()
-        self.ring = <Event *>PyMem_RawMalloc(size * sizeof(Event))
-        if self.ring == NULL:
+        cdef Event *ring = <Event *>PyMem_RawMalloc(size * sizeof(Event))
+        if ring == NULL:
             raise MemoryError
+        self.release()
+        self.ring = ring
         return 0
     cdef inline int release(self) noexcept:
         PyMem_RawFree(self.ring)
@@ -67,5 +71,8 @@ cpdef unsigned long long number(object thing) noexcept
 cdef unsigned long long current(object task) except? 0
 @cython.locals(ours=Task, made=Title)
 cpdef Title title(object task)
-cdef object coroutine_title(object coro)
-cdef object callback_title(object entry)
+cdef str text(object name)
+cdef str kind_title(object thing)
+cdef str coroutine_title(object coro)
+cdef str callback_title(object entry)
+cdef object _name_of_class, _plain_text

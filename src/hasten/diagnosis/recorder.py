@@ -34,6 +34,10 @@ NAMES = (
 )
 
 
+_name_of_class = type.__dict__["__name__"].__get__
+_plain_text = str.__str__
+
+
 # no_gc: all that it holds is text and code.
 @cython.no_gc  # type: ignore[attr-defined]
 @cython.cclass
@@ -67,11 +71,17 @@ class Recorder(Observer):
     def __init__(self, size: int, thread: str) -> None:
         if size < 1 or size & (size - 1):
             raise ValueError(f"a ring has a power of two of events, not {size!r}")
+        self.make_ring(size)
         self.detailed = True
         self.thread = thread
-        self.mask = size - 1
-        self.labels = [None] * size
-        self.reserve(size)
+
+    def make_ring(self, size: int) -> int:
+        """Begin with an empty ring. All of it fits together at any moment: events may be told in the middle of this."""
+        labels = [None] * size
+        self.reserve(size)  # nothing fails from here on, and nobody's code runs until the old labels are dropped
+        self.mask, self.used = size - 1, 0
+        self.labels, labels = labels, self.labels
+        return 0
 
     def note(self, kind: int, task: int, other: int) -> int:
         """Write one event over the oldest; a label that may be there from an older one is left, and not looked at."""
@@ -104,6 +114,8 @@ class Recorder(Observer):
         if event == probes.ENDED or event == probes.CALLBACK_BEGINS:
             return Observer._hear(self, probe, event, entry, other)
         about = 0
+        if event == probes.CALLBACK_ENDS:
+            return self.note(CALLED, 0, 0)  # of no task: what has run may be the end of one, which somebody collects
         if event == probes.PARKED:
             about = number(other)
         elif event == probes.MADE or event == probes.WOKEN:
@@ -177,24 +189,36 @@ def title(task: Any) -> Title | None:
         return None
     ours = cython.cast(Task, task)
     made = cython.cast(Title, Title.__new__(Title))
-    made.name, made.coroutine = ours.name, coroutine_title(ours._coro)
+    made.name, made.coroutine = None if ours.name is None else text(ours.name), coroutine_title(ours._coro)
     made.origin, made.origin_at = ours.origin, ours.origin_at
     return made
 
 
-def coroutine_title(coro: Any) -> Any:
+def text(name: Any) -> str:
+    """Return a name as a plain str: one of a class of the program's could hold anything, and run code when it goes."""
+    if type(name) is str:
+        return name
+    return _plain_text(name) if step.is_instance(name, str) else kind_title(name)
+
+
+def kind_title(thing: Any) -> str:
+    """Return the name of a thing's class, whatever a metaclass says of it."""
+    return text(_name_of_class(type(thing)))
+
+
+def coroutine_title(coro: Any) -> str:
     """Return what a coroutine is called; of one of another make, its class. Runs no code of others."""
     if step.is_native_coroutine(coro) or type(coro) is GeneratorType:
-        return coro.__qualname__
-    kind = type(coro).__name__
-    return getattr(coro, "__qualname__", kind) if step.is_instance(coro, Awaitable) else kind
+        return text(coro.__qualname__)
+    own = getattr(coro, "__qualname__", None) if step.is_instance(coro, Awaitable) else None
+    return kind_title(coro) if own is None else text(own)
 
 
-def callback_title(entry: Any) -> Any:
+def callback_title(entry: Any) -> str:
     """Return what a callback is called; of what is no function and no method, its class. Runs no code of others."""
     thing = cython.cast(Handle, entry)._callback if step.is_instance(entry, Handle) else entry
     if type(thing) is MethodType:
         thing = thing.__func__
     if type(thing) is FunctionType or type(thing) is BuiltinFunctionType:
-        return thing.__qualname__
-    return "a task's end" if step.is_instance(thing, Future) else type(thing).__name__
+        return text(thing.__qualname__)
+    return "a task's end" if step.is_instance(thing, Future) else kind_title(thing)
