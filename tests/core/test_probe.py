@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import hasten
+from hasten import compat
 from hasten.core import observing
 from hasten.core.probe import Observer
 
@@ -419,6 +420,64 @@ def test_an_observer_that_another_detaches_is_not_told_of_the_event_any_more(loo
     assert "poll begins" not in second.kinds()
     assert "made" not in third.kinds()
     assert {"poll begins", "made"} <= last.kinds()
+
+
+def test_without_memory_an_observer_is_attached_and_detached_wholly_or_not_at_all(loop: Any) -> None:
+    if not compat.compiled():
+        pytest.skip("a plain Python function may need memory to be called, also the one that enters what was made")
+    hooks = pytest.importorskip("_testcapi", reason="this Python cannot have memory fail")
+    first, second = Recorder(), Recorder()
+    observing.attach(first, loop)
+    failed = 0
+    for change in (observing.attach, observing.detach):
+        for n in range(1000):
+            was = observing.observers_of(loop)
+            hooks.set_nomemory(n, n + 1)
+            try:
+                change(second, loop)
+            except MemoryError:
+                failed += 1
+            finally:
+                hooks.remove_mem_hooks()
+            there = observing.observers_of(loop)
+            first.events.clear()
+            second.events.clear()
+            loop.run_until_complete(hasten.sleep(0))
+            assert ("batch begins" in second.kinds()) == ("made" in second.kinds()) == (second in there)
+            assert {"batch begins", "made"} <= first.kinds()
+            if there != was:
+                break
+        else:
+            raise AssertionError("it never had memory enough")
+    assert failed > 0
+
+
+def test_observers_that_destructors_attach_in_the_middle_are_there(loop: Any) -> None:
+    """Garbage may be collected wherever memory is asked for, up to Python 3.11."""
+
+    class Attaches:
+        def __init__(self) -> None:
+            self.itself = self
+            self.observer = Recorder()
+            late.append(self.observer)
+
+        def __del__(self) -> None:
+            observing.attach(self.observer, loop)
+
+    late: list[Any] = []
+    before = gc.get_threshold()
+    direct = [Recorder() for _ in range(20)]
+    for observer in direct:
+        Attaches()
+        gc.set_threshold(1)
+        try:
+            observing.attach(observer, loop)
+        finally:
+            gc.set_threshold(*before)
+    gc.collect()
+    loop.run_until_complete(hasten.sleep(0))
+    for observer in [*direct, *late]:
+        assert {"batch begins", "made"} <= observer.kinds()
 
 
 def test_the_list_of_observers_that_is_given_away_is_a_copy(loop: Any) -> None:

@@ -46,8 +46,8 @@ cdef class Probe:
     cdef bint inside                        # an observer is being told: what happens now is not
     cdef readonly bint detailed             # at least one observer is
     cdef int hears                          # at least one observer does
-    @cython.locals(observer=Observer, listening=list)
-    cdef int look(self) except -1
+    @cython.locals(told=Observer, kept=list, observers=tuple, listening=tuple, only=Observer)
+    cdef bint replace(self, tuple before, Observer observer, bint wanted) except -1
     cdef bint has(self, Observer observer) except -1
     cdef int failed(self, Observer observer, object exc) except -1
     @cython.locals(observer=Observer, observers=tuple, wanted=cython.int)

@@ -135,13 +135,13 @@ class Probe:
     def add(self, observer: Observer) -> None:
         """Add an observer. The tuple is replaced: it may be walked at this moment."""
         ask(observer)
-        self.observers = (*self.observers, observer)
-        self.look()
+        while not self.replace(self.observers, observer, True):
+            pass
 
     def remove(self, observer: Observer) -> None:
         """Remove an observer; one that is not there is no error."""
-        self.observers = tuple([each for each in self.observers if each is not observer])
-        self.look()
+        while not self.replace(self.observers, observer, False):
+            pass
 
     def begin(self, observer: Observer) -> None:
         """Tell one observer that the loop runs."""
@@ -150,17 +150,25 @@ class Probe:
         except BaseException as exc:
             self.failed(observer, exc)
 
-    def look(self) -> int:
+    def replace(self, before: tuple[Observer, ...], observer: Observer, wanted: bool) -> bool:
+        """Put or leave out an observer. False: nothing was done, since others were put or left out in the middle."""
+        kept = [each for each in before if each is not observer]
+        if wanted:
+            kept.append(observer)
+        observers = tuple(kept)
+        listening = tuple([each for each in kept if cython.cast(Observer, each).hears & ENTRIES])
+        if self.observers is not before:  # to make these may have run anything. Nothing does below
+            return False
+        only = listening[0] if len(listening) == 1 else None
+        self.observers = observers
+        self.listening, listening = listening, self.listening  # who is left out is held until all is in its place
+        self.only, only = only, self.only
         self.detailed, self.hears = False, 0
-        listening = []
-        for observer in self.observers:
-            self.detailed = self.detailed or observer.detailed
-            self.hears |= observer.hears
-            if observer.hears & ENTRIES:
-                listening.append(observer)
-        self.listening = tuple(listening)
-        self.only = listening[0] if len(listening) == 1 else None
-        return 0
+        for each in observers:
+            told = cython.cast(Observer, each)
+            self.detailed = self.detailed or told.detailed
+            self.hears |= told.hears
+        return True
 
     def failed(self, observer: Observer, exc: BaseException) -> int:
         """Remove an observer that raised, and report it; a KeyboardInterrupt of a signal handler is no fault of it."""
