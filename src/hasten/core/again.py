@@ -42,13 +42,19 @@ class Again:
         return self if obj is None else MethodType(self, obj)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
+        fn = self.fn  # a local holds it: what it runs may give this another one
         try:
-            return self.fn(*args, **named)
+            return fn(*args, **named)
         except BaseException as exc:
             if not step.ends_loop(exc):  # an error of the function's own
                 raise
             failed = exc
-        raise _once_more(failed, self.fn, args, named)
+        try:
+            fn(*args, **named)
+        except BaseException as exc:
+            if step.ends_loop(exc):
+                failed = exc
+        raise failed
 
 
 def to_the_end(fn: _F) -> _F:
@@ -67,19 +73,12 @@ def finish(fn: Callable[[Any], Any], arg: Any) -> Any:
         if not step.ends_loop(exc):
             raise
         failed = exc
-    raise _once_more(failed, fn, (arg,), {})
-
-
-def _once_more(
-    cut_short: BaseException, fn: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]
-) -> BaseException:
-    """Call fn again, and return what is to be raised then."""
-    try:
-        fn(*args, **named)
+    try:  # in so many words again: to pass arguments on would need memory
+        fn(arg)
     except BaseException as exc:
         if step.ends_loop(exc):
-            return exc
-    return cut_short
+            failed = exc
+    raise failed
 
 
 def once(made: list[Any], fn: Callable[..., Any], *args: Any) -> Any:
