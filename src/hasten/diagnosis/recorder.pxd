@@ -24,8 +24,7 @@ cdef class Title:
     cdef int origin_at
     cpdef tuple shown(self)
 
-@cython.final                   # _hear() does without the methods that a subclass would override
-cdef class Recorder(Observer):
+cdef class Recorder(Observer):      # _hear() does without the methods that a subclass would override
     cdef Event *ring
     cdef list labels                # of each event, where it has one
     cdef readonly size_t mask       # how many there are, less one
