@@ -289,15 +289,16 @@ class Task(Future):
             if self.foreign:
                 self.stepped_too_late()
             return
-        if self.foreign:
-            before = self.stepper.swap(self)
-            try:
-                self.step_once(None)
-            finally:
-                self.stepper.swap(before)
-        else:
-            self.stepper.enter(self)
+        try:
+            before = self.stepper.swap(self) if self.foreign else self.stepper.enter(self)
+        except BaseException:  # no memory: the loop is told, and the step comes again, or nobody would wake the task
+            self.restep()
+            raise
+        try:
             self.step_once(None)
+        finally:
+            if self.foreign:
+                self.stepper.swap(before)
 
     def run(self) -> int:
         """Run one step, published as the current task. The next handle or poll takes that back."""

@@ -128,7 +128,7 @@ class Step:
                 break
             frame = frame.f_back
 
-    def enter(self, task: Any) -> None:
+    def enter(self, task: Any) -> Any:
         if self._ended is not None:
             self._forget()
         if self.current is not task:
