@@ -74,21 +74,16 @@ static int admit(int queue, int fd, PyObject *factory) {
     if (!made) return -1;
     made->fd = fd;
     made->received = made->lost = made->pending = NULL;
-    PyObject *protocol = PyObject_CallNoArgs(factory);
-    PyObject *done = NULL;
-    if (protocol) {
-        made->received = PyObject_GetAttrString(protocol, "data_received");
-        made->lost = PyObject_GetAttrString(protocol, "connection_lost");
-        done = PyObject_CallMethod(protocol, "connection_made", "O", made);
-        Py_DECREF(protocol);
-    }
-    if (!done || !made->received || !made->lost) {
-        Py_DECREF(made);
-        return -1;
-    }
-    Py_DECREF(done);
+    PyObject *protocol = PyObject_CallNoArgs(factory), *done = NULL;
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = made};
-    return epoll_ctl(queue, EPOLL_CTL_ADD, fd, &event); /* it lives until leave() */
+    int ok = protocol && (made->received = PyObject_GetAttrString(protocol, "data_received"))
+        && (made->lost = PyObject_GetAttrString(protocol, "connection_lost"))
+        && (done = PyObject_CallMethod(protocol, "connection_made", "O", made));
+    if (ok && epoll_ctl(queue, EPOLL_CTL_ADD, fd, &event)) ok = PyErr_SetFromErrno(PyExc_OSError) != NULL;
+    Py_XDECREF(protocol);
+    Py_XDECREF(done);
+    if (!ok) Py_DECREF(made); /* else it lives until leave() */
+    return ok ? 0 : -1;
 }
 
 static int leave(Transport *self) {
