@@ -83,14 +83,15 @@ def observe(loop: Any, observer: Observer) -> int:
 def observe_quietly(loop: Any, observer: Observer) -> bool:
     """Enter an observer, and tell it nothing yet. Return False if it was there already."""
     ours = cython.cast(Scheduler, loop)
-    probe = ours.probe
-    if probe is None:
-        probe = Probe(ours, tell)
-    if probe.has(observer):
-        return False
-    probe.add(observer)
-    apply(ours, probe)
-    return True
+    while True:
+        before = ours.probe
+        probe = Probe(ours, tell) if before is None else before
+        if probe.has(observer):
+            return False
+        probe.add(observer)
+        if ours.probe is before:  # else a destructor, where memory was asked for, has attached or detached another
+            apply(ours, probe)
+            return True
 
 
 def ignore(loop: Any, observer: Observer) -> int:
@@ -98,7 +99,8 @@ def ignore(loop: Any, observer: Observer) -> int:
     probe = ours.probe
     if probe is not None:
         probe.remove(observer)
-        apply(ours, probe)
+        if ours.probe is probe:  # else a destructor has detached the last one, and perhaps attached another
+            apply(ours, probe)
     return 0
 
 
