@@ -11,6 +11,7 @@ import pytest
 
 import hasten
 from hasten.diagnosis import forgotten, showing
+from hasten.diagnosis.stall import Stall
 
 NAME = 'a\x1b[31m"b\\\r\n\u202e\ud800</x>'
 PATH = "fi\x1b[2Jl\ne\u2028\ud800.py"
@@ -59,17 +60,17 @@ def test_in_a_wait_graph() -> None:
 
 
 def test_in_the_report_of_a_stall() -> None:
-    seen: list[str] = []
+    seen: list[Stall] = []
 
     async def main() -> None:
         for name in (NAME, "n" * 100_000):
             await hasten.create_task(program()["blocks"](), name=name)
 
-    with hasten.watch(report=lambda stall: seen.append(str(stall))):
+    with hasten.watch(report=seen.append):
         hasten.run(main())
     assert len(seen) == 2
-    for text in seen:
-        check(text, 6)
+    for stall in seen:  # the timer that was set last may be due already, on a machine that has much to do
+        check(str(stall), 6 + bool(stall.waiting) + (stall.share < 0.5))
 
 
 def test_in_the_warning_of_a_coroutine_that_was_never_awaited() -> None:
