@@ -75,7 +75,7 @@ async def fails():
     raise ValueError("unseen")
 async def main():
     for _ in range(2):
-        time.sleep(0.2)
+        time.sleep(0.5)
         await hasten.sleep(0.001)
         hasten.diagnosis.watch._by_variable[""]._told.clear()
     hasten.get_running_loop().kept = hasten.create_task(fails())

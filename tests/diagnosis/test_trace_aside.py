@@ -23,7 +23,7 @@ from hasten.diagnosis import trace_file
 
 
 async def stalls() -> None:
-    time.sleep(0.2)  # noqa: ASYNC251 # the mistake
+    time.sleep(0.5)  # noqa: ASYNC251 # the mistake
     await hasten.sleep(0.001)
 
 
@@ -150,9 +150,9 @@ def test_wrong_arguments(arguments: dict[str, Any], error: type[Exception], tmp_
 @pytest.mark.parametrize(
     ("when", "code", "wanted"),
     [
-        ("stall", "time.sleep(0.2); await asyncio.sleep(0.001)", ["t.1.json", "t.json"]),
+        ("stall", "time.sleep(0.5); await asyncio.sleep(0.001)", ["t.1.json", "t.json"]),
         ("error,stall", "asyncio.get_running_loop().call_exception_handler({})", ["t.1.json", "t.json"]),
-        ("error", "time.sleep(0.2)", ["t.json"]),
+        ("error", "time.sleep(0.5)", ["t.json"]),
         ("signal", "os.kill(os.getpid(), signal.SIGUSR2)", ["t.json"]),
     ],
 )

@@ -36,8 +36,8 @@ def seen() -> Iterator[list[Stall]]:
 
 
 def block() -> int:
-    """Waits for 0.2 s in one line; returns its number."""
-    time.sleep(0.2)
+    """Waits for 0.5 s in one line; returns its number."""
+    time.sleep(0.5)
     return sys._getframe().f_lineno - 1
 
 
@@ -60,7 +60,7 @@ def test_the_line_the_chain_and_how_long(seen: list[Stall]) -> None:
     assert stall.place == Place(__file__, lines[0], "block")
     chain = [place.function.rpartition(".")[2] for place in stall.chain()]
     assert chain == ["outer", "inner", "block"]
-    assert "time.sleep(0.2)" in str(stall)
+    assert "time.sleep(0.5)" in str(stall)
     assert "asyncio.sleep" in stall.advice
     assert stall.share > 0.5
     assert stall.computed < 0.5 or not IN_C
@@ -158,15 +158,15 @@ KINDS: dict[str, Callable[[], object]] = {
     "sorting": lambda: sorted(range(1_500_000), key=lambda x: -x),
     "json": lambda: json.dumps(list(range(1_000_000))),
     "a power": lambda: pow(7, 600_000).bit_length() and pow(3, 2_000_000),
-    "a lock": lambda: threading.Lock().acquire() and threading.Event().wait(0.2),
-    "a child": lambda: subprocess.run([sys.executable, "-c", "import time; time.sleep(0.2)"], check=True),
+    "a lock": lambda: threading.Lock().acquire() and threading.Event().wait(0.5),
+    "a child": lambda: subprocess.run([sys.executable, "-c", "import time; time.sleep(0.5)"], check=True),
     "a read": lambda: _read_late(),
 }
 
 
 def _read_late() -> bytes:
     r, w = os.pipe()
-    timer = threading.Timer(0.2, os.write, (w, b"x"))
+    timer = threading.Timer(0.5, os.write, (w, b"x"))
     timer.start()
     try:
         return os.read(r, 1)
@@ -193,7 +193,7 @@ def test_kinds_of_calls(kind: str, seen: list[Stall]) -> None:
     if took < 0.11:
         pytest.skip(f"this machine is too fast: {took:.3f} s")
     assert seen
-    assert abs(seen[0].seconds - took) < 0.05
+    assert abs(seen[0].seconds - took) < 0.1
     assert any(place.file == __file__ for place in seen[0].places)
 
 
@@ -270,10 +270,9 @@ def test_the_log_tells_a_place_once_and_counts_it(caplog: Any) -> None:
 
 
 def test_told_again_after_a_minute_with_how_often(caplog: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(watching, "AGAIN", 0.3)
-
     async def main() -> None:
-        for _ in range(3):
+        for again in (60.0, 60.0, 0.1):  # the last one finds the minute over
+            monkeypatch.setattr(watching, "AGAIN", again)
             block()
             await hasten.sleep(0.001)
 
@@ -317,16 +316,16 @@ def test_a_threshold_of_one_s_own() -> None:
 
     async def main() -> None:
         await hasten.sleep(0)
-        block()
+        time.sleep(0.1)  # noqa: ASYNC251 # not long enough
         await hasten.sleep(0.001)
-        time.sleep(0.5)  # noqa: ASYNC251 # it blocks
+        time.sleep(0.9)  # noqa: ASYNC251 # it blocks
         await hasten.sleep(0.001)
 
     with hasten.watch(0.35, report=found.append) as made:
         assert "0.35 s" in repr(made)
         hasten.run(main())
     assert len(found) == 1
-    assert found[0].seconds >= 0.5
+    assert found[0].seconds >= 0.9
 
 
 def test_stopped_twice_and_begun_again() -> None:
@@ -358,7 +357,7 @@ BLOCKS = (
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds", "told"), [("1", 0.2, True), ("0", 0.2, False), ("0.05", 0.08, True), ("10", 0.2, False)]
+    ("said", "seconds", "told"), [("1", 0.5, True), ("0", 0.2, False), ("0.05", 0.5, True), ("10", 0.2, False)]
 )
 def test_the_environment_variable(said: str, seconds: float, told: bool) -> None:
     done = child(BLOCKS.format(seconds), HASTEN_WATCH=said)
@@ -367,14 +366,14 @@ def test_the_environment_variable(said: str, seconds: float, told: bool) -> None
 
 
 def test_a_wrong_value_of_the_variable_is_told_and_it_watches() -> None:
-    done = child(BLOCKS.format(0.2), HASTEN_WATCH="yes")
+    done = child(BLOCKS.format(0.5), HASTEN_WATCH="yes")
     assert "HASTEN_WATCH='yes'" in done.stderr
     assert "The event loop was blocked" in done.stderr
 
 
 def test_hasten_run_watches_unless_it_is_told_not_to(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
-    program.write_text(BLOCKS.format(0.2))
+    program.write_text(BLOCKS.format(0.5))
     for variables, told in (({}, True), ({"HASTEN_WATCH": "0"}, False)):
         environment = {key: value for key, value in os.environ.items() if key != "HASTEN_WATCH"} | variables
         command = [sys.executable, "-m", "hasten", "run", str(program)]
@@ -390,7 +389,7 @@ import hasten
 found = []
 hasten.watch(report=found.append)
 async def main():
-    time.sleep(0.2)
+    time.sleep(0.5)
     await hasten.sleep(0.001)
 hasten.run(main())
 for _ in range(20):

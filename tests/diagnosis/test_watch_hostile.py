@@ -25,7 +25,7 @@ IN_C = watching.how() == "C thread"
 needs_c = pytest.mark.skipif(not IN_C, reason="a thread of Python's sees less")
 
 
-def block(seconds: float = 0.2) -> None:
+def block(seconds: float = 0.5) -> None:
     time.sleep(seconds)
 
 
@@ -262,7 +262,7 @@ def test_names_that_cannot_be_read_are_told_without_a_place() -> None:
         pass
 
     scope: dict[str, Any] = {"time": time, "hasten": hasten}
-    exec(compile("async def main():\n    time.sleep(0.2)\n    await hasten.sleep(0.001)\n", "x", "exec"), scope)
+    exec(compile("async def main():\n    time.sleep(0.5)\n    await hasten.sleep(0.001)\n", "x", "exec"), scope)
     try:
         scope["main"].__code__ = scope["main"].__code__.replace(co_filename=Name("no plain text"))
     except TypeError:
@@ -281,7 +281,7 @@ def test_code_that_goes_by_the_name_of_what_cannot_be_read_at_once(kind: str, tm
     if kind == "pipe":
         os.mkfifo(path)
     scope: dict[str, Any] = {"time": time, "hasten": hasten}
-    exec(compile("async def main():\n    time.sleep(0.2)\n    await hasten.sleep(0.001)\n", path, "exec"), scope)
+    exec(compile("async def main():\n    time.sleep(0.5)\n    await hasten.sleep(0.001)\n", path, "exec"), scope)
     seen: list[str] = []
     with hasten.watch(report=lambda stall: seen.append(str(stall))):
         hasten.run(scope["main"]())
@@ -375,7 +375,7 @@ found = []
 hasten.watch(report=found.append)
 async def main():
     await hasten.sleep(0.01)
-    time.sleep(0.2)
+    time.sleep(0.5)
     await hasten.sleep(0.001)
     size = int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1]) * 1024
     resource.setrlimit(resource.RLIMIT_AS, (size + 1_000_000, resource.RLIM_INFINITY))
@@ -386,14 +386,14 @@ async def main():
                 kept.append(bytearray(room))
         except MemoryError:
             pass
-    time.sleep(0.2)
+    time.sleep(0.5)
     try:
         await hasten.sleep(0.001)
     except MemoryError:
         pass
     kept.clear()
     await hasten.sleep(0.001)
-    time.sleep(0.2)
+    time.sleep(0.5)
     await hasten.sleep(0.001)
 hasten.run(main())
 print(len(found))
@@ -406,7 +406,7 @@ print(len(found))
 def test_stderr_that_is_closed_or_full(closed: str, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
-        "import hasten, time\nasync def main():\n    time.sleep(0.2)\n    await hasten.sleep(0.001)\n"
+        "import hasten, time\nasync def main():\n    time.sleep(0.5)\n    await hasten.sleep(0.001)\n"
         "hasten.run(main())\nprint('good')\n"
     )
     done = subprocess.run(
@@ -663,7 +663,7 @@ def forks():
             asyncio._set_running_loop(None)
             seen.clear()
             async def main():
-                time.sleep(0.15)
+                time.sleep(0.5)
                 await hasten.sleep(0.001)
             hasten.run(main())
             code = 0 if len(seen) == 1 else 2

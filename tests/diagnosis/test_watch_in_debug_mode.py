@@ -29,7 +29,7 @@ def _as_when_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def blocks() -> None:
-    time.sleep(0.2)  # noqa: ASYNC251 # the mistake
+    time.sleep(0.5)  # noqa: ASYNC251 # the mistake
 
 
 def told(caplog: Any) -> list[str]:
@@ -46,7 +46,7 @@ def test_the_line_is_told_in_debug_mode_only(caplog: Any) -> None:
     assert not told(caplog)
     hasten.run(blocks(), debug=True)
     [text] = told(caplog)
-    assert "in blocks: time.sleep(0.2)  # noqa" in text
+    assert "in blocks: time.sleep(0.5)  # noqa" in text
     assert any("Executing" in each.getMessage() for each in caplog.records)  # asyncio's own stays
 
 
@@ -56,7 +56,7 @@ def test_switched_on_and_off_while_the_loop_runs(caplog: Any) -> None:
         loop.set_debug(True)
         await hasten.sleep(0)  # it begins with the next callback
         await hasten.sleep(0)
-        time.sleep(0.2)  # noqa: ASYNC251
+        time.sleep(0.5)  # noqa: ASYNC251
         await hasten.sleep(0)
         loop.set_debug(False)
         await hasten.sleep(0)
@@ -65,7 +65,7 @@ def test_switched_on_and_off_while_the_loop_runs(caplog: Any) -> None:
 
     hasten.run(main(), debug=False)
     [text] = told(caplog)
-    assert "time.sleep(0.2)  # noqa" in text
+    assert "time.sleep(0.5)  # noqa" in text
 
 
 def test_a_loop_that_runs_again_is_watched_again_and_nothing_stays(caplog: Any) -> None:
@@ -93,7 +93,7 @@ def test_a_watch_of_the_program_s_own_takes_its_place(caplog: Any) -> None:
 
     async def main() -> None:
         with hasten.watch(report=found.append):
-            time.sleep(0.2)  # noqa: ASYNC251
+            time.sleep(0.5)  # noqa: ASYNC251
             await hasten.sleep(0.001)
 
     hasten.run(main(), debug=True)
@@ -105,7 +105,7 @@ def test_a_watch_of_the_program_s_own_takes_its_place(caplog: Any) -> None:
 
 @pytest.mark.parametrize(("said", "times"), [("0", 0), ("", 1), ("1", 1)])
 def test_the_variable_can_refuse_it(said: str, times: int) -> None:
-    code = "import hasten, time\nasync def main():\n    time.sleep(0.2)\nhasten.run(main(), debug=True)\n"
+    code = "import hasten, time\nasync def main():\n    time.sleep(0.5)\nhasten.run(main(), debug=True)\n"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "HASTEN_WATCH": said},
