@@ -35,6 +35,12 @@ def is_kept():
     return after == before
 
 async def main():
+    hole = [0] * int(sys.argv[3])
+    for i in range(len(hole)):
+        hole[i] = libc.malloc(100_000)
+    libc.malloc(90_000)  # lives on behind the hole
+    for block in hole:
+        libc.free(block)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
@@ -50,6 +56,8 @@ async def main():
     else:
         transport.write(bytes(int(sys.argv[1])))
         await asyncio.sleep(0)  # it leaves when the batch ends
+    for block in hole:
+        libc.malloc(100_000)  # the hole is filled
     print(is_kept())
     transport.close()
     theirs.close()
@@ -63,9 +71,9 @@ pytestmark = [
 ]
 
 
-def is_kept(size: int, how: str, **env: str) -> bool:
-    """Whether memory is kept after a message of `size` bytes."""
-    command = [sys.executable, "-c", PROGRAM, str(size), how]
+def is_kept(size: int, how: str, hole: int = 0, **env: str) -> bool:
+    """Whether memory is kept after a message of `size` bytes. `hole`: so many times 100 KB are free in the heap."""
+    command = [sys.executable, "-c", PROGRAM, str(size), how, str(hole)]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
     done = subprocess.run(command, env={**clean, **env}, capture_output=True, text=True, check=True, timeout=120)
     return done.stdout == "True\n"
@@ -79,6 +87,10 @@ def test_after_a_large_message(how: str) -> None:
 @pytest.mark.parametrize("how", ["received", "sent"])
 def test_not_after_a_small_one(how: str) -> None:
     assert not is_kept(1000, how)
+
+
+def test_although_the_heap_has_room_for_a_large_block() -> None:
+    assert is_kept(50_000, "received", hole=200)
 
 
 def test_a_bound_that_was_set_stays() -> None:
