@@ -45,6 +45,39 @@ def test_closing_can_be_interrupted_and_goes_on() -> None:
         loop.close()
 
 
+def test_closing_that_is_interrupted_after_the_last_socket_goes_on() -> None:
+    loop = hasten.new_event_loop()
+
+    class Interrupting(hasten.Future):
+        interrupts = 1
+
+        def cancel(self, msg: Any = None) -> bool:
+            if self.interrupts:
+                self.interrupts = 0
+                raise KeyboardInterrupt
+            return super().cancel(msg)
+
+    async def main() -> None:
+        server = await loop.create_server(Echo, LOCAL, 0)
+        serving = hasten.create_task(server.serve_forever())
+        waiting = hasten.create_task(server.wait_closed())
+        loop.create_future = lambda: Interrupting(loop=loop)  # type: ignore[method-assign]
+        await hasten.sleep(0)
+        del loop.create_future  # type: ignore[attr-defined]
+        with pytest.raises(KeyboardInterrupt):
+            server.close()
+        server.close()
+        done, _ = await asyncio.wait([serving, waiting], timeout=10)
+        assert done == {serving, waiting}
+        assert serving.cancelled()
+        assert waiting.result() is None
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
+
+
 class Failing(hasten.EventLoop):
     """The system fails to let go of a descriptor, when it is told to: the first of them."""
 

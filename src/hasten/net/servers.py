@@ -93,13 +93,14 @@ class Server(ServerBase, asyncio.AbstractServer):
         self._serving = False
         try:
             failures = self._stop_listening(listening)
+            forever = self._serving_forever_fut
+            if forever is not None and not forever.done():
+                forever.cancel()
+            self._serving_forever_fut = None
+            self._wake_waiters_if_done()
         except BaseException:  # no memory, or Ctrl-C
             self._sockets = listening  # close() may be called again, and goes on
             raise
-        forever, self._serving_forever_fut = self._serving_forever_fut, None
-        if forever is not None and not forever.done():
-            forever.cancel()
-        self._wake_waiters_if_done()
         if failures:
             raise failures.pop(0)
 
