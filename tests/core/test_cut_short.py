@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import inspect
 import signal
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -73,6 +75,22 @@ def test_it_is_shown_and_called_as_the_function_that_it_is_made_of() -> None:
         Reader().feed(b"x", more=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="a function is needed, not 5"):
         to_the_end(5)  # type: ignore[type-var]
+
+
+def test_it_can_be_held_weakly_and_takes_any_keyword() -> None:
+    @to_the_end
+    def fn(*, self: int) -> int:
+        return self
+
+    assert fn(self=5) == 5
+    gone = weakref.ref(fn)
+    assert gone() is fn
+    fn(self=1)
+    del fn
+    gc.collect()  # what it is called by is its own __wrapped__, too
+    assert gone() is None
+    reader = Reader()
+    assert weakref.WeakMethod(reader.feed)() == reader.feed
 
 
 def test_a_stream_subclass_that_fails_is_called_once() -> None:

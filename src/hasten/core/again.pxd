@@ -5,3 +5,4 @@ cimport hasten.kernel.step as step
 cdef class Again:
     cdef object fn
     cdef dict __dict__      # what shows it as the function: __name__, __doc__, __wrapped__
+    cdef object __weakref__

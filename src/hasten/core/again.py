@@ -41,7 +41,7 @@ class Again:
     def __get__(self, obj: Any, owner: Any) -> Any:
         return self if obj is None else MethodType(self, obj)
 
-    def __call__(self, *args: Any, **named: Any) -> Any:
+    def __call__(self, /, *args: Any, **named: Any) -> Any:
         fn = self.fn  # a local holds it: what it runs may give this another one
         try:
             return fn(*args, **named)
