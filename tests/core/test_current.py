@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import hasten
+from hasten import compat
 
 from ..worlds import Kit
 
@@ -355,3 +357,50 @@ def test_somebody_leaves_the_task_by_hand(loop) -> None:
 
     assert loop.run_until_complete(main()) == "went on"
     assert current(loop) is None
+
+
+@pytest.mark.skipif(not compat.compiled(), reason="in plain Python the call itself needs memory")
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="the interpreter has a place for it, which needs no memory")
+def test_a_task_that_cannot_be_made_the_current_one_is_stepped_again(loop) -> None:
+    """A future of another make calls it back, once: if that comes to nothing, nobody else wakes it."""
+    hooks = pytest.importorskip("_testcapi", reason="this Python cannot have memory fail")
+    entered: dict[Any, Any] = asyncio.tasks._current_tasks
+    others: list[object] = []
+    failed = 0
+
+    async def wait_for(future: Any) -> Any:
+        return await future
+
+    def call_back(task: Any, future: Any) -> None:
+        nonlocal failed
+        wakeup = task._wakeup
+        assert future.remove_done_callback(wakeup) == 1
+        future.set_result("done")
+        hooks.set_nomemory(0, 1)  # the next allocation fails
+        try:
+            wakeup(future)
+        except MemoryError:
+            failed += 1
+        finally:
+            hooks.remove_mem_hooks()
+
+    async def main() -> None:
+        # The dict of current tasks gets fuller and fuller. For one entry more it needs another table, now and then.
+        while failed == 0 and len(others) < 200:
+            others.append(object())
+            entered[others[-1]] = None
+            future: Any = asyncio.Future()
+            task = hasten.create_task(wait_for(future))
+            await hasten.sleep(0)
+            loop.call_soon(call_back, task, future)
+            await hasten.sleep(0)
+            await hasten.sleep(0)
+            assert task.done(), "nobody steps it"
+            assert isinstance(task.exception(), MemoryError) or task.result() == "done"
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        for each in others:
+            del entered[each]
+    assert failed > 0
