@@ -192,6 +192,71 @@ def test_everywhere_means_each_loop_also_one_that_runs_and_one_to_come() -> None
     assert seen.events == []
 
 
+def test_who_is_detached_everywhere_is_told_nothing_of_a_loop_that_stood_meanwhile(loop: Any) -> None:
+    everywhere, this_one = Recorder(), Recorder()
+    observing.attach(everywhere)
+    observing.attach(this_one, loop)
+    observing.attach(this_one)
+    try:
+        loop.run_until_complete(hasten.sleep(0))
+        assert {"loop begins", "made", "loop ends"} <= this_one.kinds()
+        assert {"loop begins", "step ends", "loop ends"} <= everywhere.kinds()
+        assert observing.observers_of(loop) == [this_one]  # it does not run
+    finally:
+        observing.detach(everywhere)
+        observing.detach(this_one)
+    everywhere.events.clear()
+    this_one.events.clear()
+    loop.run_until_complete(hasten.sleep(0))
+    assert everywhere.events == []
+    assert "made" in this_one.kinds()  # it is still attached to this loop
+    assert observing.observers_of(loop) == [this_one]
+
+
+def test_who_is_attached_to_a_loop_too_stays_there_when_it_is_detached_everywhere(loop: Any) -> None:
+    seen = Recorder()
+
+    async def main() -> None:
+        observing.attach(seen)
+        observing.attach(seen, loop)
+        assert seen.events.count(("loop begins",)) == 1
+        observing.detach(seen)
+        assert observing.observers_of(loop) == [seen]
+        observing.detach(seen, loop)
+        assert observing.observers_of(loop) == []
+
+    loop.run_until_complete(main())
+    assert observing.everywhere == []
+
+
+def test_who_detaches_itself_at_the_first_of_two_loops_is_not_attached_to_the_second() -> None:
+    class Once(Recorder):
+        def loop_begins(self, loop: Any) -> None:
+            super().loop_begins(loop)
+            observing.detach(self)
+
+    def run(loop: Any, runs: threading.Event) -> None:
+        loop.call_soon(runs.set)
+        loop.run_forever()
+
+    loops = [hasten.new_event_loop() for _ in range(2)]
+    events = [threading.Event() for _ in loops]
+    threads = [threading.Thread(target=run, args=args) for args in zip(loops, events, strict=True)]
+    seen = Once()
+    try:
+        for thread, event in zip(threads, events, strict=True):
+            thread.start()
+            event.wait()
+        observing.attach(seen)
+        assert seen.events == [("loop begins",)]
+        assert [observing.observers_of(each) for each in loops] == [[], []]
+    finally:
+        for loop, thread in zip(loops, threads, strict=True):
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+
 def test_an_eager_task_is_told_too(loop: Any) -> None:
     seen = Recorder()
     loop.set_task_factory(hasten.eager_task_factory)
@@ -478,6 +543,46 @@ def test_observers_that_destructors_attach_in_the_middle_are_there(loop: Any) ->
     loop.run_until_complete(hasten.sleep(0))
     for observer in [*direct, *late]:
         assert {"batch begins", "made"} <= observer.kinds()
+
+
+@pytest.mark.parametrize("late", ["attached", "detached"])
+def test_what_destructors_change_while_a_run_begins_holds(loop: Any, late: str) -> None:
+    """Who is attached then is told once that the loop runs, and who is detached nothing at all."""
+
+    class Changes:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            if late == "attached":
+                observing.attach(other)
+            else:
+                observing.detach(other)
+
+    first, other, last = Recorder(), Recorder(), Recorder()
+    for each in (first, *([other] if late == "detached" else []), last):
+        observing.attach(each)
+    before = gc.get_threshold()
+    gc.collect()
+    Changes()
+    loop.call_soon(gc.set_threshold, *before)
+    loop.call_soon(gc.collect)  # up to Python 3.11 it has run by then
+    there: list[Observer] = []
+    loop.call_soon(lambda: there.extend(observing.observers_of(loop)))
+    loop.call_soon(loop.stop)
+    try:
+        gc.set_threshold(1)
+        loop.run_forever()
+        assert first.events.count(("loop begins",)) == last.events.count(("loop begins",)) == 1
+        assert (other in there) == (late == "attached")
+        assert other.events.count(("loop begins",)) <= 1
+        if late == "attached":
+            assert other.events[0] == ("loop begins",)
+            assert other.events[-1] == ("loop ends",)
+    finally:
+        gc.set_threshold(*before)
+        for each in (first, other, last):
+            observing.detach(each)
 
 
 def test_the_list_of_observers_that_is_given_away_is_a_copy(loop: Any) -> None:

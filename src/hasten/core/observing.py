@@ -18,19 +18,19 @@ running: list[Scheduler] = []  # the loops that run now, in any thread
 
 
 def attach(observer: Observer, loop: Any = None) -> None:
-    """Have `observer` told of what happens on `loop`; None: on each loop of hasten, those that run now included.
+    """Have `observer` told of what happens on `loop`; None: on each loop of hasten while it runs, now and from now on.
 
     Raises:
         TypeError: it is no Observer, or the loop is none of hasten's.
     """
     check(observer, loop)
     if loop is not None:
-        observe(loop, observer)
+        observe(loop, observer, False)
         return
     if not is_in(everywhere, observer):
         everywhere.append(observer)
     for each in list(running):
-        observe(each, observer)
+        observe(each, observer, True)
 
 
 def detach(observer: Observer, loop: Any = None) -> None:
@@ -41,7 +41,7 @@ def detach(observer: Observer, loop: Any = None) -> None:
         return
     everywhere[:] = [each for each in everywhere if each is not observer]
     for each in list(running):
-        ignore(each, observer)
+        dismiss(each, observer)
 
 
 def observers_of(loop: Any) -> list[Observer]:
@@ -72,26 +72,75 @@ def is_in(items: list[Any], thing: Any) -> bool:
     return False
 
 
-def observe(loop: Any, observer: Observer) -> int:
-    if observe_quietly(loop, observer) and is_in(running, loop):
+def observe(loop: Any, observer: Observer, guest: bool) -> int:
+    if guest and not is_in(everywhere, observer):  # the loop before, which told it that it runs, has had it detached
+        return 0
+    if not observe_quietly(loop, observer, guest):
+        return 0
+    runs = is_in(running, loop)
+    if guest and not (runs and is_in(everywhere, observer)):  # it has ended, or a destructor has detached the observer
+        return dismiss(loop, observer)
+    if runs:
         probe = cython.cast(Scheduler, loop).probe
         if probe is not None:
             probe.begin(observer)
     return 0
 
 
-def observe_quietly(loop: Any, observer: Observer) -> bool:
+def observe_quietly(loop: Any, observer: Observer, guest: bool) -> bool:
     """Enter an observer, and tell it nothing yet. Return False if it was there already."""
     ours = cython.cast(Scheduler, loop)
     while True:
         before = ours.probe
         probe = Probe(ours, tell) if before is None else before
-        if probe.has(observer):
+        known = probe.has(observer)
+        if known and (guest or not probe.is_guest(observer)):
             return False
-        probe.add(observer)
+        probe.add(observer, guest)
         if ours.probe is before:  # else a destructor, where memory was asked for, has attached or detached another
             apply(ours, probe)
-            return True
+            return not known
+
+
+def receive(loop: Any) -> int:
+    """Have all those that observe every loop observe this one, and nobody who did once.
+
+    Destructors may attach and detach others meanwhile. The last round finds nothing to do, and asks for no memory.
+    """
+    ours = cython.cast(Scheduler, loop)
+    changed = True
+    while changed:
+        changed = False
+        for observer in everywhere:
+            if observe_quietly(loop, observer, True):
+                changed = True
+        probe = ours.probe
+        if probe is not None:
+            guests = probe.guests
+            for observer in guests:
+                if not is_in(everywhere, observer):
+                    dismiss(loop, observer)
+                    changed = True
+    return 0
+
+
+def see_off(loop: Any) -> int:
+    """Let go of those that observe every loop that runs: this one does not any more. Needs no memory."""
+    probe = cython.cast(Scheduler, loop).probe
+    if probe is not None:
+        guests = probe.guests
+        for observer in guests:
+            try:
+                dismiss(loop, observer)
+            except MemoryError:  # then it goes when the loop runs again, unless it is still one of them
+                pass
+    return 0
+
+
+def dismiss(loop: Any, observer: Observer) -> int:
+    """Let go of an observer of all loops, unless it was attached to this one."""
+    probe = cython.cast(Scheduler, loop).probe
+    return ignore(loop, observer) if probe is not None and probe.is_guest(observer) else 0
 
 
 def ignore(loop: Any, observer: Observer) -> int:
@@ -139,11 +188,12 @@ def throw(exc: BaseException) -> None:
 
 
 def begin(loop: Any) -> None:
-    """Note that a loop begins to run, and tell those who observe it."""
+    """Note that a loop begins to run, and tell those who observe it, or all loops."""
     check_loop(loop)
-    running.append(loop)
-    for observer in list(everywhere):
-        observe_quietly(loop, observer)
+    receive(loop)
+    running.append(loop)  # from here on who is attached is told at once
+    if not cython.compiled:
+        receive(loop)  # another thread may have attached one between these lines
     of_loop(loop, probes.LOOP_BEGINS)
 
 
@@ -160,6 +210,7 @@ def end(loop: Any) -> None:
                     break
             except IndexError:
                 pass
+        see_off(loop)
 
 
 def forget(loop: Any) -> None:

@@ -41,14 +41,16 @@ cdef class Probe:
     cdef object loop
     cdef readonly tuple observers
     cdef tuple listening                    # those that hear of entries
+    cdef readonly tuple guests              # those that observe every loop: they are here while it runs
     cdef Observer only                      # if there is one of them
     cdef object complain                     # called with what an observer raises
     cdef bint inside                        # an observer is being told: what happens now is not
     cdef readonly bint detailed             # at least one observer is
     cdef int hears                          # at least one observer does
-    @cython.locals(told=Observer, kept=list, observers=tuple, listening=tuple, only=Observer)
-    cdef bint replace(self, tuple before, Observer observer, bint wanted) except -1
+    @cython.locals(told=Observer, kept=list, invited=list, observers=tuple, listening=tuple, guests=tuple, only=Observer)
+    cdef bint replace(self, tuple before, Observer observer, bint wanted, bint guest) except -1
     cdef bint has(self, Observer observer) except -1
+    cdef bint is_guest(self, Observer observer) except -1
     cdef int failed(self, Observer observer, object exc) except -1
     @cython.locals(observer=Observer, observers=tuple, wanted=cython.int)
     cdef int of_loop(self, int event, double number) except -1

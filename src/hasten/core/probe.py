@@ -114,6 +114,7 @@ class Probe:
     loop: Any
     observers: tuple[Observer, ...]
     listening: tuple[Observer, ...]
+    guests: tuple[Observer, ...]
     only: Observer | None
     complain: Callable[[Any, BaseException, Observer], object]
     inside: bool
@@ -123,7 +124,7 @@ class Probe:
     def __init__(self, loop: Any, complain: Callable[[Any, BaseException, Observer], object]) -> None:
         self.loop = loop
         self.complain = complain
-        self.observers = self.listening = ()
+        self.observers = self.listening = self.guests = ()
         self.only = None
 
     def has(self, observer: Observer) -> bool:
@@ -132,15 +133,22 @@ class Probe:
                 return True
         return False
 
-    def add(self, observer: Observer) -> None:
-        """Add an observer. The tuple is replaced: it may be walked at this moment."""
+    def is_guest(self, observer: Observer) -> bool:
+        """True for one that is here since it observes every loop."""
+        for each in self.guests:  # noqa: SIM110
+            if each is observer:
+                return True
+        return False
+
+    def add(self, observer: Observer, guest: bool) -> None:
+        """Add an observer, or change how it is here. The tuple is replaced: it may be walked at this moment."""
         ask(observer)
-        while not self.replace(self.observers, observer, True):
+        while not self.replace(self.observers, observer, True, guest):
             pass
 
     def remove(self, observer: Observer) -> None:
         """Remove an observer; one that is not there is no error."""
-        while not self.replace(self.observers, observer, False):
+        while not self.replace(self.observers, observer, False, False):
             pass
 
     def begin(self, observer: Observer) -> None:
@@ -150,18 +158,23 @@ class Probe:
         except BaseException as exc:
             self.failed(observer, exc)
 
-    def replace(self, before: tuple[Observer, ...], observer: Observer, wanted: bool) -> bool:
+    def replace(self, before: tuple[Observer, ...], observer: Observer, wanted: bool, guest: bool) -> bool:
         """Put or leave out an observer. False: nothing was done, since others were put or left out in the middle."""
         kept = [each for each in before if each is not observer]
+        invited = [each for each in self.guests if each is not observer]
         if wanted:
             kept.append(observer)
+        if guest:
+            invited.append(observer)
         observers = tuple(kept)
+        guests = tuple(invited)
         listening = tuple([each for each in kept if cython.cast(Observer, each).hears & ENTRIES])
         if self.observers is not before:  # to make these may have run anything. Nothing does below
             return False
         only = listening[0] if len(listening) == 1 else None
         self.observers = observers
         self.listening, listening = listening, self.listening  # who is left out is held until all is in its place
+        self.guests, guests = guests, self.guests
         self.only, only = only, self.only
         self.detailed, self.hears = False, 0
         for each in observers:
