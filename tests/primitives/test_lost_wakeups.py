@@ -13,6 +13,9 @@ import itertools
 
 import pytest
 
+import hasten
+from hasten import compat
+
 WAITERS = 3
 
 
@@ -414,3 +417,62 @@ def test_cancelled_shields_wake_nobody_else(world):
         assert ends[1] == ends[3] == 7
 
     world.run(main())
+
+
+# ---- without memory -------------------------------------------------------------------------------------------------
+
+
+async def result_of(awaitable):
+    return await awaitable
+
+
+WAITED_FOR = {
+    "future": lambda child: child,
+    "future with a collector": lambda child: (hasten.gather(child), child)[1],
+    "task": lambda child: hasten.create_task(result_of(child)),
+    "gather": lambda child: hasten.gather(child),
+    "gather_exceptions": lambda child: hasten.gather(child, return_exceptions=True),
+    "shield": lambda child: hasten.shield(child),
+}
+
+
+@pytest.mark.skipif(not compat.compiled(), reason="in plain Python each line may need memory")
+@pytest.mark.parametrize("end", ["result", "exception", "cancel"])
+@pytest.mark.parametrize("what", WAITED_FOR)
+def test_two_who_wait_for_the_same_are_woken_whichever_allocation_fails(what, end):
+    hooks = pytest.importorskip("_testcapi", reason="this Python cannot have memory fail")
+    loop = hasten.new_event_loop()
+    told = []
+    loop.set_exception_handler(lambda loop, context: told.append(context))
+
+    async def main():
+        for n in range(60):
+            child = loop.create_future()
+            outer = WAITED_FOR[what](child)
+            tasks = [hasten.create_task(result_of(outer)) for _ in range(2)]
+            for _ in range(3):
+                await hasten.sleep(0)
+            call, args = {
+                "result": (child.set_result, (1,)),
+                "exception": (child.set_exception, (KeyError(),)),
+                "cancel": (child.cancel, ()),
+            }[end]
+            loop.call_soon(hooks.set_nomemory, n, n + 1)
+            if what.startswith("future"):
+                loop.call_soon(call, *args)
+            else:
+                call(*args)  # what waits for it hears of that when memory is short
+            loop.call_soon(hooks.remove_mem_hooks)
+            await hasten.sleep(0)
+            if not child.done():  # the call has failed as a whole
+                call(*args)
+            _, left = await hasten.wait(tasks, timeout=5)
+            assert not left, f"they wait for ever if allocation {n} fails"
+            for each in (child, outer, *tasks):
+                each.cancelled() or each.exception()
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        hooks.remove_mem_hooks()
+        loop.close()

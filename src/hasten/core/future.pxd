@@ -46,7 +46,7 @@ cdef class Future:
     cdef int schedule(self) except -1
     @cython.locals(h=Handle)
     cdef int wake(self, object entry) except -1
-    @cython.locals(queue=Ready)
+    @cython.locals(queue=Ready, others=list, i=Py_ssize_t)
     cdef int schedule_all(self) except -1
     cdef int call_back(self, object fn, object context) except -1
     cdef bint park(self, object entry) except -1

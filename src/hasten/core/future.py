@@ -337,19 +337,19 @@ class Future:
                 queue.tell_probe(probes.WOKEN, task, self)
             return 0
         refused = None
-        waiting = self.everybody()
-        self.callbacks = None
-        if self.collected and self.queue is not None:
-            waiting[0] = self  # it is told by an entry of its own kind, and stays where it is until then
-        else:
+        first = self if self.collected and queue is not None else self.waiter
+        if first is not self:  # else it is told by an entry of its own kind, and stays where it is until then
             self.waiter, self.collected = None, False
-        for entry in waiting:
+        others, self.callbacks = self.callbacks, None  # a list of all would need memory, or they hang
+        for i in range(0 if first is None else -1, 0 if others is None else len(others)):
+            entry = first if i < 0 else others[i]  # type: ignore[index]
             try:
                 self.wake(entry)
                 if queue is not None and entry is not self and type(entry) is not Handle:
                     queue.tell_probe(probes.WOKEN, entry, self)
-            except BaseException as exc:
-                refused = report.graver(refused, exc)
+            except BaseException as exc:  # this is report.graver(), for whose call there may be no memory either
+                if refused is None or (step.ends_loop(exc) and not step.ends_loop(refused)):
+                    refused = exc
         if refused is not None:
             raise refused
         return 0
