@@ -385,10 +385,14 @@ def test_a_task_that_cannot_be_made_the_current_one_is_stepped_again(loop) -> No
             hooks.remove_mem_hooks()
 
     async def main() -> None:
-        # The dict of current tasks gets fuller and fuller. For one entry more it needs another table, now and then.
-        while failed == 0 and len(others) < 200:
-            others.append(object())
-            entered[others[-1]] = None
+        # Entries come and go in the dict of current tasks, and now and then it needs another table for the next one.
+        # How often depends on how many there are, and on how large it was made before.
+        for i in range(10_000):
+            if failed:
+                break
+            if len(others) < 10 + i // 10 < 60:
+                others.append(object())
+                entered[others[-1]] = None
             future: Any = asyncio.Future()
             task = hasten.create_task(wait_for(future))
             await hasten.sleep(0)
