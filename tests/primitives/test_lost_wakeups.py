@@ -457,6 +457,8 @@ def test_two_who_wait_for_the_same_are_woken_whichever_allocation_fails(what, en
                 "exception": (child.set_exception, (KeyError(),)),
                 "cancel": (child.cancel, ()),
             }[end]
+            spare = [(each,) for each in range(50)]
+            del spare  # what a callback is called with, a tuple of one, then comes from the interpreter's free list
             loop.call_soon(hooks.set_nomemory, n, n + 1)
             if what.startswith("future"):
                 loop.call_soon(call, *args)
