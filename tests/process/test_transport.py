@@ -38,6 +38,20 @@ def test_what_the_protocol_is_told(either_loop: Loop, run: Callable[..., Any], r
     assert told.index(("data", 1)) < told.index(("lost", 1))
 
 
+@pytest.mark.parametrize("stdout", [None, PIPE])
+def test_no_signal_once_its_end_was_awaited(either_loop: Loop, run: Callable[..., Any], stdout: int | None) -> None:
+    """connection_lost() comes before who waits for the end goes on."""
+
+    async def main() -> None:
+        child = await asyncio.create_subprocess_exec("true", stdout=stdout)
+        await child.communicate()
+        for call in (child.kill, child.terminate, lambda: child.send_signal(0)):
+            with pytest.raises(ProcessLookupError):
+                call()
+
+    run(main())
+
+
 def test_a_child_that_ends_before_its_transport_is_made(
     either_loop: Loop, run: Callable[..., Any], recorder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,8 +61,9 @@ class Signals:
     def add(self, loop: Any, sig: int, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
         """Call callback(*args) in the loop when the signal comes. Main thread only."""
         if inspect.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
-            error = TypeError("coroutines cannot be used with add_signal_handler()")
-            raise advice.add(error, advice.COROUTINE_AS_CALLBACK)
+            text = "coroutines cannot be used with add_signal_handler()"
+            # not in a local first: an exception that its own traceback holds keeps all frames to the garbage collector
+            raise advice.add(TypeError(text), advice.COROUTINE_AS_CALLBACK)
         check_signal(sig)
         loop._check_closed()
         if threading.current_thread() is not threading.main_thread():

@@ -79,7 +79,8 @@ async def create_datagram_endpoint(
     debug = loop.get_debug()  # now: an interruption may come after each call, and nobody has the transport yet
     transport, protocol = await opening.put_on(loop, sock, protocol_factory, make, ours=ours)
     if debug:
-        logger.debug(
+        logger.log(
+            logging.INFO if local_addr else logging.DEBUG,
             "Datagram endpoint local_addr=%r remote_addr=%r created: (%r, %r)",
             local_addr,
             remote_addr,

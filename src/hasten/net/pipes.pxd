@@ -44,7 +44,7 @@ cdef class WritePipeTransport(Sender):
     @cython.locals(channel=PipeChannel, fired=int)
     cdef int react(self) except -1
     cdef int reader_gone(self) except -1
-    cdef int cannot_write(self, Py_ssize_t n) except -1
+    cdef int cannot_write(self, Py_ssize_t n, str method) except -1
     @cython.locals(poller=Poller)
     cdef int want_write(self) except -1
     @cython.locals(poller=Poller)

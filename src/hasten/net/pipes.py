@@ -266,7 +266,7 @@ class WritePipeTransport(Sender):
 
     # ---- writing --------------------------------------------------------------------------
 
-    def cannot_write(self, n: int) -> int:
+    def cannot_write(self, n: int, method: str) -> int:
         if n == 0:
             return 0
         if self.ignored >= TELL_AFTER:

@@ -44,7 +44,7 @@ cdef class Sender(FlowControl):
     @cython.locals(n=Py_ssize_t)
     cdef int rescue(self) except -1
     cdef int abandon(self) except -1
-    cdef int cannot_write(self, Py_ssize_t n) except -1
+    cdef int cannot_write(self, Py_ssize_t n, str method) except -1
     cdef int write_failed(self, object exc) except -1
     @cython.locals(outbox=Outbox)
     cdef int keep(self, bytes data) except -1

@@ -77,7 +77,7 @@ class Sender(FlowControl):
         n = buffers.size(piece)
         if self.eof or self._conn_lost or self.filing:
             if n or self.eof or self.filing:
-                self.cannot_write(n)
+                self.cannot_write(n, "write")
             return
         if n == 0:
             return
@@ -112,8 +112,8 @@ class Sender(FlowControl):
             pieces.append(piece)
             total += len(piece)
         if self.eof or self._conn_lost or self.filing:
-            if pieces or self.filing:
-                self.cannot_write(total)
+            if pieces or self.eof or self.filing:
+                self.cannot_write(total, "writelines")
             return
         first = 0
         if self.takes_late(total):
@@ -232,12 +232,12 @@ class Sender(FlowControl):
             self.keep(piece)
         return 0
 
-    def cannot_write(self, n: int) -> int:
-        """Refuse `n` bytes: our side has ended, or the connection is lost."""
+    def cannot_write(self, n: int, method: str) -> int:
+        """Refuse the `n` bytes that a method was given: our side has ended, or the connection is lost."""
         if self.eof:
-            raise RuntimeError("Cannot call write() after write_eof()")
+            raise RuntimeError(f"Cannot call {method}() after write_eof()")
         if self.filing and not self._conn_lost:
-            raise RuntimeError("unable to write; sendfile is in progress: await it first")
+            raise RuntimeError(f"unable to {method}; sendfile is in progress: await it first")
         if self._conn_lost >= TELL_AFTER:
             logger.warning("socket.send() raised exception.")
         self._conn_lost += 1

@@ -7,6 +7,7 @@ them is a call of Python's if what is behind the sink is compiled.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import cython
@@ -70,7 +71,8 @@ class ProtocolSink(AnyProtocolSink):
     def bind(self, protocol: Any) -> int:
         self.protocol = protocol
         # a protocol without it may still write, as in asyncio: the error comes with the first data
-        self.data_received = getattr(protocol, "data_received", None)
+        method = getattr(protocol, "data_received", None)
+        self.data_received = partial(_ask_again, protocol) if method is None else method
         return 0
 
     def room(self, workshop: Workshop) -> int:
@@ -116,6 +118,11 @@ class BufferedSink(AnyProtocolSink):
         if doing == ARRIVED:
             return self.failed("buffer_updated")
         return self.failed("eof_received") if doing == ENDED else Sink.blame(self, doing)
+
+
+def _ask_again(protocol: Any, data: bytes) -> None:
+    """Call the method of a protocol that had none when it was set: the error names what is missing."""
+    protocol.data_received(data)
 
 
 def sink_of(protocol: Any) -> Sink:

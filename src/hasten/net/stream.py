@@ -8,6 +8,7 @@ full one goes on in the next tick, so that one busy connection does not starve t
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from asyncio import constants
 from contextvars import Context
@@ -21,6 +22,8 @@ from hasten.net import sink as sinks
 from hasten.net.sender import Sender
 from hasten.net.server_base import ServerBase
 from hasten.poll import events as ev
+
+logger = logging.getLogger("asyncio")
 
 _Transport = asyncio.Transport
 
@@ -119,6 +122,8 @@ class SocketTransport(Sender):
                 sink.arrived(workshop, n)
             elif n == 0:
                 doing = sinks.ENDED
+                if self.scheduler.debug:
+                    logger.debug("%r received EOF", self)
                 sink = self.sink  # get_buffer() may have set another protocol
                 keep_open = sink.ended()
         except BaseException as exc:

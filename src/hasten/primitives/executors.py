@@ -38,8 +38,8 @@ class Executors:
 
     def _check(self, func: Any) -> None:
         if inspect.iscoroutine(func) or inspect.iscoroutinefunction(func):
-            error = TypeError(f"coroutines cannot be used with run_in_executor(): await {func!r} instead")
-            raise advice.add(error, advice.COROUTINE_AS_CALLBACK)
+            text = f"coroutines cannot be used with run_in_executor(): await {func!r} instead"
+            raise advice.add(TypeError(text), advice.COROUTINE_AS_CALLBACK)  # not in a local first: see core/signals
         if not callable(func):
             raise TypeError(f"a callable object was expected by run_in_executor(), got {func!r}")
 

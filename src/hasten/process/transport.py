@@ -304,8 +304,10 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         try:
             self._call_once(self._exit_told, self._protocol.process_exited)
         finally:
-            self._wake_waiters()
-            self._try_finish()
+            try:
+                self._try_finish()
+            finally:  # after connection_lost() is scheduled: who has waited cannot send a signal any more
+                self._wake_waiters()
 
     @to_the_end
     def _wake_waiters(self) -> None:
