@@ -10,6 +10,7 @@ import socket
 import sys
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,5 +142,21 @@ def test_an_error_at_the_beginning_or_end_is_told_with_its_transport(
         assert context["message"] == f"Exception in callback protocol.{method}()"
         assert context["transport"] is transport
         assert context["protocol"] is protocol
+
+    run(main())
+
+
+@pytest.mark.ours("asyncio leaves the file where it stood, if the kernel was to send")
+def test_a_file_of_which_nothing_was_sent_stands_at_the_offset(
+    either_loop: Loop, run: Callable[..., Any], pair: Pair, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+
+    async def main() -> None:
+        with path.open("rb") as file:
+            file.seek(3)
+            assert await either_loop.sock_sendfile(pair[0], file, 10) == 0
+            assert file.tell() == 10
 
     run(main())
