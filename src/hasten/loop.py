@@ -151,6 +151,8 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
         for h in self._ready:
             if h._callback is _run_until_complete_cb and h._args and h._args[0] is fut:
                 h.cancel()
+                if not fut.cancelled():
+                    fut.exception()  # as what is called off would: sys.exit() in main() is no error to be told
 
     def _check_running(self) -> None:
         if self.is_running():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import signal
 import sys
 import threading
@@ -312,3 +313,20 @@ def test_a_run_ends_even_if_what_is_to_end_it_fails(monkeypatch: pytest.MonkeyPa
 
     assert hasten.run(main()) == 7
     assert set(told) == {MemoryError}
+
+
+def test_exit_in_main_is_not_reported(either_loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture) -> None:
+    """The task was given to the loop by who made it, as Runner.run() does."""
+
+    async def main() -> None:
+        await asyncio.sleep(0)
+        sys.exit(7)
+
+    def run() -> None:
+        with pytest.raises(SystemExit):
+            either_loop.run_until_complete(either_loop.create_task(main()))
+
+    run()
+    either_loop.run_until_complete(asyncio.sleep(0))
+    gc.collect()
+    assert not caplog.records
