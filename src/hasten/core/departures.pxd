@@ -38,7 +38,9 @@ cdef class Departures(Guarded):
         self.pieces += 1
         return 0 if self.is_expected() else self.expect()
     cdef int send_off(self) except -1
-    @cython.locals(queue=Ready, end=size_t, watch=Watch)
+    @cython.locals(queue=Ready, end=size_t)
     cdef int send_all(self) except -1
+    @cython.locals(queue=Ready, watch=Watch)
+    cdef int send_until(self, size_t end) except -1
     @cython.locals(stepper=Step, enabled=bint)
     cdef int wind_up(self) except -1

@@ -95,15 +95,21 @@ class Departures(Guarded):
         self.lone = self.lone + 1 if self.pieces == 1 and not self.written else 0
         self.pieces = 0
         end = queue.end()
-        while not queue.reached(end):  # a destructor may run the loop itself, and with it this
-            watch = cython.cast(Watch, queue.take())
+        while not queue.reached(end):
             try:
-                watch.batch_ended()
+                self.send_until(end)
             except BaseException as exc:  # as KeyboardInterrupt of a handler: the others leave nevertheless
                 failed = report.graver(failed, exc)
-            watch = None  # type: ignore[assignment] # dropped before the next is taken: that may run anything
         if failed is not None:
             raise failed
+        return 0
+
+    def send_until(self, end: int) -> int:
+        queue = self.queue
+        while not queue.reached(end):  # a destructor may run the loop itself, and with it this
+            watch = cython.cast(Watch, queue.take())
+            watch.batch_ended()
+            watch = None  # type: ignore[assignment] # dropped before the next is taken: that may run anything
         return 0
 
     def wind_up(self) -> int:

@@ -2,7 +2,7 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport uintptr_t
 from hasten.core.probe cimport Probe
-from hasten.poll.contract cimport Poller, Watch
+from hasten.poll.contract cimport Poller
 
 cdef extern from "hasten.h":
     uintptr_t hasten_tag(object o, uintptr_t tag) noexcept    # takes a reference
@@ -73,6 +73,5 @@ cdef class Ready:
     cdef int tell_probe(self, int event, object task, object future) except -1
     cdef int tell_of_step(self, object task, object future) except -1
     cdef int push_slowly(self, object item, uintptr_t tag) except -1
-    cdef int push_watches(self, list harvest) except -1
     cdef int grow(self) except -1
     cdef void drop(self) noexcept

@@ -39,13 +39,6 @@ class Ready:
             self._dozing = False
             self.poller.wake()
 
-    def push_watches(self, harvest: list[Any]) -> None:
-        """Move what a poll harvested into the queue."""
-        for watch in harvest:
-            watch.queued = False
-            self.push(watch, WATCH)
-        harvest.clear()
-
     def tell_of(self, event: int, task: Any) -> int:
         """Tell those who observe the loop of a task."""
         return self.tell_probe(event, task, None)

@@ -39,16 +39,6 @@ cdef class Ready:
                 poller.wake()
         return 0
 
-    cdef int push_watches(self, list harvest) except -1:
-        """Move what a poll harvested into the queue. A MemoryError comes before anything has changed."""
-        cdef Watch watch
-        self.reserve(len(harvest))
-        for watch in harvest:
-            watch.queued = False
-            self.push(watch, WATCH)
-        harvest.clear()
-        return 0
-
     cdef int tell_probe(self, int event, object task, object future) except -1:
         cdef Probe probe = self.probe
         return 0 if probe is None else probe.of_entry(event, task, future)

@@ -51,6 +51,8 @@ cdef class Scheduler(Batches):
     cdef int settle(self) except -1
     @cython.locals(poller=Poller, now=double, real=double, probe=Probe)
     cdef int reap(self) except -1
+    @cython.locals(poller=Poller, queue=Ready, watch=Watch, end=size_t)
+    cdef bint harvest(self) except -1
     @cython.locals(h=TimerHandle, timers=Timers, queue=Ready)
     cdef int expire(self, double now) except -1
     @cython.locals(timers=Timers)

@@ -458,9 +458,7 @@ class Scheduler(Batches):
         """Make ready what a poll has found, and the timers that are due."""
         poller = self._poller
         self._polls += 1
-        if poller.harvest:
-            self._ready.push_watches(poller.harvest)
-        else:
+        if poller.found == 0 or not self.harvest():
             poller.stirred = False
         now = self.now()
         real = poller.now() if self.own_clock else now
@@ -469,6 +467,17 @@ class Scheduler(Batches):
         if probe is not None:
             probe.of_loop(probes.POLL_ENDS, real)
         return self.expire(now)
+
+    def harvest(self) -> bool:
+        """Put what the poller has found into the ready queue; return True if there was anything new."""
+        poller, queue = self._poller, self._ready
+        queue.reserve(poller.found)  # before a report is taken, which would be lost
+        end = queue.end()
+        while poller.found > 0:
+            watch = poller.take()
+            if watch is not None and not watch.queued:
+                queue.push(watch, ready.WATCH)
+        return queue.end() != end
 
     def expire(self, now: float) -> int:
         """Move the timers that are due into the ready queue, the earliest first."""

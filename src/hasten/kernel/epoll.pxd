@@ -16,7 +16,7 @@ cdef class Epoll:
     cdef int size                       # of room, in events
     cdef bint coarse                    # no epoll_pwait2: milliseconds
     cdef unsigned int forks             # when it was made: after a fork the kernel's object is the parent's
-    cdef int found, seen                # events in room: how many came, how many of them were dropped
+    cdef int found, seen                # events in room: how many came, how many of them next() has loaded
     cdef int fd, events                 # of the event loaded last; events are poll.contract's
     cdef unsigned int generation
 
@@ -25,10 +25,8 @@ cdef class Epoll:
     cdef int change(self, int fd, int events, unsigned int generation) except -1
     cdef int remove(self, int fd) except -1
     cdef int wait(self, double timeout) except -1
-    cdef inline bint more(self) noexcept:
-        return self.seen < self.found
-    cdef int load(self) except -1
-    cdef inline int drop(self) noexcept:
-        self.seen += 1
-        return 0
+    cdef inline int left(self) noexcept:
+        """How many events next() has not loaded yet."""
+        return self.found - self.seen
+    cdef bint next(self) noexcept
     cdef int wake(self) except -1

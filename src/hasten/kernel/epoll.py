@@ -66,20 +66,20 @@ class Epoll:
                 raise
 
     def wait(self, timeout: float) -> None:
-        """Wait at most `timeout` seconds for events. Then, while more(), load() and drop() take them one by one."""
+        """Wait at most `timeout` seconds for events. Then next() loads them one by one."""
         self.check_process()
         found = self._epoll.poll(None if timeout < 0 else min(timeout, 86400.0))
         self._ready = [(fd, mask) for fd, mask in reversed(found) if fd != self._wake]
 
-    def more(self) -> bool:
-        return bool(self._ready)
+    def left(self) -> int:
+        """How many events next() has not loaded yet."""
+        return len(self._ready)
 
-    def drop(self) -> None:
-        del self._ready[-1:]  # of none, too: a trace function may have run the loop since more() was asked
-
-    def load(self) -> None:
-        """Load the next event: its fd, events and generation."""
-        self.fd, mask = self._ready[-1]
+    def next(self) -> bool:
+        """Load the next event: its fd, events and generation. False: there is none."""
+        if not self._ready:
+            return False
+        self.fd, mask = self._ready.pop()
         self.generation = self._generations.get(self.fd, -1)
         self.events = 0
         if mask & (select.EPOLLIN | select.EPOLLPRI | select.EPOLLRDHUP):
@@ -90,6 +90,7 @@ class Epoll:
             self.events |= HANGUP  # a short read is not the last
         if mask & (select.EPOLLHUP | select.EPOLLERR):
             self.events |= READ | WRITE | HANGUP
+        return True
 
     def wake(self) -> None:
         os.eventfd_write(self._wake, 1)

@@ -158,7 +158,7 @@ cdef class Epoll:
         return 0
 
     cdef int wait(self, double timeout) except -1:
-        """Wait at most `timeout` seconds for events. Then, while more(), load() and drop() take them one by one."""
+        """Wait at most `timeout` seconds for events. Then next() loads them one by one."""
         cdef int n, ep = self.epfd, room = self.size
         cdef epoll_event *ev = self.room
         self.check_process()
@@ -187,11 +187,16 @@ cdef class Epoll:
         PyErr_CheckSignals()
         return 0
 
-    cdef int load(self) except -1:
-        """Load the next event: its fd, events and generation."""
-        cdef unsigned int mask = self.room[self.seen].events
-        cdef unsigned long long data = self.room[self.seen].data.u64
+    cdef bint next(self) noexcept:
+        """Load the next event: its fd, events and generation. False: there is none."""
+        cdef unsigned int mask
+        cdef unsigned long long data
         cdef int events = 0
+        if self.seen >= self.found:
+            return False
+        mask = self.room[self.seen].events
+        data = self.room[self.seen].data.u64
+        self.seen += 1
         if mask & (EPOLLIN | EPOLLPRI | EPOLLRDHUP):
             events |= READ
         if mask & EPOLLOUT:
@@ -203,7 +208,7 @@ cdef class Epoll:
         self.events = events
         self.fd = <int><unsigned int>data
         self.generation = <unsigned int>(data >> 32)
-        return 0
+        return True
 
     cdef int wake(self) except -1:
         eventfd_write(self.wakefd, 1)

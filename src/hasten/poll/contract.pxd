@@ -17,7 +17,7 @@ cdef class Watch:
     cdef bint make_way(self) except -1
 
 cdef class Poller:
-    cdef list harvest          # watches that fired in the latest wait(), each once
+    cdef readonly Py_ssize_t found      # reports of the latest wait() that take() has not handed over yet
     cdef readonly bint sleeping         # it waits, or is about to: wake() must act
     cdef bint stirred                   # something was registered or sent since a poll last showed nothing
     cdef readonly bint lasting          # what is registered may be closed: see contract.py
@@ -40,5 +40,5 @@ cdef class Poller:
     cdef Watch watch_of(self, int fd)
     cpdef list all_watches(self)
     cdef int wait(self, double timeout) except -1
+    cdef Watch take(self)
     cdef int wake(self) except -1
-    cdef int note(self, Watch watch, int events) except -1

@@ -1,7 +1,7 @@
 """What a poller promises, on one page.
 
 A poller reports which file descriptors are ready. It does no I/O of its own and calls no user code: wait()
-harvests, the scheduler runs what was harvested afterwards.
+harvests, the scheduler takes what was harvested and runs it afterwards.
 
 *Edges.* A registration is edge-triggered: a Watch fires when its fd becomes ready, and again only after more has
 come. The reader goes on until a read comes back short or would block (then it says drained(), see below); a
@@ -13,9 +13,11 @@ often than it must (a false alarm costs one system call that would block), never
 for again until drained(watch, events) says that the fd would block now. Pollers with real edges do nothing then. So
 a transport that is paused, and does not read what fired, costs nothing on either kind.
 
-*Harvest.* wait(timeout) blocks at most `timeout` seconds (0: not at all; below 0: until something happens), adds
-what is ready to each watch's `fired`, and leaves each fired watch once in `harvest`. A wait that a signal
-interrupts runs the signal's Python handler (its exception propagates) and may come back early with nothing.
+*Harvest.* wait(timeout) blocks at most `timeout` seconds (0: not at all; below 0: until something happens); then
+`found` is how many reports it brought. Each take() hands over one: it adds what is ready to the watch's `fired` and
+returns the watch, or None where the report is nobody's any more. While reports are left, wait() returns at once. A
+wait that a signal interrupts runs the signal's Python handler (its exception propagates) and may come back early with
+nothing.
 
 *Wake-up.* wake() may be called from any thread and from signal handlers: while `sleeping` is set, the wait() that goes
 on or comes next returns at once. The scheduler sets `sleeping`, then looks whether there is work, then calls wait():
@@ -100,7 +102,7 @@ EVERY = 50e-6
 class Poller:
     """The base of all pollers."""
 
-    harvest: list[Watch]
+    found: int
     sleeping: bool
     stirred: bool
     lasting: bool
@@ -115,11 +117,10 @@ class Poller:
             return self.stirred or clock.reached(self.due)
 
     def __cinit__(self) -> None:
-        self.harvest = []
         self.every = EVERY
 
     def __init__(self) -> None:
-        self.harvest = []
+        self.found = 0
         self.every = EVERY
 
     def register(self, watch: Watch, events: int) -> int:
@@ -152,6 +153,10 @@ class Poller:
 
     def wait(self, timeout: float) -> int:
         """Harvest; see the top of this file."""
+        raise NotImplementedError
+
+    def take(self) -> Watch | None:
+        """Hand over the next report of what wait() has found: see the top of this file. Needs no memory."""
         raise NotImplementedError
 
     def now(self) -> float:
@@ -188,11 +193,3 @@ class Poller:
     def close(self) -> None:
         """Release the poller's own fds."""
         raise NotImplementedError
-
-    def note(self, watch: Watch, events: int) -> int:
-        """Note that a watch fired. For subclasses. A MemoryError comes before anything has changed."""
-        if not watch.queued:
-            self.harvest.append(watch)
-            watch.queued = True
-        watch.fired |= events
-        return 0

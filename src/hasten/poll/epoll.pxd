@@ -10,5 +10,3 @@ cdef class EpollPoller(Poller):
 
     @cython.locals(before=Watch)
     cdef bint take_place(self, int fd) except -1
-    @cython.locals(watch=Watch)
-    cdef int harvest_one(self, int fd, unsigned int generation, int events) except -1

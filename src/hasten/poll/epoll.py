@@ -95,24 +95,27 @@ class EpollPoller(Poller):
 
     def wait(self, timeout: float) -> int:
         queue = self.queue
-        if not queue.more():  # else a MemoryError cut the last harvest short
+        if not queue.left():  # else a MemoryError cut the last harvest short
             queue.wait(timeout)
-        while queue.more():
-            queue.load()
-            self.harvest_one(queue.fd, queue.generation, queue.events)
-            queue.drop()
+        self.found = queue.left()
         return 0
 
-    def harvest_one(self, fd: int, generation: int, events: int) -> int:
-        if fd < 0 or fd >= len(self.table):  # below 0: the eventfd
-            return 0
-        item = self.table[fd]
+    def take(self) -> Watch | None:
+        queue = self.queue
+        if not queue.next():
+            self.found = 0
+            return None
+        self.found = queue.left()
+        if queue.fd < 0 or queue.fd >= len(self.table):  # below 0: the eventfd
+            return None
+        item = self.table[queue.fd]
         if item is None:
-            return 0
+            return None
         watch = cython.cast(Watch, item)
-        if watch.generation == generation:
-            self.note(watch, events)
-        return 0
+        if watch.generation != queue.generation:
+            return None
+        watch.fired |= queue.events
+        return watch
 
     def wake(self) -> int:
         if self.sleeping:
@@ -123,5 +126,4 @@ class EpollPoller(Poller):
     def close(self) -> None:
         self.queue.close()
         self.table = []
-        self.harvest = []
-        self.watching = 0
+        self.found = self.watching = 0

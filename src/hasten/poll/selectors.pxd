@@ -6,6 +6,7 @@ from hasten.poll.contract cimport Poller, Watch
 cdef class SelectorsPoller(Poller):
     cdef object selector
     cdef dict watches                   # fd -> Watch
+    cdef list ripe                      # (Watch, events) of reports that take() has not handed over yet, the next one last
     cdef dict armed                     # fd -> events that the selector looks for now
     cdef object waker, woken            # the two ends of a socket pair; None once closed
 

@@ -23,6 +23,7 @@ class SelectorsPoller(Poller):
 
     selector: Any
     watches: dict[int, Watch]
+    ripe: list[tuple[Watch, int]]
     armed: dict[int, int]
     waker: Any
     woken: Any
@@ -32,6 +33,7 @@ class SelectorsPoller(Poller):
     def __init__(self) -> None:
         Poller.__init__(self)
         self.watches = {}
+        self.ripe = []
         self.armed = {}
         self.pid = os.getpid()
         self.woken, self.waker = socket.socketpair()
@@ -135,8 +137,10 @@ class SelectorsPoller(Poller):
     def wait(self, timeout: float) -> int:
         if self.pid != os.getpid():
             self.refuse_child(ev.READ)
+        if self.ripe:  # a MemoryError cut the last harvest short
+            return 0
         found = self.selector.select(None if timeout < 0 else min(timeout, 86400.0))
-        for key, events in found:
+        for key, events in reversed(found):  # take() begins at the end
             if key.fileobj is self.woken:
                 self.empty()
             else:
@@ -148,10 +152,25 @@ class SelectorsPoller(Poller):
         if item is None:
             return 0
         watch = cython.cast(Watch, item)
-        self.note(watch, events)
+        self.ripe.append((watch, events))
+        self.found = len(self.ripe)
         if not watch.events & ev.LEVEL:
             self.arm(fd, self.armed.get(fd, 0) & ~events)
         return 0
+
+    def take(self) -> Watch | None:
+        if not self.ripe:
+            self.found = 0
+            return None
+        item, events = self.ripe[-1]
+        watch = cython.cast(Watch, item)
+        registered = self.watches.get(watch.fd) is watch  # may find no memory for the number
+        del self.ripe[-1:]  # of none, too: a trace function may have run the loop meanwhile
+        self.found = len(self.ripe)
+        if not registered:
+            return None
+        watch.fired |= events
+        return watch
 
     def empty(self) -> None:
         """Read what wake() wrote."""
@@ -177,5 +196,6 @@ class SelectorsPoller(Poller):
             self.waker.close()
             self.woken = self.waker = None
             self.watches.clear()
-            self.watching = 0
+            self.ripe.clear()
+            self.found = self.watching = 0
             self.armed.clear()

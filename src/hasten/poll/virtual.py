@@ -49,7 +49,6 @@ class VirtualPoller(Poller):
         Poller.__init__(self)
         real = cython.cast(Poller, inner)
         self.inner = real
-        self.harvest = real.harvest
         self.lasting = real.lasting
         self.time = start
         self.every = 0.0  # asked in each tick: when is no matter of how fast the machine is
@@ -87,7 +86,8 @@ class VirtualPoller(Poller):
         if guide is not None:
             guide.between()
         inner.wait(0.0)
-        if timeout == 0.0 or self.harvest or not self.sleeping:
+        self.found = inner.found
+        if timeout == 0.0 or self.found or not self.sleeping:
             self.batches += 1
             if self.batches > BUSY:
                 self.drift()
@@ -101,7 +101,7 @@ class VirtualPoller(Poller):
         if patience < 0.0:
             self.doze(-patience)
             patience = 0.0
-        if self.harvest or not self.sleeping:
+        if self.found or not self.sleeping:
             return 0
         if patience > 0.0:
             begun = step.monotonic()
@@ -120,7 +120,14 @@ class VirtualPoller(Poller):
             inner.wait(seconds)
         finally:
             inner.sleeping = False
+            self.found = inner.found
         return 0
+
+    def take(self) -> Watch | None:
+        inner = cython.cast(Poller, self.inner)
+        watch = inner.take()
+        self.found = inner.found
+        return watch
 
     def drift(self) -> int:
         """Let time pass as it really passes, since the loop has not slept for long."""
