@@ -39,11 +39,11 @@ ONLY_IN_C = {
     "Channel.rest": "a part of send() with pointers",
     "Channel.sent": "what errno says is an exception in Python",
     **dict.fromkeys(
-        ("ForeignChannel.send", "ForeignChannel.send_from", "ForeignChannel.shut_writing"),
+        (f"ForeignChannel.{name}" for name in ("send", "send_whole", "outcome", "send_from", "shut_writing")),
         "in Python every socket is used through its methods",
     ),
     **dict.fromkeys(
-        ("Workshop.take_spare", "Workshop.keep_spare", "Workshop.was_read", "resize"), "nothing is used again in Python"
+        ("Workshop.take_spare", "Workshop.keep_spare", "Workshop.was_read", "Workshop.was_plain", "resize"), "nothing is used again in Python"
     ),
     **dict.fromkeys(("known", "name_of", "raw", "shown", "packed"), "the socket module has its own form of addresses"),
     "DatagramChannel.meet": "the socket module shows addresses",

@@ -50,6 +50,9 @@ class Batches:
                 self._step.leave()
                 if tag == ready.HANDLE:
                     cython.cast(Handle, item).run(self._step)
+                elif tag == ready.WATCH:
+                    self._step.step_out()
+                    cython.cast(Watch, item).dispatch()
                 else:
                     self.run_item(item, tag)
             item = None  # dropped before the next is taken: that may run anything, also another tick

@@ -32,6 +32,12 @@ cdef class Departures(Guarded):
             self.send_off()
         self.written = False
         return 0
+    cdef inline bint adds(self, Watch watch) noexcept:
+        """Do as add(), unless that needs memory: then return False."""
+        if not self.queue.has_room():
+            return False
+        self.queue.put(watch, ready.WATCH)
+        return True
     cdef int add(self, Watch watch) except -1
     cdef inline int soon(self) noexcept:
         """Note that a transport in the queue has one more piece to send."""

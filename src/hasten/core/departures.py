@@ -61,6 +61,12 @@ class Departures(Guarded):
                 return False
             return self.lone < LONE or self.written
 
+        def adds(self, watch: Watch) -> bool:
+            if not self.queue.has_room():
+                return False
+            self.queue.put(watch, ready.WATCH)
+            return True
+
         def end_batch(self) -> int:
             if self.queue.count():
                 self.send_off()

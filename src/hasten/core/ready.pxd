@@ -29,8 +29,12 @@ cdef class Ready:
     cdef Poller poller          # the loop's: it is woken by what is put in while the loop sleeps
 
     cdef inline int push(self, object item, uintptr_t tag) except -1:
-        if self.tail - self.head >= self.room:
-            return self.push_slowly(item, tag)
+        return self.put(item, tag) if self.has_room() else self.push_slowly(item, tag)
+    cdef inline bint has_room(self) noexcept:
+        """True if push() would do no more than put()."""
+        return self.tail - self.head < self.room
+    cdef inline int put(self, object item, uintptr_t tag) noexcept:
+        """Do as push(), where has_room() is true."""
         self.slots[self.tail & self.mask] = hasten_tag(item, tag)
         self.tail += 1
         return 0

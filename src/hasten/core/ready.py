@@ -33,8 +33,16 @@ class Ready:
         self.probe: Any = None  # who is told of tasks
         self.poller: Any = None  # the loop's: woken by what comes while the loop dozes
 
-    def push(self, item: Any, tag: int) -> None:
+    def has_room(self) -> bool:
+        """True if push() would do no more than put()."""
+        return not self._dozing
+
+    def put(self, item: Any, tag: int) -> None:
+        """Do as push(), where has_room() is true."""
         self._items.append((item, tag))
+
+    def push(self, item: Any, tag: int) -> None:
+        self.put(item, tag)
         if self._dozing:
             self._dozing = False
             self.poller.wake()

@@ -91,11 +91,6 @@ cdef extern from *:
     socklen_t hasten_pack(int family, object shown, hasten_address *a) noexcept
 
 
-cdef bint internet(int family) noexcept:
-    """True for IPv4 and IPv6."""
-    return family == AF_INET or family == AF_INET6
-
-
 cdef bint known(int family) noexcept:
     """True if shown() can show such addresses."""
     return internet(family) or family == AF_UNIX

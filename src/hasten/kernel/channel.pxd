@@ -24,9 +24,12 @@ cdef class Channel:
     cdef Py_ssize_t transmit(self, const char *start, Py_ssize_t n) noexcept
     cdef Py_ssize_t transmit_many(self, iovec *pieces, int n) noexcept
 
+    cdef bint read_by_level(self, bint level) noexcept
     cdef Py_ssize_t fill(self) except -2
     cdef bytes send(self, object data)
     cdef bytes rest(self, const char *start, Py_ssize_t n, Py_ssize_t sent, bytes whole)
+    cdef bint send_whole(self, bytes data) noexcept
+    cdef Py_ssize_t outcome(self, bytes data) except -2
     cdef Py_ssize_t send_from(self, bytes data, Py_ssize_t offset) except -2
     cdef Py_ssize_t send_many(self, object items, Py_ssize_t offset) except -2
     cdef object send_file(self, object fd, object offset, object count)

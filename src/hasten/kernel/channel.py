@@ -48,6 +48,10 @@ class Channel:
 
     # ---- reading --------------------------------------------------------------------------
 
+    def read_by_level(self, level: bool) -> bool:
+        """Say whether the poller reports as long as there is something to read. False: that makes no difference here."""
+        return False
+
     def fill(self) -> int:
         """Read once into the room that was made in the loop's workshop. Raises OSError.
 
@@ -86,6 +90,14 @@ class Channel:
             if n == whole.nbytes:
                 return None
             return data if n == 0 and type(data) is bytes else whole[n:].tobytes()
+
+    def send_whole(self, data: bytes) -> bool:
+        """Send all of `data`; False: call outcome() at once. Here that is what sends."""
+        return False
+
+    def outcome(self, data: bytes) -> int:
+        """Return how many bytes were sent, -1 if it would block. Raises OSError."""
+        return self.send_from(data, 0)
 
     def send_from(self, data: bytes, offset: int) -> int:
         """Send what lies behind `offset`; return the number of bytes sent, -1 if it would block. Raises OSError."""

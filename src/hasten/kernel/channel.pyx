@@ -65,6 +65,13 @@ cdef class Channel:
 
     # ---- reading --------------------------------------------------------------------------
 
+    cdef bint read_by_level(self, bint level) noexcept:
+        """Say whether the poller reports as long as there is something to read, and not only when more comes.
+
+        False: that makes no difference here. See SocketChannel.
+        """
+        return False
+
     cdef Py_ssize_t fill(self) except -2:
         """Read once into the room that was made in the loop's workshop. Raises OSError.
 
@@ -75,6 +82,9 @@ cdef class Channel:
         cdef int cut = 0
         cdef int error
         n = self.receive(workshop.start, room, &cut)
+        if workshop.was_plain(n):
+            self.full = n == room or cut
+            return n
         error = errno
         workshop.was_read(n)        # may run anything, unless there are bytes to be taken
         self.full = n == room or cut
@@ -115,6 +125,22 @@ cdef class Channel:
             return whole
         # what is left of bytes could be kept as they are, but they may be much longer
         return PyBytes_FromStringAndSize(start + sent, n - sent)
+
+    cdef bint send_whole(self, bytes data) noexcept:
+        """Send all of `data` with one system call. False: not all of it; then call outcome() at once. Runs no Python."""
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t sent = self.transmit(PyBytes_AS_STRING(data), n)
+        if sent == n:
+            self.workshop.was_sent(n)
+            return True
+        self.workshop.error = errno
+        self.workshop.short = sent
+        return False
+
+    cdef Py_ssize_t outcome(self, bytes data) except -2:
+        """Return how many bytes send_whole() has sent, -1 if it would block. Raises OSError."""
+        errno_set(self.workshop.error)
+        return self.sent(self.workshop.short)
 
     cdef Py_ssize_t send_from(self, bytes data, Py_ssize_t offset) except -2:
         """Send what lies behind `offset`; return the number of bytes sent, -1 if it would block. Raises OSError."""

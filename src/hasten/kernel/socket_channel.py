@@ -16,6 +16,12 @@ _base = _socket.__base__
 # The methods of a socket that a transport calls. Where the program has set methods of its own, those are called.
 _METHODS = ("recv", "recv_into", "recvmsg", "recvmsg_into", "send", "sendmsg", "shutdown")
 _AGAIN = (BlockingIOError, InterruptedError)
+_LOCAL_FAMILY = getattr(socket_module, "AF_UNIX", -1)
+
+# Manners of reading
+WHOLE = 0  # by recv(2): a read that does not fill the room has taken all there was, or the poller tells of the rest
+MESSAGES = 1  # by recv(2), of a stream that is no TCP (SCTP): such a read may not be the last
+LOCAL = 2  # by recvmsg(2): it tells whether descriptors that came with the data have ended the read
 
 
 class SocketChannel(Channel):
@@ -23,19 +29,26 @@ class SocketChannel(Channel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.messages = False  # a stream that is no TCP (SCTP): a read that is not full may not be the last
+        self.manner = WHOLE  # how it is read
         self.family = 0
         self.made: Any = None
         self.peer: Any = None
         self.local: Any = None
 
     def _receive(self, buf: Any) -> tuple[int, bool]:
-        if self.internet() or not hasattr(self.made, "recvmsg_into"):
+        if self.manner != LOCAL or not hasattr(self.made, "recvmsg_into"):
             n = self.made.recv_into(buf)
-            return n, self.messages and n > 0
+            return n, self.manner == MESSAGES and n > 0
         # what follows descriptors that came with the data is left for the next call
         n, _, flags, _ = self.made.recvmsg_into([buf])
         return n, bool(flags & socket_module.MSG_CTRUNC)
+
+    def read_by_level(self, level: bool) -> bool:
+        """Have a unix socket read by recv(2), which is cheaper, where the poller tells of what a read has left behind."""
+        if self.family != _LOCAL_FAMILY:
+            return False
+        self.manner = WHOLE if level else LOCAL
+        return True
 
     def _transmit(self, data: Any) -> int:
         return int(self.made.send(data))
@@ -100,6 +113,9 @@ class SocketChannel(Channel):
 class ForeignChannel(SocketChannel):
     """What has methods of its own to read and write with: these are called, whatever they do."""
 
+    def read_by_level(self, level: bool) -> bool:
+        return False
+
     def fill(self) -> int:
         workshop = self.workshop
         borrowed = workshop.borrowed
@@ -158,6 +174,12 @@ def hold(sock: Any) -> SocketChannel:
     return channel
 
 
+def manner_of(family: int, messages: bool) -> int:
+    if not addresses.internet(family):
+        return LOCAL
+    return MESSAGES if messages else WHOLE
+
+
 def has_messages(sock: Any) -> bool:
     """True if a socket object says that it has another protocol than TCP."""
     return sock.proto not in (0, socket_module.IPPROTO_TCP)
@@ -167,7 +189,7 @@ def take_over(channel: SocketChannel, sock: Any) -> int:
     """Make a new channel one for the descriptor of a socket object."""
     channel.made = sock
     channel.family = int(sock.family)
-    channel.messages = is_true_socket(sock) and has_messages(sock)
+    channel.manner = manner_of(channel.family, is_true_socket(sock) and has_messages(sock))
     channel.fd = sock.fileno()
     try:
         channel.peer = sock.getpeername()

@@ -12,13 +12,12 @@ from libc.errno cimport EAGAIN, EINTR, errno
 cimport hasten.kernel.addresses as addresses
 cimport hasten.kernel.buffers as buffers
 cimport hasten.kernel.socket_calls as socket_calls
-from hasten.kernel.addresses cimport hasten_address, socklen_t
+from hasten.kernel.addresses cimport AF_UNIX, hasten_address, socklen_t
 from hasten.kernel.channel cimport iovec
 from hasten.kernel.step cimport is_instance
 from hasten.kernel.workshop cimport CHUNK
 
 cdef extern from "socketfd.h":
-    int hasten_socket_fd(object sock) noexcept
     int hasten_socket_proto(object sock) noexcept
 
 cdef extern from *:
@@ -106,17 +105,20 @@ cdef bint has_own_methods(object sock, tuple methods) except -1:
 
 
 cdef class SocketChannel(Channel):
-    cdef int descriptor(self) noexcept:
-        """Return the number for a system call; -1 once the socket is closed, by this channel or by others."""
-        return hasten_socket_fd(self.made) if self.true_socket else self.fd
-
     cdef Py_ssize_t receive(self, void *buf, Py_ssize_t room, int *cut) noexcept:
         cdef Py_ssize_t n
-        if addresses.internet(self.family):
-            n = hasten_sys_recv(self.descriptor(), buf, room)
-            cut[0] = self.messages and n > 0
-            return n
-        return hasten_recv_local(self.descriptor(), buf, room, cut)
+        if self.manner == LOCAL:
+            return hasten_recv_local(self.descriptor(), buf, room, cut)
+        n = hasten_sys_recv(self.descriptor(), buf, room)
+        cut[0] = self.manner == MESSAGES and n > 0
+        return n
+
+    cdef bint read_by_level(self, bint level) noexcept:
+        """Have a unix socket read by recv(2), which is cheaper, where the poller tells of what a read has left behind."""
+        if self.family != AF_UNIX:
+            return False
+        self.manner = WHOLE if level else LOCAL
+        return True
 
     cdef Py_ssize_t transmit(self, const char *start, Py_ssize_t n) noexcept:
         return hasten_sys_send(self.descriptor(), start, n)
@@ -194,6 +196,9 @@ cdef class SocketChannel(Channel):
 cdef class ForeignChannel(SocketChannel):
     """What has methods of its own to read and write with: these are called, whatever they do."""
 
+    cdef bint read_by_level(self, bint level) noexcept:
+        return False
+
     cdef Py_ssize_t fill(self) except -2:
         cdef Py_ssize_t n
         made, workshop = self.made, self.workshop
@@ -227,6 +232,12 @@ cdef class ForeignChannel(SocketChannel):
             n = 0
         self.workshop.was_sent(check_sent(made, n, total))
         return None if n == total else buffers.exact(memoryview(data).cast("B")[n:])
+
+    cdef bint send_whole(self, bytes data) noexcept:
+        return False
+
+    cdef Py_ssize_t outcome(self, bytes data) except -2:
+        return self.send_from(data, 0)
 
     cdef Py_ssize_t send_from(self, bytes data, Py_ssize_t offset) except -2:
         cdef Py_ssize_t n
@@ -291,6 +302,12 @@ cpdef SocketChannel hold(object sock):
     return channel
 
 
+cdef int manner_of(int family, bint messages) noexcept:
+    if not addresses.internet(family):
+        return LOCAL
+    return MESSAGES if messages else WHOLE
+
+
 cdef bint has_messages(object sock) noexcept:
     """True if a socket object says that it has another protocol than TCP."""
     return hasten_socket_proto(sock) != 0 and hasten_socket_proto(sock) != IPPROTO_TCP
@@ -302,7 +319,7 @@ cdef int take_over(SocketChannel channel, object sock) except -1:
     channel.made = sock
     channel.family = _family_of(sock) if true_socket else int(sock.family)
     channel.true_socket = true_socket and _fd_is_found
-    channel.messages = channel.true_socket and has_messages(sock)
+    channel.manner = manner_of(channel.family, channel.true_socket and has_messages(sock))
     channel.fd = sock.fileno()
     return 0
 
@@ -323,13 +340,14 @@ cdef SocketChannel accept(object sock, int fd, int family):
     cdef hasten_address a
     cdef socklen_t n = sizeof(a)
     cdef int got
+    cdef bint messages = False
     cdef SocketChannel channel
     if not addresses.known(family):
         return accept_unknown(sock)
     channel = SocketChannel()       # before there is a descriptor that could be lost
     if _fd_is_found and is_true_socket(sock):
         fd = hasten_socket_fd(sock)     # it may have been closed
-        channel.messages = has_messages(sock)
+        messages = has_messages(sock)
     got = hasten_accept(fd, &a, &n)
     if got < 0:
         if errno == EAGAIN or errno == EINTR:
@@ -338,6 +356,7 @@ cdef SocketChannel accept(object sock, int fd, int family):
     channel.fd = got
     channel.owned = True
     channel.family = family
+    channel.manner = manner_of(family, messages)
     channel.peer = addresses.raw(&a, n)
     return channel
 

@@ -23,6 +23,10 @@ cdef class Workshop:
     cdef Py_buffer view             # of that buffer
     cdef Py_ssize_t lent            # of the latest take_bytes(): the true size of an object to be given back by give_back(); 0: none
 
+    # What a Channel's latest send_whole() came to, where that was not all, for its outcome().
+    cdef Py_ssize_t short           # the bytes that left, or -1
+    cdef int error                  # errno
+
     cdef int make_room(self, Py_ssize_t expected) except -1
     cdef bint borrow_room(self, object buf) except -1
     cdef int leave_room(self) except -1
@@ -33,6 +37,12 @@ cdef class Workshop:
         """Note that `n` bytes have left."""
         self.sent += n
         return _keep_heap() if n >= _LARGE else 0
+    cdef inline bint was_plain(self, Py_ssize_t n) noexcept:
+        """Do as was_read() where that is only to count: some bytes were read into the scratch. False: it is not."""
+        if n <= 0 or n >= _LARGE or self.borrowed is not None:
+            return False
+        self.received += n
+        return True
     cdef int was_read(self, Py_ssize_t n) except -1
     cdef int bring(self, bytes data) except -1
     cdef bytes take_bytes(self, Py_ssize_t n)

@@ -32,13 +32,27 @@ cdef class Sender(FlowControl):
         if n > LATE_BYTES or self.channel.at_once or not self.scheduler.departures.open():
             return False
         return self.outbox is None or (self.outbox.size == 0 and n <= self.outbox.high)
+    cdef inline bint leaves_first(self, bytes data) noexcept:
+        """Put the first write of a batch off. False: it is no such write, or for another reason write() sees to it."""
+        cdef Py_ssize_t n = len(data)
+        if self.late is not None or self.leaving or self.eof or self._conn_lost or self.filing:
+            return False
+        if n == 0 or not self.takes_late(n) or not self.scheduler.departures.adds(self):
+            return False
+        self.leaving = True
+        self.late = data
+        self.late_size = n
+        self.scheduler.departures.soon()
+        return True
     cdef bint put_off(self, bytes piece) except -1
     cdef bint all_left(self, object piece) except -1
     cdef int batch_ended(self) except -1
     @cython.locals(channel=Channel, n=Py_ssize_t)
     cdef Py_ssize_t send_now(self, object late) except -2
-    @cython.locals(n=Py_ssize_t, size=Py_ssize_t, gone=Py_ssize_t, outbox=Outbox)
+    @cython.locals(n=Py_ssize_t)
     cdef int send_late(self) except -1
+    @cython.locals(n=Py_ssize_t, outbox=Outbox)
+    cdef int send_rest(self, object late, Py_ssize_t size, Py_ssize_t gone) except -1
     @cython.locals(piece=bytes)
     cdef int keep_all(self, object late) except -1
     @cython.locals(n=Py_ssize_t)
@@ -52,8 +66,9 @@ cdef class Sender(FlowControl):
     cdef Outbox own_outbox(self)
     @cython.locals(poller=Poller)
     cdef int want_write(self) except -1
-    @cython.locals(poller=Poller)
     cdef int want_no_write(self) except -1
+    @cython.locals(poller=Poller)
+    cdef int ask_for(self, int events) except -1
     @cython.locals(outbox=Outbox)
     cdef int flush(self) except -1
     @cython.locals(before=Py_ssize_t)

@@ -51,6 +51,9 @@ class Sender(FlowControl):
                 return False
             return self.outbox is None or (self.outbox.size == 0 and n <= self.outbox.high)
 
+        def leaves_first(self, data: bytes) -> bool:
+            return False
+
     def discard(self) -> int:
         outbox = self.outbox
         if outbox is not None:
@@ -66,6 +69,8 @@ class Sender(FlowControl):
             TypeError: `data` is not bytes-like.
             RuntimeError: after write_eof().
         """
+        if type(data) is bytes and self.leaves_first(data):
+            return
         piece = data
         if type(data) is not bytes:
             if not isinstance(data, (bytes, bytearray, memoryview)):
@@ -202,8 +207,20 @@ class Sender(FlowControl):
         self.late_size = self.rescued = 0
         if late is None:
             return 0
+        if type(late) is bytes and gone == 0:
+            self.stir()
+            if self.channel.send_whole(late):
+                return 0
+        return self.send_rest(late, size, gone)
+
+    def send_rest(self, late: bytes | list[bytes], size: int, gone: int) -> int:
+        """Go on with what send_late() has taken: `size` bytes are to be sent, `gone` before them are sent already."""
         try:
-            n = 0 if gone else self.send_now(late)
+            n = 0
+            if type(late) is not bytes:
+                n = 0 if gone else self.send_now(late)
+            elif gone == 0:
+                n = max(self.channel.outcome(late), 0)
             if n == size:
                 return 0
             self.keep_all(late)
@@ -272,7 +289,7 @@ class Sender(FlowControl):
         try:
             # a method of its own may have taken less than there is room for: that is told anew
             if self.events and (self.channel.unseen or not self.events & ev.WRITE):
-                poller.modify(self, ev.READ | ev.WRITE)
+                self.ask_for(ev.READ | ev.WRITE)
             else:
                 poller.drained(self, ev.WRITE)
         except BaseException as exc:
@@ -281,8 +298,13 @@ class Sender(FlowControl):
 
     def want_no_write(self) -> int:
         """Have the poller report no more room."""
+        return self.ask_for(ev.READ)
+
+    def ask_for(self, events: int) -> int:
+        """Ask the poller for other events: from now on it reports edges only, and the channel is read accordingly."""
         poller = self.scheduler._poller
-        return poller.modify(self, ev.READ)
+        self.channel.read_by_level(False)
+        return poller.modify(self, events)
 
     def flush(self) -> int:
         """Send what waits until it is gone or would block; return -2 when the connection broke."""
@@ -371,10 +393,9 @@ class Sender(FlowControl):
         self.courier = None
         if self._conn_lost or self.waiting() or self.scheduler.is_closed():
             return
-        if not self.internet and self.events:
-            poller = self.scheduler._poller
+        if not self.internet and self.events & ev.WRITE:
             try:
-                poller.modify(self, ev.READ)
+                self.ask_for(ev.READ)
             except BaseException as exc:
                 self.fatal(exc, "Fatal write error on socket transport")
                 return

@@ -11,12 +11,14 @@ from hasten.poll.contract cimport Poller
 
 cdef class SocketTransport(Sender):
     cdef int attach(self, object loop, Channel channel, object protocol, dict extra, ServerBase server, object context) except -1
-    @cython.locals(fired=int, channel=Channel)
+    @cython.locals(fired=int)
     cdef int react(self) except -1
-    @cython.locals(channel=Channel, sink=Sink, workshop=Workshop, poller=Poller, n=Py_ssize_t, more=bint, keep_open=bint, doing=int)
+    @cython.locals(sink=Sink, workshop=Workshop, n=Py_ssize_t, more=bint, keep_open=bint, doing=int)
     cdef int read(self, int hangup) except -1
-    @cython.locals(poller=Poller)
+    @cython.locals(poller=Poller, level=int)
     cdef int enter(self) except -1
+    cdef int leave_unread(self, int fired) except -1
+    cdef int read_by_edges(self) except -1
 
 @cython.locals(transport=SocketTransport)
 cpdef SocketTransport open_channel(object loop, Channel channel, object protocol, object waiter, dict extra, ServerBase server,

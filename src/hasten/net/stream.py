@@ -82,7 +82,8 @@ class SocketTransport(Sender):
     def enter(self) -> int:
         poller = self.scheduler._poller
         if not self.events and not self._conn_lost and (not self.closing or self.waiting()):
-            poller.register(self, ev.READ)
+            level = ev.LEVEL if self.channel.read_by_level(True) else 0
+            poller.register(self, ev.READ | level)
         if self.waiting() or self.courier is not None:
             self.want_write()
         return 0
@@ -90,13 +91,12 @@ class SocketTransport(Sender):
     # ---- what fired -----------------------------------------------------------------------
 
     def react(self) -> int:
-        channel = self.channel
-        channel.let_others_run()
+        self.channel.let_others_run()  # without a name for it, which would cost a reference: so below
         fired = self.fired
         self.fired = 0
-        if fired & ev.READ and not (self.closing or self.at_end or self._conn_lost):
-            if self.paused:
-                self.readable |= fired & (ev.READ | ev.HANGUP)
+        if fired & ev.READ:
+            if self.paused or self.closing or self.at_end or self._conn_lost:
+                self.leave_unread(fired)
             else:
                 self.read(fired & ev.HANGUP)
         if fired & ev.WRITE and (self.waiting() or self.courier is not None):
@@ -105,19 +105,30 @@ class SocketTransport(Sender):
 
     # ---- reading --------------------------------------------------------------------------
 
+    def leave_unread(self, fired: int) -> int:
+        """Note what fired and is not read now."""
+        if not (self.closing or self.at_end or self._conn_lost):
+            self.readable |= fired & (ev.READ | ev.HANGUP)
+        return self.read_by_edges()
+
+    def read_by_edges(self) -> int:
+        """Have the poller report what comes, and not what is there: that stays unread, and would fire in each tick."""
+        if self.events & ev.LEVEL:
+            self.ask_for(self.events & ~ev.LEVEL)
+        return 0
+
     def read(self, hangup: int) -> int:
         """Read once. A socket that has more is read again in the next tick."""
-        channel = self.channel
         sink = self.sink
-        workshop = channel.workshop
+        workshop = self.channel.workshop
         more = keep_open = False
         doing = sinks.ROOM
         try:
             sink.room(workshop)
             doing = sinks.READ
-            n = channel.fill()
+            n = self.channel.fill()
             if n > 0:
-                more = hangup != 0 or channel.full
+                more = hangup != 0 or self.channel.full
                 doing = sinks.ARRIVED
                 sink.arrived(workshop, n)
             elif n == 0:
@@ -131,12 +142,12 @@ class SocketTransport(Sender):
         if more:
             return self.again(ev.READ | hangup)
         if n != 0:  # the socket would block, and the poller tells of it next
-            poller = self.scheduler._poller
-            if channel.unseen and self.events:  # that is what its own method says: the kernel may see it otherwise
-                return poller.modify(self, self.events)
-            return poller.drained(self, ev.READ)
+            if self.channel.unseen and self.events:  # that is what its own method says: the kernel may see it otherwise
+                return self.scheduler._poller.modify(self, self.events)
+            return self.scheduler._poller.drained(self, ev.READ)
         if keep_open:
             self.at_end = True  # reading is over, writing goes on
+            self.read_by_edges()
         else:
             self.close()
         return 0

@@ -101,21 +101,18 @@ class EpollPoller(Poller):
         return 0
 
     def take(self) -> Watch | None:
-        queue = self.queue
-        if not queue.next():
+        # Without names for what is looked at: each would cost a reference, for each report.
+        if not self.queue.next():
             self.found = 0
             return None
-        self.found = queue.left()
-        if queue.fd < 0 or queue.fd >= len(self.table):  # below 0: the eventfd
+        self.found = self.queue.left()
+        if self.queue.fd < 0 or self.queue.fd >= len(self.table):  # below 0: the eventfd
             return None
-        item = self.table[queue.fd]
-        if item is None:
+        watch = self.table[self.queue.fd]
+        if watch is None or cython.cast(Watch, watch).generation != self.queue.generation:
             return None
-        watch = cython.cast(Watch, item)
-        if watch.generation != queue.generation:
-            return None
-        watch.fired |= queue.events
-        return watch
+        cython.cast(Watch, watch).fired |= self.queue.events
+        return cython.cast(Watch, watch)
 
     def wake(self) -> int:
         if self.sleeping:
