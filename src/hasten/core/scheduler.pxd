@@ -21,6 +21,8 @@ cimport hasten.kernel.step as step
 from hasten.kernel.step cimport Step
 from hasten.kernel.workshop cimport Workshop
 
+cdef double _NEVER              # seconds; in the place of a time
+
 cdef class Scheduler(Batches):
     cdef readonly Roster _roster
     cdef readonly Timers _timers

@@ -32,6 +32,7 @@ from hasten.poll.contract import Poller, Watch
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")  # Unpack[_Ts] below: Cython warns of *_Ts
 
+_NEVER = math.inf  # in a variable of C: each time the loop sleeps, `math.inf` would be looked up
 FACTORY_TAKES_NAME = sys.version_info >= (3, 13, 3)  # and every other keyword argument that the caller gave
 
 
@@ -399,8 +400,8 @@ class Scheduler(Batches):
             self.settle()
         timers, queue, poller = self._timers, self._ready, self._poller
         if self.probe is not None:
-            self.tell_of_poll(self.patience(self.now() if timers.count() else math.inf))
-        now = self.now() if timers.count() else math.inf  # so a timer that comes meanwhile does not let it sleep
+            self.tell_of_poll(self.patience(self.now() if timers.count() else _NEVER))
+        now = self.now() if timers.count() else _NEVER  # so a timer that comes meanwhile does not let it sleep
         poller.sleeping = timers.dozing = True
         queue.doze()
         try:

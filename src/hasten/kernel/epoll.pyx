@@ -27,12 +27,12 @@ cdef extern from *:
         if (ts.tv_nsec >= 1000000000) { ts.tv_sec++; ts.tv_nsec -= 1000000000; }
         return (int)syscall(__NR_epoll_pwait2, ep, ev, max, &ts, NULL, (size_t)8);
     }
-    /* At once, and not by epoll_wait(), for the reason that syscalls.h gives. */
-    static int hasten_poll(int ep, struct epoll_event *ev, int max) {
+    /* Not by epoll_wait(), for the reason that syscalls.h gives. Milliseconds; -1: without limit. */
+    static int hasten_poll(int ep, struct epoll_event *ev, int max, int timeout) {
     #ifdef SYS_epoll_wait
-        return (int)syscall(SYS_epoll_wait, ep, ev, max, 0);
+        return (int)syscall(SYS_epoll_wait, ep, ev, max, timeout);
     #else
-        return (int)syscall(SYS_epoll_pwait, ep, ev, max, 0, NULL, (size_t)8);
+        return (int)syscall(SYS_epoll_pwait, ep, ev, max, timeout, NULL, (size_t)8);
     #endif
     }
     static int hasten_millis(double timeout) {
@@ -41,7 +41,7 @@ cdef extern from *:
     }
     """
     int hasten_pwait2(int ep, epoll_event *ev, int max, double timeout) nogil
-    int hasten_poll(int ep, epoll_event *ev, int max) noexcept nogil
+    int hasten_poll(int ep, epoll_event *ev, int max, int timeout) noexcept nogil
     int hasten_millis(double timeout) nogil
 
 cdef extern from "<sys/epoll.h>" nogil:
@@ -49,7 +49,6 @@ cdef extern from "<sys/epoll.h>" nogil:
     unsigned int EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR, EPOLLET, EPOLLPRI
     int epoll_create1(int flags)
     int epoll_ctl(int ep, int op, int fd, epoll_event *ev)
-    int epoll_wait(int ep, epoll_event *ev, int max, int timeout)
 
 cdef extern from "<sys/eventfd.h>" nogil:
     int EFD_CLOEXEC, EFD_NONBLOCK
@@ -164,10 +163,10 @@ cdef class Epoll:
         self.check_process()
         self.seen = self.found = 0
         if timeout == 0.0:      # returns at once: the interpreter's lock need not be given away
-            n = hasten_poll(ep, ev, room)
+            n = hasten_poll(ep, ev, room, 0)
         elif timeout < 0.0:
             with nogil:
-                n = epoll_wait(ep, ev, room, -1)
+                n = hasten_poll(ep, ev, room, -1)
         else:
             n = -1
             if not self.coarse:
@@ -177,7 +176,7 @@ cdef class Epoll:
                     self.coarse = True
             if self.coarse:
                 with nogil:
-                    n = epoll_wait(ep, ev, room, hasten_millis(timeout))
+                    n = hasten_poll(ep, ev, room, hasten_millis(timeout))
         if n >= 0:
             self.found = n
             return 0
