@@ -43,7 +43,8 @@ ONLY_IN_C = {
         "in Python every socket is used through its methods",
     ),
     **dict.fromkeys(
-        ("Workshop.take_spare", "Workshop.keep_spare", "Workshop.was_read", "Workshop.was_plain", "resize"), "nothing is used again in Python"
+        ("Workshop.take_spare", "Workshop.keep_spare", "Workshop.was_read", "Workshop.was_plain", "resize"),
+        "nothing is used again in Python",
     ),
     **dict.fromkeys(("known", "name_of", "raw", "shown", "packed"), "the socket module has its own form of addresses"),
     "DatagramChannel.meet": "the socket module shows addresses",

@@ -49,7 +49,7 @@ class Channel:
     # ---- reading --------------------------------------------------------------------------
 
     def read_by_level(self, level: bool) -> bool:
-        """Say whether the poller reports as long as there is something to read. False: that makes no difference here."""
+        """Say whether the poller reports as long as there is something to read. False: that makes no difference."""
         return False
 
     def fill(self) -> int:

@@ -44,7 +44,7 @@ class SocketChannel(Channel):
         return n, bool(flags & socket_module.MSG_CTRUNC)
 
     def read_by_level(self, level: bool) -> bool:
-        """Have a unix socket read by recv(2), which is cheaper, where the poller tells of what a read has left behind."""
+        """Have a unix socket read by recv(2), which is cheaper, where the poller tells of what a read has left."""
         if self.family != _LOCAL_FAMILY:
             return False
         self.manner = WHOLE if level else LOCAL
