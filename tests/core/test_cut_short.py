@@ -318,6 +318,22 @@ def test_while_debug_mode_notes_who_is_woken_where(loop: hasten.Loop, monkeypatc
     assert told == [future]
 
 
+def test_debug_mode_that_has_no_memory_to_note_who_is_woken_where(loop: hasten.Loop, monkeypatch: Any) -> None:
+    def lacks_memory(frame: Any) -> Any:
+        raise MemoryError
+
+    loop.set_debug(True)
+    future = loop.create_future()
+    told: list[Any] = []
+    future.add_done_callback(told.append)
+    monkeypatch.setattr(describe, "extract_stack", lacks_memory)
+    future.set_result(1)  # it has worked, so that nobody is told of it
+    monkeypatch.undo()
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert told == [future]
+
+
 def test_as_soon_as_the_hooks_of_generators_are_set(loop: hasten.Loop, monkeypatch: Any) -> None:
     monkeypatch.setattr(loop._asyncgens, "hook", interrupts_once(loop._asyncgens.hook, after=True))
     with pytest.raises(KeyboardInterrupt):

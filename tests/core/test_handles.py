@@ -231,6 +231,38 @@ def test_when_is_what_was_given(loop, given: float) -> None:
     later.cancel()
 
 
+def test_a_future_that_is_done_is_the_argument_of_its_callbacks(loop) -> None:
+    future = loop.create_future()
+    future.add_done_callback(print)
+    future.set_result(None)
+    (handle,) = loop._ready
+    assert handle._args == (future,)
+    handle.cancel()
+    assert handle._args is None
+
+
+class Told:
+    """Called by its class only, without the interpreter's short way."""
+
+    def __init__(self) -> None:
+        self.of: list[object] = []
+
+    def __call__(self, *args: object) -> None:
+        self.of.append(args)
+
+
+def test_a_callback_of_any_kind_is_called_with_the_future(loop, tick: Callable[[], None]) -> None:
+    future = loop.create_future()
+    told = Told()
+    future.add_done_callback(told)
+    future.add_done_callback(lambda *args: told(*args))
+    future.add_done_callback(told.__call__)
+    future.add_done_callback(functools.partial(told, 1))
+    future.set_result(None)
+    tick()
+    assert told.of == [(future,), (future,), (future,), (1, future)]
+
+
 def test_made_by_hand(loop, tick: Callable[[], None]) -> None:
     """As other loops make them: Handle(callback, args, loop, context)."""
     out: list[int] = []

@@ -457,8 +457,7 @@ def test_two_who_wait_for_the_same_are_woken_whichever_allocation_fails(what, en
                 "exception": (child.set_exception, (KeyError(),)),
                 "cancel": (child.cancel, ()),
             }[end]
-            spare = [(each,) for each in range(50)]
-            del spare  # what a callback is called with, a tuple of one, then comes from the interpreter's free list
+            held = [(each,) for each in range(3000)]  # the interpreter's free list has no tuple of one left
             loop.call_soon(hooks.set_nomemory, n, n + 1)
             if what.startswith("future"):
                 loop.call_soon(call, *args)
@@ -466,6 +465,7 @@ def test_two_who_wait_for_the_same_are_woken_whichever_allocation_fails(what, en
                 call(*args)  # what waits for it hears of that when memory is short
             loop.call_soon(hooks.remove_mem_hooks)
             await hasten.sleep(0)
+            del held
             if not child.done():  # the call has failed as a whole
                 call(*args)
             _, left = await hasten.wait(tasks, timeout=5)

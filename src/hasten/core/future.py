@@ -368,12 +368,14 @@ class Future:
                 n = self.queue.count()
                 try:
                     return self.call_back(h._callback, h.own_context())
-                except BaseException as exc:  # Ctrl-C while the place of the call was noted: it is called yet
-                    if step.ends_loop(exc) and self.queue.count() == n:
-                        h._args = (self,)
+                except BaseException as exc:  # Ctrl-C, or no memory to note the place of the call: it is called yet
+                    if self.queue.count() == n and (step.ends_loop(exc) or step.is_instance(exc, MemoryError)):
+                        h.args = self
                         self.queue.push(h, ready.HANDLE)
+                        if not step.ends_loop(exc):
+                            return 0
                     raise
-            h._args = (self,)
+            h.args = self
             self.queue.push(h, ready.HANDLE)
         return 0
 
@@ -428,9 +430,7 @@ class Future:
     def everybody(self) -> list[Any]:
         """List who waits: tasks and handles, and collectors."""
         waiting = [] if self.waiter is None else [self.waiter]
-        if self.callbacks is not None:
-            waiting += self.callbacks
-        return waiting
+        return waiting if self.callbacks is None else waiting + self.callbacks
 
     def __await__(self) -> Generator[Any, None, Any]:
         it = new_iter()
@@ -448,9 +448,8 @@ class Future:
     def __del__(self) -> None:
         if self.log_tb and self.status == state.FINISHED and self._loop is not None:
             self.log_tb = False
-            if report is None:  # the interpreter has taken its modules apart: there is nobody to tell
-                return
-            report.unseen(self, type(self).__name__, self.error, None)
+            if report is not None:  # else the interpreter has taken its modules apart: there is nobody to tell
+                report.unseen(self, type(self).__name__, self.error, None)
 
     def __dealloc__(self) -> None:
         step.drop_attributes(self)

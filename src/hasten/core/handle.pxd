@@ -7,7 +7,8 @@ from hasten.core.timers cimport Timers
 
 cdef class Handle:
     cdef readonly object _callback          # None once cancelled
-    cdef readonly tuple _args               # None once cancelled; of a future's callback, until that is done
+    cdef object args                        # a tuple, or the future that is the only one, which needs no memory;
+                                            # None once cancelled; of a future's callback, until that is done
     cdef object context                     # None while it runs in one that is shared
     cdef bint shared                        # it is a snapshot: see kernel/contexts.h
     cdef readonly object _loop
@@ -15,7 +16,7 @@ cdef class Handle:
     cdef readonly bint _cancelled
     cdef object __weakref__
 
-    @cython.locals(out=Outcome, args=tuple)
+    @cython.locals(out=Outcome)
     cdef int run(self, Step st) except -1
     cdef object own_context(self)
     cdef int drop(self) except -1

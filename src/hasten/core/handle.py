@@ -29,7 +29,7 @@ class Handle:
     """
 
     _callback: Callable[..., Any] | None
-    _args: tuple[Any, ...] | None
+    args: Any
     context: Context | None
     shared: bool
     _loop: Any
@@ -38,7 +38,7 @@ class Handle:
 
     def __init__(self, callback: Callable[..., Any], args: Any, loop: Any, context: Context | None = None) -> None:
         self._callback = callback
-        self._args = () if args is None else tuple(args)
+        self.args = () if args is None else tuple(args)
         self._loop = loop
         self.context = step.copy_context() if context is None else context
         self.shared = False
@@ -50,6 +50,11 @@ class Handle:
         # isinstance(handle, asyncio.Handle) holds without its layout
         return _StdlibHandle
 
+    @property
+    def _args(self) -> tuple[Any, ...] | None:
+        args = self.args
+        return args if args is None or type(args) is tuple else (args,)
+
     def cancel(self) -> None:
         """Keep the callback from running. Cancelling again does nothing."""
         self.drop()
@@ -60,9 +65,9 @@ class Handle:
             if self._source_traceback is not None:  # debug mode: what it was can still be told
                 self._source_traceback.description = f"<{' '.join(self._repr_info())}>"
             # both are gone before what they held runs anything
-            callback, args = self._callback, self._args
+            callback, args = self._callback, self.args
             self._callback = None
-            self._args = None
+            self.args = None
             del callback, args
         return 0
 
@@ -98,7 +103,7 @@ class Handle:
         run anything before it is known how the call ended.
         """
         callback = self._callback
-        args = self._args
+        args = self.args if cython.compiled else self._args
         context = self.context
         if self._cancelled or args is None:
             return 0
@@ -249,7 +254,7 @@ def post(
 ) -> Handle:
     """Put a new Handle into the ready queue."""
     h = prepare(loop, callback, context)
-    h._args = args
+    h.args = args
     queue.push(h, ready.HANDLE)
     return h
 
@@ -260,7 +265,7 @@ def post_at(
     """Put a new TimerHandle into the heap."""
     h = TimerHandle.__new__(TimerHandle)
     h._callback = callback
-    h._args = args
+    h.args = args
     h._loop = loop
     if context is None:
         h.context = step.snapshot()

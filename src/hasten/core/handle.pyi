@@ -12,7 +12,9 @@ from hasten.kernel.step import Step
 
 class Handle(asyncio.Handle):
     _callback: Callable[..., object] | None
-    _args: tuple[Any, ...] | None  # type: ignore[assignment]
+    args: Any
+    @property
+    def _args(self) -> tuple[Any, ...] | None: ...  # type: ignore[override]
     context: Context | None
     shared: bool
     @property

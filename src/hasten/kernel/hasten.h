@@ -181,15 +181,18 @@ static inline hasten_outcome hasten_throw(PyObject *coro, PyObject *ctx, PyObjec
     return out;
 }
 
-/* Calls `cb(*args)`. */
+/* Calls `cb(*args)`; what is no tuple is the only argument. */
 static inline hasten_outcome hasten_apply(PyObject *cb, PyObject *args) {
     PyObject *res;
-    Py_ssize_t n = PyTuple_GET_SIZE(args);
+    int several = PyTuple_CheckExact(args);
+    PyObject **first = several ? &PyTuple_GET_ITEM(args, 0) : &args;
+    Py_ssize_t n = several ? PyTuple_GET_SIZE(args) : 1;
     PyTypeObject *t = Py_TYPE(cb);
     vectorcallfunc f = NULL;
     if (t->tp_flags & Py_TPFLAGS_HAVE_VECTORCALL) memcpy(&f, (char *)cb + t->tp_vectorcall_offset, sizeof f);
-    if (f != NULL) res = f(cb, &PyTuple_GET_ITEM(args, 0), (size_t)n, NULL);
-    else res = PyObject_Call(cb, args, NULL);
+    if (f != NULL) res = f(cb, first, (size_t)n, NULL);
+    else if (several) res = PyObject_Call(cb, args, NULL);
+    else res = PyObject_CallOneArg(cb, args);
     return res != NULL ? hasten_ended(HASTEN_RETURNED, res) : hasten_failed(cb);
 }
 

@@ -208,7 +208,7 @@ class Deadline(TimerHandle):
                 owner._on_timeout()
         except BaseException as exc:
             self._callback = owner._on_timeout
-            self._args = ()
+            self.args = ()
             self.failed(exc)
         return 0
 
