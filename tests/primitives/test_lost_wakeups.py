@@ -478,3 +478,40 @@ def test_two_who_wait_for_the_same_are_woken_whichever_allocation_fails(what, en
     finally:
         hooks.remove_mem_hooks()
         loop.close()
+
+
+@pytest.mark.skipif(not compat.compiled(), reason="in plain Python each line may need memory")
+@pytest.mark.parametrize("return_exceptions", [False, True])
+def test_a_limited_gather_ends_whichever_allocation_fails(return_exceptions):
+    hooks = pytest.importorskip("_testcapi", reason="this Python cannot have memory fail")
+    loop = hasten.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+
+    async def main():
+        for n in range(60):
+            first, ready = loop.create_future(), loop.create_future()
+            ready.set_result(2)
+            outer = hasten.gather(
+                *(result_of(each) for each in (first, ready, ready)), limit=1, return_exceptions=return_exceptions
+            )
+            waiting = hasten.create_task(result_of(outer))
+            for _ in range(3):
+                await hasten.sleep(0)
+            first.set_result(1)
+            await hasten.sleep(0)
+            # its task has ended, of which the gather is told in this batch, between these two
+            loop.call_soon(hooks.remove_mem_hooks)
+            hooks.set_nomemory(n, n + 1)
+            try:
+                await hasten.sleep(0)
+            except MemoryError:
+                hooks.remove_mem_hooks()
+            _, left = await hasten.wait([waiting], timeout=5)
+            assert not left, f"it waits for ever if allocation {n} fails"
+            assert isinstance(waiting.exception(), MemoryError) or waiting.result() == [1, 2, 2]
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        hooks.remove_mem_hooks()
+        loop.close()

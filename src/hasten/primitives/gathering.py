@@ -190,7 +190,9 @@ class LimitedGathering(GatheringFuture):
     context: Context
 
     def child_done(self, child: Any) -> int:
-        self.running.pop(id(child), None)
+        key = many_futures.key_of(child, self.running)
+        if key is not None:
+            del self.running[key]
         GatheringFuture.child_done(self, child)
         if self.over is not None:
             return 0

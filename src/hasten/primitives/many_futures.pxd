@@ -11,5 +11,6 @@ cdef class Collector(Future):
     cdef int shown_for(self, object waiter) except -1
 
 cdef int silence(object child) except -1
+cdef object key_of(object child, dict by_id)
 cdef Py_ssize_t check_limit(object limit) except -1
 cdef bint all_different(object items) except -1

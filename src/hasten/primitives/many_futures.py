@@ -54,6 +54,18 @@ def all_different(items: Any) -> bool:
     return len(set(items)) == len(items)
 
 
+def key_of(child: Any, by_id: dict[int, Any]) -> Any:
+    """Return a child's key in a dict by id(), or None. Needs no memory: who tells of a child does so once only."""
+    try:
+        key: Any = id(child)
+        return key if key in by_id else None
+    except MemoryError:
+        for key, each in by_id.items():
+            if each is child:
+                return key
+    return None
+
+
 def check_limit(limit: Any) -> int:
     """Return how many at a time. Raises TypeError or ValueError if it is no int of at least 1."""
     try:

@@ -109,9 +109,9 @@ def adopt(awaitable: Any, loop: Any) -> Any:
 
 def adopt_in(awaitable: Any, loop: Any, context: Context) -> Any:
     """Make a task of a coroutine or another awaitable, in a copy of a context."""
-    context = context.copy()
     coro = awaitable if asyncio.iscoroutine(awaitable) else await_it(awaitable)
     try:
+        context = context.copy()
         if loop is step.running_loop() and isinstance(loop, Scheduler):
             return start(loop, coro, None, context)
         return loop.create_task(coro, context=context)
