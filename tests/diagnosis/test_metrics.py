@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import hasten
+from hasten.core import observing
 from hasten.diagnosis import metrics
 from hasten.diagnosis.metrics import Histogram
 
@@ -164,6 +165,25 @@ def test_a_loop_that_runs_again_goes_on_counting() -> None:
     assert hasten.metrics(loop).measured == second.measured  # it does not run
     loop.close()
     assert hasten.metrics(loop).tasks_ended == 2
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["not again", "again"])
+def test_a_loop_that_stood_still_when_the_measuring_ended_is_measured_no_more(loop: hasten.Loop, again: bool) -> None:
+    loop.run_until_complete(hasten.sleep(0))
+    hasten.metrics(loop)
+    for _ in range(10):
+        loop.run_until_complete(hasten.sleep(0))
+    before = hasten.metrics(loop).lag.count
+    metrics.stop_measuring()
+    if again:
+        metrics.measure()
+    loop.run_until_complete(hasten.sleep(0))
+    kinds = [type(each).__name__ for each in observing.observers_of(loop)]
+    assert kinds == (["Meter"] if again else [])
+    ran = hasten.metrics(loop).lag.count
+    assert (0 < ran < before) if again else ran == 0
+    loop.run_until_complete(hasten.sleep(0))
+    assert hasten.metrics(loop).lag.count > ran
 
 
 def test_what_has_no_metrics() -> None:

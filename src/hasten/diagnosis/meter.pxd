@@ -10,7 +10,11 @@ cimport hasten.kernel.step as step
 cdef enum:
     LENGTH = 15     # of BOUNDS
 
+cdef class Opener(Observer):
+    cdef bint closed
+
 cdef class Meter(Observer):
+    cdef Opener opener
     cdef double begun               # when the loop's run began; 0: it does not run
     cdef double woken               # when the poller was last asked, or began to be asked; 0: the loop does not run
     cdef double measured            # runs that are over, in seconds
@@ -23,10 +27,8 @@ cdef class Meter(Observer):
     cpdef poll_begins(self, object loop, double timeout)
     cpdef poll_ends(self, object loop, double now)
 
-cdef class Opener(Observer):
-    pass
-
 @cython.locals(meter=Meter)
-cpdef Meter meter_of(object loop)
+cpdef Meter meter_of(object loop, Opener opener)
+cpdef drop_meters(object loop, Opener opener)
 @cython.locals(ours=Scheduler, roster=Roster, queue=Ready, timers=Timers, workshop=Workshop)
 cpdef dict kept(object loop)

@@ -19,8 +19,9 @@ if not cython.compiled:
 
 @cython.cclass
 class Meter(Observer):
-    """Measures one loop, at each poll."""
+    """Measures one loop, at each poll, until its opener is closed."""
 
+    opener: Opener
     begun: float
     woken: float
     measured: float
@@ -30,13 +31,17 @@ class Meter(Observer):
     bounds: list[float]
     counts: list[int]
 
-    def __init__(self) -> None:
+    def __init__(self, opener: Opener) -> None:
+        self.opener = opener
         if not cython.compiled:
             self.bounds, self.counts = [0.0] * LENGTH, [0] * (LENGTH + 1)
         for i, bound in enumerate(BOUNDS):
             self.bounds[i] = bound
 
     def loop_begins(self, loop: Any) -> None:
+        if self.opener.closed:  # while the loop stood still
+            observing.detach(self, loop)
+            return
         self.begun = self.woken = step.monotonic()
 
     def loop_ends(self, loop: Any) -> None:
@@ -79,18 +84,32 @@ class Meter(Observer):
 class Opener(Observer):
     """Gives each loop that begins to run a meter."""
 
+    closed: bool
+
     def loop_begins(self, loop: Any) -> None:
-        meter_of(loop)
+        if not self.closed:
+            meter_of(loop, self)
+
+    def close(self) -> None:
+        """Have its meters go by themselves, when their loops begin to run. See drop_meters() for those that run."""
+        self.closed = True
 
 
-def meter_of(loop: Any) -> Meter:
-    """Return the loop's meter; it gets one if it has none."""
+def meter_of(loop: Any, opener: Opener) -> Meter:
+    """Return the loop's meter of an opener; it gets one if it has none."""
     for observer in observing.observers_of(loop):
-        if type(observer) is Meter:
+        if type(observer) is Meter and cython.cast(Meter, observer).opener is opener:
             return observer
-    meter = Meter()
+    meter = Meter(opener)
     observing.attach(meter, loop)
     return meter
+
+
+def drop_meters(loop: Any, opener: Opener) -> None:
+    """Take an opener's meter off a loop."""
+    for observer in observing.observers_of(loop):
+        if type(observer) is Meter and cython.cast(Meter, observer).opener is opener:
+            observing.detach(observer, loop)
 
 
 def kept(loop: Any) -> dict[str, int]:

@@ -14,7 +14,7 @@ from typing import Any
 from hasten.core import observing
 from hasten.core.scheduler import Scheduler
 from hasten.diagnosis import meter
-from hasten.diagnosis.meter import Meter, Opener
+from hasten.diagnosis.meter import Opener
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +110,16 @@ def measure() -> None:
 
 def stop_measuring() -> None:
     """Measure no more. What was measured until now is forgotten."""
-    observing.detach(_opener)
+    global _opener
+    before, _opener = _opener, Opener()
+    before.close()
+    observing.detach(before)
     for loop in list(observing.running):
-        for observer in observing.observers_of(loop):
-            if type(observer) is Meter:
-                observing.detach(observer, loop)
+        meter.drop_meters(loop, before)
 
 
 def figures(loop: Any) -> Metrics:
-    measured, busy, counts, total, longest = meter.meter_of(loop).seen()
+    measured, busy, counts, total, longest = meter.meter_of(loop, _opener).seen()
     lag = Histogram(meter.BOUNDS, counts, total, longest)
     return Metrics(thread=thread_name(loop._thread_id), measured=measured, busy=busy, lag=lag, **meter.kept(loop))
 
