@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .calls import Call, outside
+from .serving import answer
 from .ticks import Stuck, run_some_ticks
 
 AFTER: list[Callable[[], object]] = []  # what is to be called, the latest first, when a call is over
@@ -473,14 +474,6 @@ async def stream_writer(ns: Any, opened: deque[Any]) -> None:
 MUCH = b"x" * 400_000
 
 
-async def _echo(reader: Any, writer: Any) -> None:
-    try:
-        writer.write(await reader.readline())
-        await writer.drain()
-    finally:
-        writer.close()
-
-
 def _echo_at_once(reader: Any, writer: Any) -> None:
     writer.write(b"hello\n")
     writer.close()
@@ -498,7 +491,7 @@ async def stream_server(ns: Any, connected: Any, opened: deque[Any]) -> None:
     await server.wait_closed()
 
 
-_program("stream_server", stream_server, _echo)
+_program("stream_server", stream_server, answer)
 _program("stream_server_callback", stream_server, _echo_at_once)
 
 

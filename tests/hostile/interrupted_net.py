@@ -15,20 +15,12 @@ from typing import Any
 import trustme
 
 from .interrupted import LONG, It, scene
+from .serving import answer
 
 
 async def soon(it: It, coro: Any) -> Any:
     """Waits for what comes from outside, and gives up if it does not come."""
     return await it.ns.wait_for(coro, LONG)
-
-
-async def answer(reader: Any, writer: Any) -> None:
-    """Sends one line back."""
-    try:
-        writer.write(await reader.readline())
-        await writer.drain()
-    finally:
-        writer.close()
 
 
 @scene
