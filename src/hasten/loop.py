@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import sys
 import threading
 import warnings
@@ -31,6 +32,7 @@ from hasten.primitives.executors import Executors
 if TYPE_CHECKING:
     from hasten.process.watching import Children
 
+logger = logging.getLogger("asyncio")
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
@@ -55,7 +57,9 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
     )
 
     def __init__(self, poller: str | Poller | None = None, *, batch_writes: bool | None = None) -> None:
-        Scheduler.__init__(self, batch_writes=departures.wanted(batch_writes), poller=choice.make(poller))
+        made = choice.make(poller)
+        logger.debug("Using selector: %s", type(made).__name__)  # asyncio's words: programs know this line by them
+        Scheduler.__init__(self, batch_writes=departures.wanted(batch_writes), poller=made)
         self._exception_handler: report.Handler | None = None
         self._signals = Signals()
         self._asyncgens = AsyncGenerators()
@@ -170,6 +174,8 @@ class Loop(Scheduler, IoMethods, asyncio.AbstractEventLoop):
             raise RuntimeError("Cannot close a running event loop: call stop() and let it end first")
         if self.is_closed():
             return
+        if self.get_debug():
+            logger.debug("Close %r", self)
         self._signals.close(self)
         if self._children is not None:
             self._children.close(self)

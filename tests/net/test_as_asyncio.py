@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import re
 import signal
 import socket
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import hasten
 
 Loop = asyncio.AbstractEventLoop
 Pair = tuple[socket.socket, socket.socket]
@@ -76,6 +79,22 @@ def test_debug_mode_logs_the_peers_end(
     caplog.set_level(logging.DEBUG, "asyncio")
     run(main())
     assert [record for record in caplog.records if record.getMessage().endswith("received EOF")]
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
+@pytest.mark.parametrize("make", [hasten.new_event_loop, asyncio.SelectorEventLoop], ids=["hasten", "asyncio"])
+def test_the_beginning_and_the_end_of_a_loop_are_logged(
+    make: Callable[[], Any], debug: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "asyncio")
+    loop = make()
+    loop.set_debug(debug)
+    loop.close()
+    loop.close()
+    (begun, *ended) = [(record.levelno, record.getMessage()) for record in caplog.records]
+    assert begun[0] == logging.DEBUG
+    assert re.fullmatch(r"Using selector: \w*(Selector|Poller)", begun[1])
+    assert ended == ([(logging.DEBUG, f"Close {loop!r}")] if debug else [])
 
 
 def test_debug_mode_logs_a_bound_endpoint_as_information(
