@@ -24,6 +24,8 @@ cdef class Epoll:
     cdef int add(self, int fd, int events, unsigned int generation) except -1
     cdef int change(self, int fd, int events, unsigned int generation) except -1
     cdef int remove(self, int fd) except -1
+    cdef int renew(self) except -1
+    cdef int restore(self, int fd, int events, unsigned int generation) noexcept
     cdef int wait(self, double timeout) except -1
     cdef inline int left(self) noexcept:
         """How many events next() has not loaded yet."""

@@ -65,6 +65,22 @@ class Epoll:
             if exc.errno not in (errno.ENOENT, errno.EBADF, errno.EPERM):
                 raise
 
+    def renew(self) -> None:
+        """Begin anew with an epoll of the kernel's that knows no descriptor. Afterwards restore() each."""
+        self.check_process()
+        new = select.epoll()
+        new.register(self._wake, select.EPOLLIN | select.EPOLLET)
+        self._epoll.close()
+        self._epoll = new
+
+    def restore(self, fd: int, events: int, generation: int) -> None:
+        """Do as add(), unless the descriptor was closed. What holds already is reported."""
+        self._generations[fd] = generation
+        try:
+            self._epoll.register(fd, self._wanted(events))
+        except OSError:
+            pass
+
     def wait(self, timeout: float) -> None:
         """Wait at most `timeout` seconds for events. Then next() loads them one by one."""
         self.check_process()

@@ -58,6 +58,14 @@ cdef extern from "<sys/eventfd.h>" nogil:
 cdef extern from "<unistd.h>" nogil:
     int c_close "close"(int fd)
 
+cdef extern from *:
+    """
+    #include <fcntl.h>
+    /* Puts one descriptor in the place of another, which is closed: at once, so that no other thread gets the number. */
+    static int hasten_replace(int by, int fd) { return (int)syscall(SYS_dup3, by, fd, O_CLOEXEC); }
+    """
+    int hasten_replace(int by, int fd) noexcept nogil
+
 # poll.contract's events, which a leaf cannot import from above
 cdef enum:
     READ = 1
@@ -90,6 +98,13 @@ cdef inline unsigned int wanted(int events) noexcept:
     return mask
 
 
+cdef int watch_eventfd(int ep, int wakefd) noexcept:
+    cdef epoll_event ev
+    ev.events = EPOLLIN | EPOLLET
+    ev.data.u64 = <unsigned long long>-1
+    return epoll_ctl(ep, EPOLL_CTL_ADD, wakefd, &ev)
+
+
 cdef class Epoll:
     def __cinit__(self):
         self.epfd = self.wakefd = -1
@@ -100,18 +115,13 @@ cdef class Epoll:
             raise MemoryError()
 
     def __init__(self):
-        cdef epoll_event ev
         if self.epfd >= 0:
             return
         self.epfd = epoll_create1(EPOLL_CLOEXEC)
         if self.epfd < 0:
             PyErr_SetFromErrno(OSError)
         self.wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
-        if self.wakefd < 0:
-            PyErr_SetFromErrno(OSError)
-        ev.events = EPOLLIN | EPOLLET
-        ev.data.u64 = <unsigned long long>-1
-        if epoll_ctl(self.epfd, EPOLL_CTL_ADD, self.wakefd, &ev) < 0:
+        if self.wakefd < 0 or watch_eventfd(self.epfd, self.wakefd) < 0:
             PyErr_SetFromErrno(OSError)
 
     cdef int check_process(self) except -1:
@@ -154,6 +164,27 @@ cdef class Epoll:
             if errno != ENOENT and errno != EBADF and errno != EPERM:
                 PyErr_SetFromErrno(OSError)
                 return -1
+        return 0
+
+    cdef int renew(self) except -1:
+        """Begin anew with an epoll of the kernel's that knows no descriptor. Afterwards restore() each."""
+        cdef int ep
+        self.check_process()
+        ep = epoll_create1(EPOLL_CLOEXEC)
+        if ep < 0:
+            PyErr_SetFromErrno(OSError)
+        if watch_eventfd(ep, self.wakefd) < 0 or hasten_replace(ep, self.epfd) < 0:
+            c_close(ep)
+            PyErr_SetFromErrno(OSError)
+        c_close(ep)
+        return 0
+
+    cdef int restore(self, int fd, int events, unsigned int generation) noexcept:
+        """Do as add(), unless the descriptor was closed. What holds already is reported."""
+        cdef epoll_event ev
+        ev.events = wanted(events)
+        ev.data.u64 = (<unsigned long long>generation << 32) | <unsigned int>fd
+        epoll_ctl(self.epfd, EPOLL_CTL_ADD, fd, &ev)
         return 0
 
     cdef int wait(self, double timeout) except -1:

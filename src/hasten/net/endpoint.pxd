@@ -28,7 +28,7 @@ cdef class Endpoint(Watch):
     # What the classes above note stands here, since each class that has such fields would be padded to eight bytes.
     cdef unsigned char paused               # Receiver: pause_reading()
     cdef unsigned char readable             # Receiver: it fired while it was paused: events to look at on resume
-    cdef unsigned char at_end               # Receiver: the peer ended its side and the protocol keeps the transport open
+    cdef unsigned char at_end               # Receiver: the peer ended its side, and the protocol was told or is being told
     cdef unsigned char retrying             # FlowControl: a timer goes on, and _retry() comes
     cdef unsigned char leaving              # what writes: it stands in the loop's departures
     cdef unsigned char eof                  # Sender: write_eof() was called

@@ -11,6 +11,7 @@ from hasten.poll.contract cimport Poller
 
 cdef class SocketTransport(Sender):
     cdef int attach(self, object loop, Channel channel, object protocol, dict extra, ServerBase server, object context) except -1
+    cdef int turn_elsewhere(self) except -1
     @cython.locals(fired=int)
     cdef int react(self) except -1
     @cython.locals(sink=Sink, workshop=Workshop, n=Py_ssize_t, more=bint, keep_open=bint, doing=int)

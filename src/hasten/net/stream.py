@@ -3,6 +3,9 @@
 Reads are tried at once (writes: see sender.py); the poller is asked only about what would block. It reports edges: a
 read that comes back short has drained the socket (unless the peer hung up: then the end is still to be read), and a
 full one goes on in the next tick, so that one busy connection does not starve the others.
+
+Of a unix socket it reports what is there (LEVEL), so that a plain recv(2) may leave something behind: until something is
+left unread, or a write has to wait. Then it reports edges, for good. See docs/why/002-edge-triggered-readiness.md.
 """
 
 from __future__ import annotations
@@ -90,6 +93,11 @@ class SocketTransport(Sender):
 
     # ---- what fired -----------------------------------------------------------------------
 
+    def turn_elsewhere(self) -> int:
+        if self.inside:  # the protocol runs the loop, before it was read perhaps: it would fire again in each such tick
+            self.read_by_edges()
+        return Sender.turn_elsewhere(self)
+
     def react(self) -> int:
         self.channel.let_others_run()  # without a name for it, which would cost a reference: so below
         fired = self.fired
@@ -136,8 +144,11 @@ class SocketTransport(Sender):
                 if self.scheduler.debug:
                     logger.debug("%r received EOF", self)
                 sink = self.sink  # get_buffer() may have set another protocol
+                self.at_end = True  # reading is over, writing may go on. Before the call, which may run the loop
                 keep_open = sink.ended()
         except BaseException as exc:
+            if doing == sinks.ENDED:
+                self.at_end = False  # who runs the loop again, after a Ctrl-C, comes to it once more
             return self.fatal(exc, sink.blame(doing))
         if more:
             return self.again(ev.READ | hangup)
@@ -146,7 +157,6 @@ class SocketTransport(Sender):
                 return self.scheduler._poller.modify(self, self.events)
             return self.scheduler._poller.drained(self, ev.READ)
         if keep_open:
-            self.at_end = True  # reading is over, writing goes on
             self.read_by_edges()
         else:
             self.close()

@@ -7,6 +7,10 @@ cdef class EpollPoller(Poller):
     cdef Epoll queue
     cdef list table                     # fd -> Watch | None
     cdef unsigned int generations
+    cdef bint stray                     # the latest poll had a report that is nobody's
+    cdef int strays                     # polls before it in a row that had one
 
+    @cython.locals(watches=list, watch=Watch)
+    cdef int count_strays(self) except -1
     @cython.locals(before=Watch)
     cdef bint take_place(self, int fd) except -1

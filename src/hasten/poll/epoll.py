@@ -2,7 +2,8 @@
 
 Everything is registered edge-triggered (EPOLLET) unless LEVEL is asked for, with EPOLLRDHUP, so that the end of a
 stream is seen without one more read. The event's data carries the fd and a generation: a report that belongs to an
-earlier owner of the same fd is recognised and dropped. Wake-ups come by an eventfd that is never read: registered
+earlier owner of the same fd is recognised and dropped. Where such reports go on, the fd was closed behind our back while
+a duplicate keeps its file open: nobody can take it out any more, so the poller begins anew without it. Wake-ups come by an eventfd that is never read: registered
 edge-triggered, each write to it is a new edge.
 """
 
@@ -16,6 +17,9 @@ from hasten.kernel.epoll import Epoll
 from hasten.poll.contract import Poller, Watch
 
 
+STRAYS = 16  # polls in a row with reports that are nobody's; one or two come of edges
+
+
 @cython.no_gc_clear  # type: ignore[attr-defined] # as Poller is
 @cython.cclass
 class EpollPoller(Poller):
@@ -24,6 +28,8 @@ class EpollPoller(Poller):
     queue: Epoll
     table: list[Any]
     generations: int
+    stray: bool
+    strays: int
     name = "epoll"
 
     def __cinit__(self) -> None:
@@ -36,6 +42,8 @@ class EpollPoller(Poller):
         self.queue = Epoll()
         self.table = [None] * 64
         self.generations = 0
+        self.stray = False
+        self.strays = 0
 
     def register(self, watch: Watch, events: int) -> int:
         fd = watch.fd
@@ -96,8 +104,27 @@ class EpollPoller(Poller):
     def wait(self, timeout: float) -> int:
         queue = self.queue
         if not queue.left():  # else a MemoryError cut the last harvest short
+            if self.stray or self.strays:
+                self.count_strays()
             queue.wait(timeout)
         self.found = queue.left()
+        return 0
+
+    def count_strays(self) -> int:
+        """Note whether the latest poll had a report that is nobody's. If that goes on, have no such reports any more."""
+        self.strays = self.strays + 1 if self.stray else 0
+        self.stray = False
+        if self.strays < STRAYS:
+            return 0
+        self.strays = 0
+        watches = self.all_watches()
+        try:
+            self.queue.renew()
+        except OSError:  # as when there is no descriptor to spare: later, perhaps
+            return 0
+        for item in watches:
+            watch = cython.cast(Watch, item)
+            self.queue.restore(watch.fd, watch.events, watch.generation)
         return 0
 
     def take(self) -> Watch | None:
@@ -110,6 +137,7 @@ class EpollPoller(Poller):
             return None
         watch = self.table[self.queue.fd]
         if watch is None or cython.cast(Watch, watch).generation != self.queue.generation:
+            self.stray = True
             return None
         cython.cast(Watch, watch).fired |= self.queue.events
         return cython.cast(Watch, watch)
