@@ -145,8 +145,6 @@ async def take(sock: socket.socket, count: int) -> bytes:
     return bytes(got)
 
 
-
-
 # ---- nobody reads -----------------------------------------------------------------------------------
 
 
@@ -320,7 +318,7 @@ def test_all_data_comes_after_descriptors(run: Any, pair: Pair, kind: type[Proto
 
 @pytest.mark.parametrize("how", ["pause", "write", "end", "another"])
 def test_all_data_comes_if_it_turns_to_edges_at_descriptors(run: Any, pair: Pair, how: str) -> None:
-    """The callback for what came before them has it read in another way from now on, in which no report may be missing."""
+    """The callback for what came before them has it read in another way from now on: no report may be missing."""
     written = []
 
     def turn(transport: Any) -> None:

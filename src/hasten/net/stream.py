@@ -4,8 +4,8 @@ Reads are tried at once (writes: see sender.py); the poller is asked only about 
 read that comes back short has drained the socket (unless the peer hung up: then the end is still to be read), and a
 full one goes on in the next tick, so that one busy connection does not starve the others.
 
-Of a unix socket it reports what is there (LEVEL), so that a plain recv(2) may leave something behind: until something is
-left unread, or a write has to wait. Then it reports edges, for good. See docs/why/002-edge-triggered-readiness.md.
+Of a unix socket it reports what is there (LEVEL), so that a plain recv(2) may leave something behind: until something
+is left unread, or a write has to wait. Then it reports edges, for good. See docs/why/002-edge-triggered-readiness.md.
 """
 
 from __future__ import annotations

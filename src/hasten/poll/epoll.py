@@ -2,9 +2,9 @@
 
 Everything is registered edge-triggered (EPOLLET) unless LEVEL is asked for, with EPOLLRDHUP, so that the end of a
 stream is seen without one more read. The event's data carries the fd and a generation: a report that belongs to an
-earlier owner of the same fd is recognised and dropped. Where such reports go on, the fd was closed behind our back while
-a duplicate keeps its file open: nobody can take it out any more, so the poller begins anew without it. Wake-ups come by an eventfd that is never read: registered
-edge-triggered, each write to it is a new edge.
+earlier owner of the same fd is recognised and dropped. Where such reports go on, the fd was closed behind our back
+while a duplicate keeps its file open: nobody can take it out any more, so the poller begins anew without it. Wake-ups
+come by an eventfd that is never read: registered edge-triggered, each write to it is a new edge.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import cython
 
 from hasten.kernel.epoll import Epoll
 from hasten.poll.contract import Poller, Watch
-
 
 STRAYS = 16  # polls in a row with reports that are nobody's; one or two come of edges
 
@@ -111,7 +110,7 @@ class EpollPoller(Poller):
         return 0
 
     def count_strays(self) -> int:
-        """Note whether the latest poll had a report that is nobody's. If that goes on, have no such reports any more."""
+        """Note if the latest poll had a report that is nobody's. If that goes on, have no such reports any more."""
         self.strays = self.strays + 1 if self.stray else 0
         self.stray = False
         if self.strays < STRAYS:

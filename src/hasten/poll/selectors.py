@@ -57,11 +57,15 @@ class SelectorsPoller(Poller):
             return 0
         # READ and WRITE have the values of selectors.EVENT_READ and EVENT_WRITE
         if events == 0:
+            self.forget(fd)  # may find no memory: then nothing has changed
             del self.armed[fd]
-            self.forget(fd)
             return 0
         if before == 0:
-            self.selector.register(fd, events)
+            try:
+                self.selector.register(fd, events)
+            except KeyError:  # it knows the number, since there was no memory once to finish what was begun here
+                self.forget(fd)
+                self.selector.register(fd, events)
         else:
             try:
                 self.selector.modify(fd, events)
@@ -89,6 +93,7 @@ class SelectorsPoller(Poller):
         if fd < 0:
             raise ValueError(f"invalid file descriptor: {fd}")
         self.take_place(fd)
+        self.arm(fd, 0)  # it is armed yet if there was no memory to unregister an earlier owner of the number
         self.arm(fd, events)
         watch.events = events
         watch.fired = 0

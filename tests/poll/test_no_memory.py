@@ -1,0 +1,106 @@
+"""A poll, and what it reports, while an allocation fails: nothing is lost, and the next connections work as ever."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hasten.kernel import guard
+
+from .conftest import Loop, turn
+
+_testcapi = pytest.importorskip("_testcapi")
+MOST = 120  # allocations
+pytestmark = pytest.mark.skipif(not guard.available(), reason="in plain Python, what tidies up needs memory itself")
+
+
+class Echo(asyncio.Protocol):
+    transport: Any
+    lost: BaseException | bool = False
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.over = False
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        self.transport.write(data)
+
+    def eof_received(self) -> bool:
+        self.over = True
+        return True
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.lost = exc or True
+
+
+def connected(tcp: bool) -> tuple[socket.socket, socket.socket]:
+    if not tcp:
+        return socket.socketpair()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        return ours, server.accept()[0]
+
+
+def run(loop: Loop, true: Callable[[], object]) -> None:
+    """Runs the loop until something is true."""
+
+    async def main() -> None:
+        while not true():
+            await asyncio.sleep(0)
+
+    loop.run_until_complete(main())
+
+
+def fail_at(n: int, loop: Loop) -> None:
+    """One tick, whose allocation number `n` fails."""
+    with contextlib.suppress(MemoryError):
+        loop.call_soon(loop.stop)
+        _testcapi.set_nomemory(n, n + 1)
+        try:
+            loop.run_forever()
+        finally:
+            _testcapi.remove_mem_hooks()
+    turn(loop)  # it was to be stopped, perhaps, when it was cut short
+
+
+@pytest.mark.parametrize("what", ["data", "paused", "end"])
+def test_nothing_is_lost(loop: Loop, what: str) -> None:
+    loop.set_exception_handler(lambda loop, context: None)
+    for n in range(MOST):
+        pairs = [connected(tcp) for tcp in (False, True, False, True)]
+        protocols = []
+        for i, (ours, theirs) in enumerate(pairs):
+            ours.setblocking(False)
+            theirs.settimeout(20)
+            made = loop.run_until_complete(loop.connect_accepted_socket(Echo, ours))[1]
+            if what == "paused" and i < 2:
+                made.transport.pause_reading()
+            protocols.append(made)
+            if i == 2 and hasattr(socket, "send_fds"):
+                socket.send_fds(theirs, [b"1"], [theirs.fileno()])
+                theirs.send(b"23")
+            else:
+                theirs.send(b"123")
+            if what == "end":
+                theirs.shutdown(socket.SHUT_WR)
+        fail_at(n, loop)
+        for each, (_, theirs) in zip(protocols, pairs, strict=True):
+            if not each.lost:
+                each.transport.resume_reading()
+            run(loop, lambda each=each: each.lost or (each.data == b"123" and (each.over or what != "end")))
+            assert each.lost is False or isinstance(each.lost, MemoryError)
+            if not each.lost:
+                assert theirs.recv(3, socket.MSG_WAITALL) == b"123"
+                each.transport.abort()
+            run(loop, lambda each=each: each.lost)
+        for sock in sum(pairs, ()):
+            sock.close()
