@@ -428,9 +428,16 @@ def tick(transport: Any) -> None:
         loop._run_once()
 
 
-def test_the_end_is_told_once_though_its_callback_runs_the_loop(run: Any, pair: Pair) -> None:
+@pytest.mark.parametrize("when", ["end", "get"])
+def test_the_end_is_told_once_though_its_callback_runs_the_loop(run: Any, pair: Pair, when: str) -> None:
+    def tick_once(transport: Any) -> None:
+        if when == "get":
+            protocol.on = {}
+        tick(transport)
+
+    protocol = Buffered(keep_open=True, **{when: tick_once})
+
     async def main() -> None:
-        protocol = Protocol(end=tick, keep_open=True)
         transport = await start(pair[0], protocol)
         pair[1].shutdown(socket.SHUT_WR)
         await protocol.until(lambda: "eof" in protocol.log)

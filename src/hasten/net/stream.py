@@ -140,6 +140,8 @@ class SocketTransport(Sender):
                 doing = sinks.ARRIVED
                 sink.arrived(workshop, n)
             elif n == 0:
+                if self.at_end:  # get_buffer() has run the loop, which came to the end first
+                    return 0
                 doing = sinks.ENDED
                 if self.scheduler.debug:
                     logger.debug("%r received EOF", self)
