@@ -1,4 +1,5 @@
 cimport cython
+cimport hasten.primitives.many_futures as many_futures
 cimport hasten.primitives.spawning as spawning
 cimport hasten.core.native as native
 cimport hasten.core.outcomes as outcomes
@@ -20,6 +21,8 @@ cdef class Children:
     @cython.locals(first=Py_ssize_t, size=Py_ssize_t)
     cdef int discard(self, object task) except -1
     cdef int scatter(self) except -1
+    @cython.locals(at=Py_ssize_t, first=Py_ssize_t)
+    cdef bint bring_forward(self, object task) except -1
     cdef list members(self)
 
 cdef class Members

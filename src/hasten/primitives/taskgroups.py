@@ -25,7 +25,7 @@ from hasten.core.future import Future
 from hasten.core.native import NativeCoroutine
 from hasten.core.scheduler import Scheduler
 from hasten.kernel import functions, step
-from hasten.primitives import spawning
+from hasten.primitives import many_futures, spawning
 from hasten.primitives.awaited_by import forget_child, record_child
 from hasten.primitives.many_futures import Collector
 
@@ -56,25 +56,47 @@ class Children:
         return 0
 
     def discard(self, task: Any) -> int:
+        """Take one out. Needs no memory: nobody tells of its end again."""
         if self.loose is not None:
-            self.loose.pop(id(task), None)
+            key = many_futures.key_of(task, self.loose)
+            if key is not None:
+                del self.loose[key]
             if len(self.loose) == 0:
                 self.loose = None
             return 0
         first, size = self.first, len(self.order)
         if first == size or self.order[first] is not task:
-            self.scatter()
-            return self.discard(task) if self.loose is not None else 0
+            try:
+                self.scatter()
+                return self.discard(task) if self.loose is not None else 0
+            except MemoryError:
+                if not self.bring_forward(task):
+                    return 0
         self.order[first] = None  # its result is not kept
-        first += 1
+        self.first = first = first + 1
         if first == size:
             self.order.clear()
-            first = 0
+            self.first = 0
         elif first > 64 and 2 * first > size:
-            del self.order[:first]
-            first = 0
-        self.first = first
+            try:
+                del self.order[:first]
+                self.first = 0
+            except MemoryError:  # the next one may find some
+                pass
         return 0
+
+    def bring_forward(self, task: Any) -> bool:
+        """Make a task the first in the order; return False if it is not there."""
+        at, first = self.first, self.first
+        while at < len(self.order) and self.order[at] is not task:
+            at += 1
+        if at == len(self.order):
+            return False
+        while at > first:
+            self.order[at] = self.order[at - 1]
+            at -= 1
+        self.order[first] = task
+        return True
 
     def scatter(self) -> int:
         """Give up the order."""
