@@ -518,6 +518,43 @@ def test_a_limited_gather_ends_whichever_allocation_fails(return_exceptions):
 
 
 @pytest.mark.skipif(not compat.compiled(), reason="in plain Python each line may need memory")
+def test_as_completed_with_a_limit_ends_whichever_allocation_fails():
+    hooks = pytest.importorskip("_testcapi", reason="this Python cannot have memory fail")
+    loop = hasten.new_event_loop()
+
+    async def completed(futures):
+        async for each in hasten.as_completed([result_of(each) for each in futures], limit=2):
+            await each
+
+    async def main():
+        for n in range(60):
+            futures = [loop.create_future() for _ in range(3)]
+            waiting = hasten.create_task(completed(futures))
+            for _ in range(4):
+                await hasten.sleep(0)
+            futures[1].set_result(None)
+            await hasten.sleep(0)
+            # its task has ended, of which as_completed() is told in this batch, between these two
+            loop.call_soon(hooks.remove_mem_hooks)
+            hooks.set_nomemory(n, n + 1)
+            try:
+                await hasten.sleep(0)
+            except MemoryError:
+                hooks.remove_mem_hooks()
+            for each in futures:
+                each.done() or each.set_result(None)
+            _, left = await hasten.wait([waiting], timeout=5)
+            assert not left, f"it waits for ever if allocation {n} fails"
+            assert waiting.exception() is None
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        hooks.remove_mem_hooks()
+        loop.close()
+
+
+@pytest.mark.skipif(not compat.compiled(), reason="in plain Python each line may need memory")
 @pytest.mark.parametrize("loose", [False, True], ids=["in order", "loose"])
 def test_a_group_ends_whichever_allocation_fails(loose):
     hooks = pytest.importorskip("_testcapi", reason="this Python cannot have memory fail")

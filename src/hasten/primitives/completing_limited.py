@@ -158,9 +158,10 @@ class Bounded(Arrivals):
     # ---- the children's side ----------------------------------------------------------------------
 
     def child_done(self, child: Any) -> int:
-        if id(child) not in self.flying:
+        key = many_futures.key_of(child, self.flying)
+        if key is None:
             return 0
-        del self.flying[id(child)]
+        del self.flying[key]
         waiting = self.waiting
         self.put(child)  # first of all: what follows may be anybody's code
         if self.exhausted() and len(self.flying) == 0 and deques.size(self.queued) == 0:

@@ -55,13 +55,16 @@ def all_different(items: Any) -> bool:
 
 
 def key_of(child: Any, by_id: dict[int, Any]) -> Any:
-    """Return a child's key in a dict by id(), or None. Needs no memory: who tells of a child does so once only."""
+    """Return a child's key in a dict by id(), or None. Needs no memory: who tells of a child does so once only.
+
+    The values are the children, or tuples that begin with one.
+    """
     try:
         key: Any = id(child)
         return key if key in by_id else None
     except MemoryError:
         for key, each in by_id.items():
-            if each is child:
+            if each is child or (type(each) is tuple and each[0] is child):
                 return key
     return None
 
