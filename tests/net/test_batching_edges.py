@@ -9,6 +9,7 @@ import gc
 import importlib.util
 import logging
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -119,6 +120,34 @@ def test_a_batch_that_goes_on_is_interrupted_in_debug_mode(batching: hasten.Loop
         await protocol.lost
 
     batching.set_debug(True)
+    batching.run_until_complete(main())
+
+
+@compiled_only
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_error_that_the_guard_met_interrupts_the_batch(
+    batching: hasten.Loop, pair: Any, messages: Any, start: Any, debug: bool
+) -> None:
+    one, gone = pair
+    another, peer = messages
+    still_open: list[bool] = []
+
+    async def main() -> None:
+        transport, protocol = await start(one)
+        healthy, _ = await start(another)
+        gone.close()
+        batching.call_soon(transport.write, b"early")
+        batching.call_soon(healthy.write, b"behind it")
+        # the callback that blocks: until the guard has tried both
+        batching.call_soon(select.select, [peer], [], [], 30)
+        for _ in range(50):
+            batching.call_soon(lambda: still_open.append(not transport.is_closing()))
+        await asyncio.sleep(0)
+        assert still_open == [False] * 50
+        await protocol.lost
+        healthy.close()
+
+    batching.set_debug(debug)
     batching.run_until_complete(main())
 
 

@@ -133,12 +133,13 @@ class Departures(Guarded):
         return 0
 
     def rescue(self) -> int:
-        """Send what can be sent, in the guard's thread. All else, errors too, is left to the batch's end."""
+        """Send what can be sent, in the guard's thread. All else, errors too, comes as soon as the callback is over."""
         self.done()
         i = 0
         while i < self.queue.count():
             cython.cast(Watch, self.queue.at(i)).rescue()
             i += 1
+        self.make_late()
         return 0
 
     def abandon(self) -> int:

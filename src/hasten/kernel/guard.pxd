@@ -4,6 +4,7 @@ cdef extern from "guard_word.h":
         hasten_word *next
     bint hasten_word_is_due(hasten_word *w) noexcept
     bint hasten_word_is_late(hasten_word *w) noexcept
+    void hasten_word_make_late(hasten_word *w) noexcept
     void hasten_word_done(hasten_word *w) noexcept
 
 cpdef bint available() noexcept
@@ -18,6 +19,10 @@ cdef class Guarded:
     cdef inline bint is_late(self) noexcept:
         """True if that has lasted for longer than five milliseconds."""
         return hasten_word_is_late(&self.word)
+    cdef inline int make_late(self) noexcept:
+        """Have is_late() be true until done()."""
+        hasten_word_make_late(&self.word)
+        return 0
     cdef inline int done(self) noexcept:
         """There is nothing left that rescue() could do."""
         hasten_word_done(&self.word)

@@ -17,6 +17,8 @@ typedef struct hasten_word {
 static inline int hasten_word_is_due(hasten_word *w) { return __atomic_load_n(&w->due, __ATOMIC_RELAXED); }
 static inline int hasten_word_is_late(hasten_word *w) { return __atomic_load_n(&w->late, __ATOMIC_RELAXED); }
 
+static inline void hasten_word_make_late(hasten_word *w) { __atomic_store_n(&w->late, 1, __ATOMIC_RELAXED); }
+
 static inline void hasten_word_done(hasten_word *w) {
     __atomic_store_n(&w->due, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&w->late, 0, __ATOMIC_RELAXED);
