@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import tracemalloc  # noqa: F401 - pytest imports it when an exception is lost, where the collector may lose one more
 from collections.abc import Iterator
 from typing import TextIO
 

@@ -443,7 +443,10 @@ def test_blocking(project: Project) -> None:
                 pass
 
         async def test_keeps_the_lock():
-            sum(range(30_000_000))
+            begun = time.thread_time()
+            sum(range(1_000_000))
+            took = time.thread_time() - begun
+            sum(range(int(1_000_000 / took)))  # one second, however fast the machine is
             await asyncio.sleep(0.1)
 
         async def test_waits():
