@@ -517,6 +517,21 @@ def test_a_limited_gather_ends_whichever_allocation_fails(return_exceptions):
         loop.close()
 
 
+async def end_without_memory(hooks, n, futures, waiting):
+    """Have allocation `n` fail where a child's end is told; then the others end, and so does the one that waits."""
+    asyncio.get_running_loop().call_soon(hooks.remove_mem_hooks)
+    hooks.set_nomemory(n, n + 1)
+    try:
+        await hasten.sleep(0)
+    except MemoryError:
+        hooks.remove_mem_hooks()
+    for each in futures:
+        each.done() or each.set_result(None)
+    _, left = await hasten.wait([waiting], timeout=5)
+    assert not left, f"it waits for ever if allocation {n} fails"
+    assert waiting.exception() is None
+
+
 @pytest.mark.skipif(not compat.compiled(), reason="in plain Python each line may need memory")
 def test_as_completed_with_a_limit_ends_whichever_allocation_fails():
     hooks = pytest.importorskip("_testcapi", reason="this Python cannot have memory fail")
@@ -534,18 +549,7 @@ def test_as_completed_with_a_limit_ends_whichever_allocation_fails():
                 await hasten.sleep(0)
             futures[1].set_result(None)
             await hasten.sleep(0)
-            # its task has ended, of which as_completed() is told in this batch, between these two
-            loop.call_soon(hooks.remove_mem_hooks)
-            hooks.set_nomemory(n, n + 1)
-            try:
-                await hasten.sleep(0)
-            except MemoryError:
-                hooks.remove_mem_hooks()
-            for each in futures:
-                each.done() or each.set_result(None)
-            _, left = await hasten.wait([waiting], timeout=5)
-            assert not left, f"it waits for ever if allocation {n} fails"
-            assert waiting.exception() is None
+            await end_without_memory(hooks, n, futures, waiting)
 
     try:
         loop.run_until_complete(main())
@@ -576,18 +580,7 @@ def test_a_group_ends_whichever_allocation_fails(loose):
                 await quiet()
             futures[2].set_result(None)
             await hasten.sleep(0)
-            # its task has ended, of which the group is told in this batch, between these two
-            loop.call_soon(hooks.remove_mem_hooks)
-            hooks.set_nomemory(n, n + 1)
-            try:
-                await hasten.sleep(0)
-            except MemoryError:
-                hooks.remove_mem_hooks()
-            for each in futures:
-                each.done() or each.set_result(None)
-            _, left = await hasten.wait([waiting], timeout=5)
-            assert not left, f"it waits for ever if allocation {n} fails"
-            assert waiting.exception() is None
+            await end_without_memory(hooks, n, futures, waiting)
 
     try:
         loop.run_until_complete(main())
