@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -588,4 +589,36 @@ def test_a_file_that_stays_open_behind_a_closed_descriptor_is_not_reported_for_e
     with near, far, third, fourth, opened(hasten.new_event_loop("epoll")) as loop:
         for sock in (near, far, third, fourth):
             sock.setblocking(False)
+        loop.run_until_complete(main())
+
+
+@pytest.mark.skipif("epoll" not in choice.NAMES, reason="the selectors module cannot be helped")
+def test_where_there_is_no_descriptor_to_begin_anew_with_all_stays_as_it_was(pair: Pair) -> None:
+    near, far = socket.socketpair()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def main() -> None:
+        loop, level, called = asyncio.get_running_loop(), Protocol(), asyncio.Event()
+        await start(near, level)
+        own = pair[0].dup()
+        with own.dup():
+            number = own.fileno()
+            loop.add_reader(number, called.set)
+            own.close()
+            pair[1].send(b"unread")
+            await called.wait()
+            loop.remove_reader(number)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            try:
+                for n in range(100):  # each time it has polled once more
+                    far.send(b"%d." % n)
+                    await level.received(b"%d." % n)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            await idles()
+        level.transport.abort()
+        await level.lost()
+
+    with near, far, opened(hasten.new_event_loop("epoll")) as loop:
+        near.setblocking(False)
         loop.run_until_complete(main())

@@ -66,20 +66,23 @@ class Epoll:
                 raise
 
     def renew(self) -> None:
-        """Begin anew with an epoll of the kernel's that knows no descriptor. Afterwards restore() each."""
+        """Make one more epoll of the kernel's: restore() each descriptor in it, then replace() this one by it."""
         self.check_process()
-        new = select.epoll()
-        new.register(self._wake, select.EPOLLIN | select.EPOLLET)
-        self._epoll.close()
-        self._epoll = new
+        self._new = select.epoll()
+        self._new.register(self._wake, select.EPOLLIN | select.EPOLLET)
 
     def restore(self, fd: int, events: int, generation: int) -> None:
-        """Do as add(), unless the descriptor was closed. What holds already is reported."""
-        self._generations[fd] = generation
+        """Add a descriptor to the new epoll, unless it was closed. What holds already is reported."""
         try:
-            self._epoll.register(fd, self._wanted(events))
-        except OSError:
-            pass
+            self._new.register(fd, self._wanted(events))
+        except OSError as exc:
+            if exc.errno not in (errno.EBADF, errno.EPERM):
+                raise
+
+    def replace(self) -> None:
+        """Put the new epoll in the old one's place."""
+        self._epoll.close()
+        self._epoll = self._new
 
     def wait(self, timeout: float) -> None:
         """Wait at most `timeout` seconds for events. Then next() loads them one by one."""

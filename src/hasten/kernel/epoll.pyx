@@ -107,7 +107,7 @@ cdef int watch_eventfd(int ep, int wakefd) noexcept:
 
 cdef class Epoll:
     def __cinit__(self):
-        self.epfd = self.wakefd = -1
+        self.epfd = self.wakefd = self.newfd = -1
         self.size = 1024
         self.forks = _forks
         self.room = <epoll_event *>PyMem_RawMalloc(self.size * sizeof(epoll_event))
@@ -167,24 +167,31 @@ cdef class Epoll:
         return 0
 
     cdef int renew(self) except -1:
-        """Begin anew with an epoll of the kernel's that knows no descriptor. Afterwards restore() each."""
-        cdef int ep
+        """Make one more epoll of the kernel's: restore() each descriptor in it, then replace() this one by it."""
         self.check_process()
-        ep = epoll_create1(EPOLL_CLOEXEC)
-        if ep < 0:
+        if self.newfd >= 0:     # an earlier try has failed
+            c_close(self.newfd)
+        self.newfd = epoll_create1(EPOLL_CLOEXEC)
+        if self.newfd < 0 or watch_eventfd(self.newfd, self.wakefd) < 0:
             PyErr_SetFromErrno(OSError)
-        if watch_eventfd(ep, self.wakefd) < 0 or hasten_replace(ep, self.epfd) < 0:
-            c_close(ep)
-            PyErr_SetFromErrno(OSError)
-        c_close(ep)
         return 0
 
-    cdef int restore(self, int fd, int events, unsigned int generation) noexcept:
-        """Do as add(), unless the descriptor was closed. What holds already is reported."""
+    cdef int restore(self, int fd, int events, unsigned int generation) except -1:
+        """Add a descriptor to the new epoll, unless it was closed. What holds already is reported."""
         cdef epoll_event ev
         ev.events = wanted(events)
         ev.data.u64 = (<unsigned long long>generation << 32) | <unsigned int>fd
-        epoll_ctl(self.epfd, EPOLL_CTL_ADD, fd, &ev)
+        if epoll_ctl(self.newfd, EPOLL_CTL_ADD, fd, &ev) < 0 and errno != EBADF and errno != EPERM:
+            PyErr_SetFromErrno(OSError)
+        return 0
+
+    cdef int replace(self) except -1:
+        """Put the new epoll in the old one's place, under its number."""
+        cdef int done = hasten_replace(self.newfd, self.epfd)
+        c_close(self.newfd)
+        self.newfd = -1
+        if done < 0:
+            PyErr_SetFromErrno(OSError)
         return 0
 
     cdef int wait(self, double timeout) except -1:
@@ -256,10 +263,15 @@ cdef class Epoll:
         if self.wakefd >= 0:
             c_close(self.wakefd)
             self.wakefd = -1
+        if self.newfd >= 0:
+            c_close(self.newfd)
+            self.newfd = -1
 
     def __dealloc__(self):
         if self.epfd >= 0:
             c_close(self.epfd)
         if self.wakefd >= 0:
             c_close(self.wakefd)
+        if self.newfd >= 0:
+            c_close(self.newfd)
         PyMem_RawFree(self.room)

@@ -119,11 +119,12 @@ class EpollPoller(Poller):
         watches = self.all_watches()
         try:
             self.queue.renew()
-        except OSError:  # as when there is no descriptor to spare: later, perhaps
-            return 0
-        for item in watches:
-            watch = cython.cast(Watch, item)
-            self.queue.restore(watch.fd, watch.events, watch.generation)
+            for item in watches:
+                watch = cython.cast(Watch, item)
+                self.queue.restore(watch.fd, watch.events, watch.generation)
+            self.queue.replace()
+        except OSError:  # as when there is no descriptor or memory to spare: all stays as it was, and later, perhaps
+            pass
         return 0
 
     def take(self) -> Watch | None:
