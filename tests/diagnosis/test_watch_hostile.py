@@ -29,9 +29,10 @@ def block(seconds: float = 0.5) -> None:
     time.sleep(seconds)
 
 
-def child(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def child(code: str, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **variables}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, env=environment)
+    command = [sys.executable, "-c", code, *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
 
 
 # ---- who it was ----------------------------------------------------------------------------
@@ -118,8 +119,10 @@ def test_a_clock_of_the_program_s_own_that_fails() -> None:
 # ---- who is not to blame -------------------------------------------------------------------
 
 STARVES = """
-import os, subprocess, sys, threading, time
+import ctypes, os, subprocess, sys, threading, time
 import hasten
+if sys.argv[1:] == ["C"] and (child := ctypes.CDLL(None).fork()):  # which Python is not told of
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 found = []
 hasten.watch(0.3, report=found.append)
 path = f"/proc/self/task/{threading.get_native_id()}/schedstat"
@@ -144,19 +147,22 @@ async def main():
     spinner.kill()
     spinner.wait()
     if waited < 0.8:
-        print("it was not kept waiting")
+        print("it was not kept waiting", flush=True)
 hasten.run(main())
-print(len(found))
+print(len(found), flush=True)
+os._exit(0)
 """
 
 
 @pytest.mark.slow  # computes for a second
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux only")
-def test_a_thread_that_waits_for_a_processor_is_not_blamed() -> None:
+@pytest.mark.parametrize("extensions", [True, False])
+@pytest.mark.parametrize("fork", ["no", "C"])
+def test_a_thread_that_waits_for_a_processor_is_not_blamed(fork: str, extensions: bool) -> None:
     if not Path("/proc/self/schedstat").exists():
         pytest.skip("this kernel does not tell for how long a thread waits")
     for _ in range(3):  # where the thread that looks waits as well, it comes too late to see from when on
-        done = child(STARVES)
+        done = child(STARVES, fork, **({} if extensions else {"HASTEN_NO_EXTENSIONS": "1"}))
         if "not kept waiting" in done.stdout:
             pytest.skip("the scheduler gave it time nevertheless")
         if done.stdout == "0\n":
@@ -637,60 +643,3 @@ print("good")
 """
     done = child(code, **({} if compiled else {"HASTEN_NO_EXTENSIONS": "1"}))
     assert (done.returncode, done.stdout, done.stderr) == (0, "good\n", "")
-
-
-FORKS = """
-import ctypes, os, sys, threading, time, warnings
-warnings.simplefilter("ignore")
-import hasten
-from hasten.diagnosis import watch as watching
-state, how = sys.argv[1:]
-if state == "telling":
-    watching.HANG = 0.05
-    reader, writer = os.pipe()
-    saved = os.dup(2)
-    os.dup2(writer, 2)
-seen = []
-hasten.watch(0.05, report=seen.append)
-libc = ctypes.CDLL(None)
-fork = os.fork if how == "os" else libc.fork
-def forks():
-    child = fork()
-    if child == 0:
-        code = 1
-        try:
-            import asyncio
-            asyncio._set_running_loop(None)
-            seen.clear()
-            async def main():
-                time.sleep(0.5)
-                await hasten.sleep(0.001)
-            hasten.run(main())
-            code = 0 if len(seen) == 1 else 2
-        finally:
-            os._exit(code)
-    return os.waitpid(child, 0)[1]
-async def main():
-    await hasten.sleep(0.01)
-    if state in ("looking", "telling"):
-        time.sleep(0.04 if state == "looking" else 0.2)
-    return forks()
-if state == "no thread yet":
-    print(forks())
-elif state == "nothing to watch":
-    hasten.run(hasten.sleep(0))
-    print(forks())
-else:
-    print(hasten.run(main()))
-print(len(seen))
-"""
-
-
-@pytest.mark.parametrize("how", ["os", "C"])
-@pytest.mark.parametrize("state", ["no thread yet", "nothing to watch", "napping", "looking", "telling"])
-def test_forks_in_each_state_of_the_watch(state: str, how: str) -> None:
-    done = subprocess.run([sys.executable, "-c", FORKS, state, how], capture_output=True, text=True, timeout=100)
-    lines = done.stdout.split()
-    assert lines[0] == "0", done.stdout + done.stderr
-    # the child has its own, and the parent's is told, if the child took long enough
-    assert lines[1] == ("0" if state in ("no thread yet", "nothing to watch") else "1")

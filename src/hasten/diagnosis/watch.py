@@ -109,6 +109,11 @@ class Watch(Observer):
     def _begin(self, loop: Any, key: int, watcher: Watcher) -> None:
         entry = weakref.ref(loop, partial(self._watchers.pop, key)), watcher  # type: ignore[arg-type]
         watcher.thread = loop._thread_id or threading.get_ident()
+        if watcher.thread == threading.get_ident():  # asked for: of a fork by C code Python has not heard
+            watcher.native = threading.get_native_id()
+        else:
+            known = threading._active.get(watcher.thread)  # type: ignore[attr-defined]
+            watcher.native = getattr(known, "native_id", None)
         # Where the process began without stderr, its number may be a connection's now.
         hang = HANG if sys.__stderr__ is not None else math.inf
         by_c = how() == "C thread" and watcher.watch(loop, self.threshold, hang, True)
@@ -274,8 +279,7 @@ class Watch(Observer):
         if found is not None and found[0] == since:
             samples, queued = list(found[6]), found[7]
         else:
-            native = getattr(threading._active.get(watcher.thread), "native_id", None)  # type: ignore[attr-defined]
-            samples, queued = [], -1.0 if native is None else _queued(native)
+            samples, queued = [], -1.0 if watcher.native is None else _queued(watcher.native)
         try:
             task = current_task(loop)
             address, (name, made) = id(task) if task is not None else 0, _named(task)

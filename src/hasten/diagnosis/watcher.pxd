@@ -29,6 +29,7 @@ cdef class Watcher(Observer):
     cdef readonly double awake      # since when, by time.monotonic(); 0: it sleeps, or does not run
     cdef public object sampled      # by a thread of Python: (since, 0.0, computed, of, moving, missed, samples), or None
     cdef public object thread       # that runs the loop, by threading.get_ident()
+    cdef public object native       # by which the kernel knows it; None: unknown
 
     @cython.locals(watched=Watched, ours=Scheduler)
     cpdef bint watch(self, object loop, double threshold, double hang, bint by_c) except -1

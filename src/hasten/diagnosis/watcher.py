@@ -26,6 +26,7 @@ class Watcher(Observer):
     awake: float
     sampled: Any
     thread: Any
+    native: Any
 
     def __cinit__(self, *args: Any) -> None:
         self.watched = Watched()  # for who forgets __init__(), too

@@ -331,7 +331,8 @@ static int hasten_watch_attach(hasten_watched *w, PyObject **current, unsigned l
     if (state == NULL || pthread_getcpuclockid((pthread_t)state->thread_id, &clock)) return 0;
     w->current = (uintptr_t)current;
     w->state = (uintptr_t)state;
-    w->thread = (long)state->native_thread_id;
+    /* Its own, asked for: after a fork by C code that did not tell Python, the state has the parent's number. */
+    w->thread = state == PyThreadState_Get() ? syscall(SYS_gettid) : (long)state->native_thread_id;
     w->clock = clock;
     w->queued = -1.0;
     pthread_mutex_lock(&hasten_watch.mutex);
