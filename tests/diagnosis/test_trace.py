@@ -344,6 +344,8 @@ def test_a_recorder_that_was_not_made_well() -> None:
         recorder.Recorder(100, "")
     with pytest.raises(ValueError, match="power of two"):
         recorder.Recorder(0, "")
+    with pytest.raises(ValueError, match="at most 67108864"):  # before any memory is asked for
+        recorder.Recorder(2**31, "")
     empty = recorder.Recorder.__new__(recorder.Recorder)
     if hasattr(recorder, "__pyx_capi__"):  # uncompiled, it has no fields yet
         empty.step_begins(None)

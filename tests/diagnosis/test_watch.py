@@ -586,6 +586,21 @@ def test_a_watcher_of_what_is_no_loop() -> None:
         assert stalls.Watched().detach() == 0
 
 
+def test_a_watcher_whose_samples_somebody_else_has_set() -> None:
+    from hasten.diagnosis.watcher import Watcher
+
+    told: list[Any] = []
+    watcher = Watcher(lambda *args: told.append(args))
+    for nothing in [(), (1.0,), ("early",)]:
+        watcher.sampled = nothing
+        watcher.loop_ends(None)
+        assert watcher.sampled is None
+    assert told == []
+    if cython.compiled or IN_C:
+        with pytest.raises(TypeError):
+            watcher.sampled = [0.0]
+
+
 def test_stock_loops_are_left_alone(seen: list[Stall]) -> None:
     async def main() -> None:
         block()

@@ -18,6 +18,7 @@ from hasten.kernel.step import Awaitable
 if not cython.compiled:
     BEGINS, ENDS, POLLS, POLLED, MADE, PARKED, WOKEN, ENDED, STEP, STEPPED, CALL, CALLED = range(12)
 
+MOST = 1 << 26  # events of one loop that can be kept, which take 2.7 GB
 NAMES = (
     "loop begins",
     "loop ends",
@@ -69,8 +70,8 @@ class Recorder(Observer):
     thread: str
 
     def __init__(self, size: int, thread: str) -> None:
-        if size < 1 or size & (size - 1):
-            raise ValueError(f"a ring has a power of two of events, not {size!r}")
+        if size < 1 or size > MOST or size & (size - 1):
+            raise ValueError(f"a ring has a power of two of events, at most {MOST}, not {size!r}")
         self.make_ring(size)
         self.detailed = True
         self.thread = thread

@@ -220,8 +220,8 @@ def trace(
         ValueError: `events` is less than 1 or more than 2**26, `on_stall` is less than 0.001, or there is no `file`
             for what is asked for.
     """
-    if not isinstance(events, int) or not 1 <= events <= 1 << 26:
-        raise ValueError(f"events is a number from 1 to {1 << 26}, not {events!r}")
+    if not isinstance(events, int) or not 1 <= events <= recorder.MOST:
+        raise ValueError(f"events is a number from 1 to {recorder.MOST}, not {events!r}")
     if file is None and (on_stall is not None or on_error):
         raise ValueError("on_stall and on_error need a file to write to: trace(file, ...)")
     return Trace(file, 1 << (events - 1).bit_length(), on_stall, on_error)

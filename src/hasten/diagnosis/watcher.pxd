@@ -27,7 +27,7 @@ cdef class Watcher(Observer):
     cdef Watched watched
     cdef object report
     cdef readonly double awake      # since when, by time.monotonic(); 0: it sleeps, or does not run
-    cdef public object sampled      # by a thread of Python: (since, 0.0, computed, of, moving, missed, samples), or None
+    cdef public tuple sampled       # by a thread of Python: (since, 0.0, computed, of, moving, missed, samples), or None
     cdef public object thread       # that runs the loop, by threading.get_ident()
     cdef public object native       # by which the kernel knows it; None: unknown
 

@@ -24,7 +24,7 @@ class Watcher(Observer):
     watched: Watched
     report: Callable[[Any, Any, float, float, Any], object]
     awake: float
-    sampled: Any
+    sampled: tuple[Any, ...] | None
     thread: Any
     native: Any
 
@@ -72,7 +72,7 @@ class Watcher(Observer):
             except MemoryError:  # this one is not told, but it is watched on
                 return 0
         # what was sampled at an earlier time, and taken too late, does not say how long that was
-        if seen is not None and seen[0] == since:
+        if seen is not None and len(seen) != 0 and seen[0] == since:  # anybody may have set it, to anything
             self.report(self, loop, since, now, seen)
         return 0
 

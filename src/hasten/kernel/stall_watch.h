@@ -20,6 +20,7 @@ typedef struct hasten_stall {
     double queued, queued_at;           /* for how long its thread had waited for a processor, ever: soon after it woke up, */
                                         /* and at the first sample; below 0: unknown */
     double cpu, cpu_at;                 /* the thread's CPU time at the first sample, and when that was */
+    double asleep;                      /* for so long it was asleep for sure, and did not wait for a processor */
     int kinds, samples, moving, missed;
     hasten_sample sample[HASTEN_KINDS];
 } hasten_stall;
@@ -32,6 +33,7 @@ typedef struct hasten_watched {
     long thread;                        /* by which the kernel knows it */
     int clock;                          /* clockid_t of its CPU time */
     double seen, next, gap, stood, queued;  /* the watch's own */
+    double cpu, cpu_at;                 /* its CPU time at the last sample, and when that was */
     int told;
     uintptr_t held;                     /* number of the watch's thread that looks at it; 0: none does */
     int gone;                           /* it was detached meanwhile */
@@ -68,22 +70,40 @@ static double hasten_seconds(clockid_t clock) {
     return clock_gettime(clock, &t) ? 0.0 : (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+/* Reads what /proc tells of a thread of this process; an empty text where it tells nothing. */
+static void hasten_read_proc(long thread, const char *name, char *text, size_t room) {
+    char path[64];
+    ssize_t n = -1;
+    snprintf(path, sizeof path, "/proc/self/task/%ld/%s", thread, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        n = read(fd, text, room - 1);
+        close(fd);
+    }
+    text[n > 0 ? n : 0] = 0;
+}
+
 /* For how many seconds a thread of this process has waited for a processor, ever; -1: the kernel does not tell. */
 static double hasten_queued(long thread) {
-    char path[64], text[96];
+    char text[96];
     unsigned long long spent, queued;
-    snprintf(path, sizeof path, "/proc/self/task/%ld/schedstat", thread);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return -1.0;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (n <= 0) return -1.0;
-    text[n] = 0;
+    hasten_read_proc(thread, "schedstat", text, sizeof text);
     return sscanf(text, "%llu %llu", &spent, &queued) == 2 ? (double)queued * 1e-9 : -1.0;
 }
 
-/* How much that has become since; 0 if it was or is unknown. */
-static double hasten_queued_since(double then, double now) { return then >= 0.0 && now > then ? now - then : 0.0; }
+/* How much that has become since; 0 if it was or is unknown. `most`: it cannot have been more. */
+static double hasten_queued_since(double then, double now, double most) {
+    double waited = then >= 0.0 && now > then ? now - then : 0.0;
+    return waited <= most ? waited : most > 0.0 ? most : 0.0;
+}
+
+/* Whether a thread sleeps, or waits for a disk, as proc_pid_stat(5) has it: its state stands behind its name. */
+static int hasten_sleeps(long thread) {
+    char text[128];
+    hasten_read_proc(thread, "stat", text, sizeof text);
+    char *end = strrchr(text, ')');
+    return end != NULL && end[1] == ' ' && (end[2] == 'S' || end[2] == 'D');
+}
 
 static double hasten_awake(hasten_watched *w) {
     double value;
@@ -104,8 +124,19 @@ static int hasten_take_sample(hasten_watched *w) {
     return ok;
 }
 
-/* Under the mutex: enters what hasten_take_sample() has found. */
-static void hasten_add_sample(hasten_watched *w, int ok, double now, double cpu, double queued) {
+/* Reads the thread's CPU time, without the mutex. Returns for how many seconds since the last sample it was asleep for sure:
+ * it is, and has computed nothing since. Linux (6.18) counts some sleeps as waits for a processor, where more threads run than
+ * there are processors; a stall would be excused for it. */
+static double hasten_take_cpu(hasten_watched *w, double *cpu, double *cpu_at) {
+    double now = hasten_seconds(CLOCK_MONOTONIC);
+    int sleeps = hasten_sleeps(w->thread);
+    *cpu = hasten_seconds(w->clock);
+    *cpu_at = hasten_seconds(CLOCK_MONOTONIC);
+    return sleeps && *cpu == w->cpu && now > w->cpu_at ? now - w->cpu_at : 0.0;
+}
+
+/* Under the mutex: enters what hasten_take_sample() and hasten_take_cpu() have found. */
+static void hasten_add_sample(hasten_watched *w, int ok, double now, double cpu, double asleep, double queued) {
     hasten_stall *x = &w->stall;
     hasten_sample *found = &hasten_found;
     if (x->since == 0.0) {
@@ -114,7 +145,9 @@ static void hasten_add_sample(hasten_watched *w, int ok, double now, double cpu,
         x->queued_at = queued;
         x->cpu = cpu;
         x->cpu_at = now;
+        x->asleep = 0.0;
     }
+    x->asleep += asleep;
     x->stood = w->stood;
     __atomic_store_n(&w->word.sampled, 1, __ATOMIC_RELAXED);
     if (!ok) {
@@ -159,13 +192,14 @@ static void hasten_forget_stall(hasten_watched *w) {
 static double hasten_look(hasten_watched *w, double now, double stood) {
     char text[4096];                    /* PIPE_BUF: what poll() says there is room for */
     double since = hasten_awake(w), soon = w->threshold / 4, queued = -1.0, cpu = 0.0;
+    double cpu_at = 0.0, asleep = 0.0;
     int n = 0, ok = 0;
     if (since != w->seen) {
         w->seen = since;
         w->next = since + w->threshold / 2 - 0.002;
         w->gap = 0.005;
         w->stood = 0.0;
-        w->queued = -1.0;
+        w->queued = w->cpu = -1.0;
         w->told = 0;
         if (!w->word.sampled) hasten_forget_stall(w);
     }
@@ -183,13 +217,15 @@ static double hasten_look(hasten_watched *w, double now, double stood) {
         if (samples) {
             pthread_mutex_lock(&hasten_watch.reading);
             ok = hasten_take_sample(w);
-            cpu = hasten_seconds(w->clock);
+            asleep = hasten_take_cpu(w, &cpu, &cpu_at);
         }
         pthread_mutex_lock(&hasten_watch.mutex);
         if (first) w->queued = queued;
         if (samples) {
             if (!w->gone && hasten_awake(w) == since)   /* else it has gone on: this may be of another batch */
-                hasten_add_sample(w, ok, now, cpu, queued);
+                hasten_add_sample(w, ok, now, cpu, asleep, queued);
+            w->cpu = cpu;
+            w->cpu_at = cpu_at;
             pthread_mutex_unlock(&hasten_watch.reading);
             double took = hasten_seconds(CLOCK_MONOTONIC) - now;    /* of a very deep stack, or on a machine with much to do */
             w->next = now + (w->gap > 20 * took ? w->gap : 20 * took);
@@ -198,8 +234,9 @@ static double hasten_look(hasten_watched *w, double now, double stood) {
     }
     double age = now - since - w->stood;
     if (age >= w->hang && !w->told && !w->gone && w->stall.since == since) {
+        double most = age - w->stall.asleep;
         pthread_mutex_unlock(&hasten_watch.mutex);
-        double waited = hasten_queued_since(w->queued, hasten_queued(w->thread));
+        double waited = hasten_queued_since(w->queued, hasten_queued(w->thread), most);
         pthread_mutex_lock(&hasten_watch.mutex);
         if (age - waited >= w->hang && !w->gone && hasten_awake(w) == since && w->stall.since == since) {
             struct pollfd out = {2, POLLOUT, 0};
@@ -245,7 +282,9 @@ static double hasten_look_around(uintptr_t number, double now, double stood) {
 static void *hasten_watching(void *argument) {
     uintptr_t number = (uintptr_t)argument;
     long own = syscall(SYS_gettid);
-    double waited = -1.0, asked = 0.0;  /* for a processor, this thread, ever; and when that was asked */
+    /* For how long this thread has waited for a processor, ever (below 0: nobody tells), and when that was asked. Nothing when
+     * it was made: what it has waited before it got here is no time in which the whole process stood still. */
+    double waited = hasten_queued(own) < 0.0 ? -1.0 : 0.0, asked = 0.0;
     prctl(PR_SET_NAME, "hasten-watch");
     pthread_mutex_lock(&hasten_watch.mutex);
     hasten_watch.kernel_id = own;
@@ -279,7 +318,7 @@ static void *hasten_watching(void *argument) {
             waited = hasten_queued(own);
             asked = now;
             pthread_mutex_lock(&hasten_watch.mutex);
-            stood -= hasten_queued_since(before, waited);
+            stood -= hasten_queued_since(before, waited, stood);
             if (stood < (before < 0.0 || waited <= 0.0 ? 0.2 : 0.02)) stood = 0.0;
         }
         hasten_watch.due = 1e300;
@@ -376,10 +415,11 @@ static void hasten_stall_take(hasten_watched *w, hasten_stall *to, double *excus
     pthread_mutex_unlock(&hasten_watch.mutex);
     *excused = *computed = *of = 0.0;
     if (to->since == 0.0) return;
-    double queued = hasten_queued(w->thread);
-    *excused = to->stood + hasten_queued_since(to->queued, queued);
+    double now = hasten_seconds(CLOCK_MONOTONIC), queued = hasten_queued(w->thread);
+    double most = now - to->since - to->stood - to->asleep;
+    *excused = to->stood + hasten_queued_since(to->queued, queued, most);
     *computed = hasten_seconds(w->clock) - to->cpu;
-    *of = hasten_seconds(CLOCK_MONOTONIC) - to->cpu_at - hasten_queued_since(to->queued_at, queued);
+    *of = now - to->cpu_at - hasten_queued_since(to->queued_at, queued, most);
 }
 
 /* Ends the thread and waits for that. `over`: none begins again. */
