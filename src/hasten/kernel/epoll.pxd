@@ -12,7 +12,7 @@ cdef class Epoll:
     """An epoll instance with an eventfd to end its waits."""
     cdef int epfd                       # -1 once closed
     cdef int wakefd
-    cdef int newfd                      # of renew(), until replace(); else -1
+    cdef int newfd                      # of renew(), until replace() or stay(); else -1
     cdef epoll_event *room
     cdef int size                       # of room, in events
     cdef bint coarse                    # no epoll_pwait2: milliseconds
@@ -28,6 +28,7 @@ cdef class Epoll:
     cdef int renew(self) except -1
     cdef int restore(self, int fd, int events, unsigned int generation) except -1
     cdef int replace(self) except -1
+    cdef int stay(self) noexcept
     cdef int wait(self, double timeout) except -1
     cdef inline int left(self) noexcept:
         """How many events next() has not loaded yet."""

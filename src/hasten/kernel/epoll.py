@@ -15,6 +15,7 @@ class Epoll:
     def __init__(self) -> None:
         self._pid = os.getpid()  # after a fork the kernel's object is the parent's
         self._epoll = select.epoll()
+        self._new: select.epoll | None = None
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._wake, select.EPOLLIN | select.EPOLLET)
         self._generations: dict[int, int] = {}
@@ -66,23 +67,39 @@ class Epoll:
                 raise
 
     def renew(self) -> None:
-        """Make one more epoll of the kernel's: restore() each descriptor in it, then replace() this one by it."""
+        """Make one more epoll of the kernel's: restore() each descriptor in it, then replace() this one by it.
+
+        Where one of these fails, call stay().
+        """
         self.check_process()
         self._new = select.epoll()
         self._new.register(self._wake, select.EPOLLIN | select.EPOLLET)
 
     def restore(self, fd: int, events: int, generation: int) -> None:
         """Add a descriptor to the new epoll, unless it was closed. What holds already is reported."""
+        wanted, new = self._wanted(events), self._new
+        assert new is not None
         try:
-            self._new.register(fd, self._wanted(events))
+            # Only the old one can tell whether the number stands for the same file: it may be another's by now.
+            self._epoll.modify(fd, wanted)
         except OSError as exc:
-            if exc.errno not in (errno.EBADF, errno.EPERM):
+            if exc.errno not in (errno.ENOENT, errno.EBADF, errno.EPERM):
                 raise
+            return
+        new.register(fd, wanted)
 
     def replace(self) -> None:
         """Put the new epoll in the old one's place."""
+        new = self._new
+        assert new is not None
         self._epoll.close()
-        self._epoll = self._new
+        self._epoll, self._new = new, None
+
+    def stay(self) -> None:
+        """Let go of what renew() has made. A new epoll that is not used would count among what the user may watch."""
+        if self._new is not None:
+            self._new.close()
+            self._new = None
 
     def wait(self, timeout: float) -> None:
         """Wait at most `timeout` seconds for events. Then next() loads them one by one."""

@@ -3,7 +3,6 @@
 Timeouts: epoll_pwait2 (Linux 5.11) takes nanoseconds; where it is missing (ENOSYS, or EPERM from an old seccomp
 profile) they are rounded up to milliseconds, so that no timer is early. Source: epoll_wait(2).
 """
-import os
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.errno cimport EBADF, EEXIST, EINTR, ENOENT, ENOSYS, EPERM, errno
@@ -66,23 +65,26 @@ cdef extern from *:
     """
     int hasten_replace(int by, int fd) noexcept nogil
 
+cdef extern from *:
+    """
+    #include <pthread.h>
+    /* How many forks there are between this process and the first. C code may fork without telling Python. */
+    static unsigned int hasten_forks;
+    static void hasten_count_fork(void) { hasten_forks++; }
+    static int hasten_count_forks(void) { return pthread_atfork(NULL, NULL, hasten_count_fork); }
+    """
+    unsigned int hasten_forks
+    int hasten_count_forks() noexcept
+
+if hasten_count_forks() != 0:
+    raise MemoryError
+
 # poll.contract's events, which a leaf cannot import from above
 cdef enum:
     READ = 1
     WRITE = 2
     HANGUP = 4
     LEVEL = 8
-
-
-cdef unsigned int _forks = 0
-
-
-def _after_fork():
-    global _forks
-    _forks += 1
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 cdef inline unsigned int wanted(int events) noexcept:
@@ -109,7 +111,7 @@ cdef class Epoll:
     def __cinit__(self):
         self.epfd = self.wakefd = self.newfd = -1
         self.size = 1024
-        self.forks = _forks
+        self.forks = hasten_forks
         self.room = <epoll_event *>PyMem_RawMalloc(self.size * sizeof(epoll_event))
         if self.room == NULL:
             raise MemoryError()
@@ -126,7 +128,7 @@ cdef class Epoll:
 
     cdef int check_process(self) except -1:
         """Refuse to go on in a forked child: the epoll is shared, and a change here would change the parent's."""
-        if self.forks != _forks:
+        if self.forks != hasten_forks:
             raise RuntimeError("this event loop was made before a fork: the child process has to make its own")
         return 0
 
@@ -158,7 +160,7 @@ cdef class Epoll:
 
     cdef int remove(self, int fd) except -1:
         cdef epoll_event ev
-        if self.forks != _forks:
+        if self.forks != hasten_forks:
             return 0
         if self.epfd >= 0 and epoll_ctl(self.epfd, EPOLL_CTL_DEL, fd, &ev) < 0:
             if errno != ENOENT and errno != EBADF and errno != EPERM:
@@ -167,10 +169,11 @@ cdef class Epoll:
         return 0
 
     cdef int renew(self) except -1:
-        """Make one more epoll of the kernel's: restore() each descriptor in it, then replace() this one by it."""
+        """Make one more epoll of the kernel's: restore() each descriptor in it, then replace() this one by it.
+
+        Where one of these fails, call stay().
+        """
         self.check_process()
-        if self.newfd >= 0:     # an earlier try has failed
-            c_close(self.newfd)
         self.newfd = epoll_create1(EPOLL_CLOEXEC)
         if self.newfd < 0 or watch_eventfd(self.newfd, self.wakefd) < 0:
             PyErr_SetFromErrno(OSError)
@@ -181,17 +184,26 @@ cdef class Epoll:
         cdef epoll_event ev
         ev.events = wanted(events)
         ev.data.u64 = (<unsigned long long>generation << 32) | <unsigned int>fd
-        if epoll_ctl(self.newfd, EPOLL_CTL_ADD, fd, &ev) < 0 and errno != EBADF and errno != EPERM:
-            PyErr_SetFromErrno(OSError)
-        return 0
+        # Only the old one can tell whether the number stands for the same file: it may be another's by now, or newfd.
+        if epoll_ctl(self.epfd, EPOLL_CTL_MOD, fd, &ev) < 0:
+            if errno == ENOENT or errno == EBADF or errno == EPERM:
+                return 0
+        elif epoll_ctl(self.newfd, EPOLL_CTL_ADD, fd, &ev) == 0:
+            return 0
+        PyErr_SetFromErrno(OSError)
+        return -1
 
     cdef int replace(self) except -1:
         """Put the new epoll in the old one's place, under its number."""
-        cdef int done = hasten_replace(self.newfd, self.epfd)
-        c_close(self.newfd)
-        self.newfd = -1
-        if done < 0:
+        if hasten_replace(self.newfd, self.epfd) < 0:
             PyErr_SetFromErrno(OSError)
+        return self.stay()
+
+    cdef int stay(self) noexcept:
+        """Let go of what renew() has made. A new epoll that is not used would count among what the user may watch."""
+        if self.newfd >= 0:
+            c_close(self.newfd)
+            self.newfd = -1
         return 0
 
     cdef int wait(self, double timeout) except -1:
@@ -263,15 +275,12 @@ cdef class Epoll:
         if self.wakefd >= 0:
             c_close(self.wakefd)
             self.wakefd = -1
-        if self.newfd >= 0:
-            c_close(self.newfd)
-            self.newfd = -1
+        self.stay()
 
     def __dealloc__(self):
         if self.epfd >= 0:
             c_close(self.epfd)
         if self.wakefd >= 0:
             c_close(self.wakefd)
-        if self.newfd >= 0:
-            c_close(self.newfd)
+        self.stay()
         PyMem_RawFree(self.room)

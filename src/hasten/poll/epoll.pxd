@@ -10,7 +10,9 @@ cdef class EpollPoller(Poller):
     cdef bint stray                     # the latest poll had a report that is nobody's
     cdef int strays                     # polls before it in a row that had one
 
-    @cython.locals(watches=list, watch=Watch)
+    @cython.locals(before=cython.uint)
+    cdef int change(self, Watch watch, int events) except -1
+    @cython.locals(queue=Epoll, watch=Watch)
     cdef int count_strays(self) except -1
     @cython.locals(before=Watch)
     cdef bint take_place(self, int fd) except -1

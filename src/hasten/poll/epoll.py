@@ -78,9 +78,21 @@ class EpollPoller(Poller):
         return True
 
     def modify(self, watch: Watch, events: int) -> int:
-        self.queue.change(watch.fd, events, watch.generation)
+        self.change(watch, events)
         watch.events = events
         self.stirred = True
+        return 0
+
+    def change(self, watch: Watch, events: int) -> int:
+        """Ask for other events. If the number is another file's by now, the old one's reports are nobody's."""
+        before = watch.generation
+        self.generations += 1
+        watch.generation = self.generations & 0x7FFFFFFF
+        try:
+            self.queue.change(watch.fd, events, watch.generation)
+        except BaseException:
+            watch.generation = before
+            raise
         return 0
 
     def unregister(self, watch: Watch) -> int:
@@ -116,15 +128,16 @@ class EpollPoller(Poller):
         if self.strays < STRAYS:
             return 0
         self.strays = 0
-        watches = self.all_watches()
+        queue = self.queue
         try:
-            self.queue.renew()
-            for item in watches:
-                watch = cython.cast(Watch, item)
-                self.queue.restore(watch.fd, watch.events, watch.generation)
-            self.queue.replace()
-        except OSError:  # as when there is no descriptor or memory to spare: all stays as it was, and later, perhaps
-            pass
+            queue.renew()
+            for item in self.table:
+                if item is not None:
+                    watch = cython.cast(Watch, item)
+                    queue.restore(watch.fd, watch.events, watch.generation)
+            queue.replace()
+        except (OSError, MemoryError):  # no descriptor or memory to spare: all stays as it was, and later, perhaps
+            queue.stay()
         return 0
 
     def take(self) -> Watch | None:
