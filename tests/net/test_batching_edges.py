@@ -352,6 +352,75 @@ if pid == 0:
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 
+PUT_OFF_BEFORE_A_FORK_BY_C = """
+import asyncio, atexit, ctypes
+
+which = "WHICH"
+udp, peer = (socket.socket(type=socket.SOCK_DGRAM) for _ in range(2))
+peer.bind(("127.0.0.1", 0))
+peer.settimeout(20)
+
+async def many(mine, yours):
+    yours.settimeout(20)
+    loop = hasten.get_running_loop()
+    transport, _ = await loop.connect_accepted_socket(hasten.Protocol, mine)
+    for _ in range(2):  # the guard comes, and finds what is the parent's as well
+        loop.call_soon(transport.write, b"a")
+        loop.call_soon(transport.write, b"b")
+        loop.call_soon(yours.recv, 1)
+        await hasten.sleep(0)
+        yours.recv(1)
+    transport.close()
+
+async def main():
+    loop = hasten.get_running_loop()
+    transport, _ = await loop.connect_accepted_socket(hasten.Protocol, one)
+    datagrams, _ = await loop.create_datagram_endpoint(hasten.DatagramProtocol, remote_addr=peer.getsockname())
+    await hasten.sleep(0)
+    for data in (b"first.", b"second."):
+        transport.write(data)
+        datagrams.sendto(data)
+    if (pid := ctypes.CDLL(None).fork()) == 0:
+        code = 1
+        try:
+            if which == "write":
+                transport.write(b"the child's.")
+            if which == "goes on":
+                return await hasten.sleep(1)  # its parent's loop is refused as soon as the batch is over
+            asyncio._set_running_loop(None)
+            if which == "runs":
+                hasten.run(many(*socket.socketpair()))
+            elif which == "ends":
+                atexit._run_exitfuncs()
+            else:
+                transport.close()
+                datagrams.close()
+            code = 0
+        finally:
+            if which != "goes on":
+                os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    await hasten.sleep(0)
+    one.shutdown(socket.SHUT_WR)
+    got = b""
+    while piece := other.recv(100):
+        got += piece
+    print(sorted(got.split(b".")))
+    datagrams.sendto(b"last")
+    await hasten.sleep(0)
+    got = []
+    while got[-1:] != [b"last"]:
+        got.append(peer.recv(100))
+    print(got)
+    datagrams.close()
+    transport.close()
+
+try:
+    hasten.run(main())
+except RuntimeError:
+    os._exit(0)
+"""
+
 WRITTEN_BEFORE_A_FORK = """
 async def main():
     transport, _ = await hasten.get_running_loop().connect_accepted_socket(hasten.Protocol, one)
@@ -455,6 +524,15 @@ def test_after_a_fork_the_guard_comes_to_other_threads_loops() -> None:
 @needs_fork
 def test_the_guard_comes_in_the_child_of_a_fork_that_python_does_not_know_of() -> None:
     assert output_of(FORKED_BY_C) == "b'y'\n0\n"
+
+
+@compiled_only
+@needs_fork
+@pytest.mark.parametrize("which", ["runs", "ends", "closes", "write", "goes on"])
+def test_the_child_of_a_fork_by_c_code_does_not_send_what_was_put_off(which: str) -> None:
+    texts = sorted([b"", b"first", b"second"] + ([b"the child's"] if which == "write" else []))
+    expected = f"0\n{texts}\n[b'first.', b'second.', b'last']\n"
+    assert output_of(PUT_OFF_BEFORE_A_FORK_BY_C.replace("WHICH", which)) == expected
 
 
 @compiled_only

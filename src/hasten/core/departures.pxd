@@ -23,7 +23,7 @@ cdef class Departures(Guarded):
         return self.queue.count()
     cdef inline bint open(self) noexcept:
         """True if a write may be put off: the loop runs in this thread, and a batch's end is to come."""
-        if not self.enabled or self.poller.sleeping or not self.stepper.runs():
+        if not self.enabled or self.poller.sleeping or self.is_inherited() or not self.stepper.runs():
             return False
         return self.lone < LONE or self.written
     cdef inline int end_batch(self) except -1:

@@ -57,7 +57,7 @@ class Departures(Guarded):
             return self.queue.count()
 
         def open(self) -> bool:
-            if not self.enabled or self.poller.sleeping or not self.stepper.runs():
+            if not self.enabled or self.poller.sleeping or self.is_inherited() or not self.stepper.runs():
                 return False
             return self.lone < LONE or self.written
 
@@ -97,6 +97,8 @@ class Departures(Guarded):
         """Let the transports send what they have put off. Their errors end their connections, not this."""
         queue = self.queue
         failed = None
+        if self.is_inherited():  # in the child of a fork by C code, which tells Python nothing
+            self.abandon()
         self.done()
         self.lone = self.lone + 1 if self.pieces == 1 and not self.written else 0
         self.pieces = 0
@@ -135,16 +137,17 @@ class Departures(Guarded):
     def rescue(self) -> int:
         """Send what can be sent, in the guard's thread. All else, errors too, comes as soon as the callback is over."""
         self.done()
+        self.make_late()  # first: to keep an error needs memory, and without it this would be cut short
         i = 0
         while i < self.queue.count():
             cython.cast(Watch, self.queue.at(i)).rescue()
             i += 1
-        self.make_late()
         return 0
 
     def abandon(self) -> int:
         """Drop what was put off, in a forked child: the parent sends it. Nothing here runs Python."""
         self.done()
+        self.disown()
         i = 0
         while i < self.queue.count():
             cython.cast(Watch, self.queue.at(i)).abandon()

@@ -266,9 +266,14 @@ static hasten_word *hasten_guard_first(void) { return hasten_guard.first; }
 static PyObject *hasten_guard_owner(hasten_word *w) { return Py_NewRef(Py_REFCNT(w->owner) > 0 ? w->owner : Py_None); }
 
 /* In the child of any fork, also of one by C code that does not tell Python: there is no thread here, and the mutex may have
- * been another thread's. */
+ * been another thread's. What was due the parent does; it is noted only, since this thread may not have the interpreter's
+ * lock. */
 static void hasten_guard_is_gone(void) {
     pthread_mutex_init(&hasten_guard.mutex, NULL);
+    for (hasten_word *w = hasten_guard.first; w != NULL; w = w->next) {
+        hasten_word_done(w);
+        w->inherited = 1;
+    }
     hasten_guard.exists = hasten_guard.prepared = hasten_guard.forks = 0;
     hasten_guard.asleep = 1;
 }

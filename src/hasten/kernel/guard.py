@@ -30,6 +30,10 @@ class Guarded:
         """True if that has lasted for longer than five milliseconds."""
         return self._since is not None and time.monotonic() - self._since > _LOOK
 
+    def is_inherited(self) -> bool:
+        """True in the child of a fork for what the parent had there, until abandon()."""
+        return False
+
     def make_late(self) -> int:
         """Have is_late() be true until done()."""
         self._since = float("-inf")
@@ -38,6 +42,10 @@ class Guarded:
     def done(self) -> int:
         """There is nothing left that rescue() could do."""
         self._since = None
+        return 0
+
+    def disown(self) -> int:
+        """Nothing of the parent's is left."""
         return 0
 
     def rescue(self) -> int:

@@ -37,6 +37,7 @@ cdef class Guarded:
     cdef int abandon(self) except -1:
         """Forget what is due, in the child of a fork: the parent does it. Nothing here runs Python."""
         self.done()
+        self.disown()
         return 0
 
 

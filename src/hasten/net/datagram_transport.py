@@ -278,6 +278,8 @@ class DatagramTransport(FlowControl):
         return self.depart()
 
     def depart(self) -> int:
+        if self.leaving:
+            self.leave_to_parent()
         failures, self.failures = self.failures, None
         try:
             while failures:

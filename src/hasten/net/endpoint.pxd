@@ -2,6 +2,7 @@ cimport cython
 cimport hasten.core.outcomes as outcomes
 cimport hasten.kernel.step as step
 cimport hasten.poll.events as ev
+from hasten.core.departures cimport Departures
 from hasten.kernel.channel cimport Channel
 from hasten.core.scheduler cimport Scheduler
 from hasten.net.server_base cimport ServerBase
@@ -72,5 +73,7 @@ cdef class Endpoint(Watch):
     cdef int tell(self, str message, object exc, object protocol) except -1
     cdef int finish(self, object exc) except -1
     cdef int depart(self) except -1
+    @cython.locals(departures=Departures)
+    cdef bint leave_to_parent(self) except -1
     cdef int discard(self) except -1
     cdef int release(self) except -1

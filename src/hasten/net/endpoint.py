@@ -275,6 +275,16 @@ class Endpoint(Watch):
         """Send what was put off until the end of the batch, as far as the channel takes it. For subclasses."""
         return 0
 
+    def leave_to_parent(self) -> bool:
+        """Drop what was put off before a fork by C code, of which Python is not told: the parent sends it."""
+        if self.scheduler is None:  # the collector takes it apart
+            return False
+        departures = self.scheduler.departures
+        if not departures.is_inherited():
+            return False
+        departures.abandon()
+        return True
+
     def discard(self) -> int:
         """Drop what waits to be sent. For subclasses."""
         return 0

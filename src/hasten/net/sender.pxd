@@ -57,6 +57,7 @@ cdef class Sender(FlowControl):
     cdef int keep_all(self, object late) except -1
     @cython.locals(n=Py_ssize_t)
     cdef int rescue(self) except -1
+    cdef int depart(self) except -1
     cdef int abandon(self) except -1
     cdef int cannot_write(self, Py_ssize_t n, str method) except -1
     cdef int write_failed(self, object exc) except -1

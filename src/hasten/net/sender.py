@@ -167,6 +167,8 @@ class Sender(FlowControl):
 
     def all_left(self, piece: Any) -> bool:
         """Send what was put off, with `piece` if it can be put behind that. True if nothing is left to do."""
+        if self.leave_to_parent():
+            return False
         together = type(piece) is bytes and self.put_off(piece)
         self.depart()
         return together or self._conn_lost > 0
@@ -177,6 +179,7 @@ class Sender(FlowControl):
 
     def depart(self) -> int:
         if self.late is not None:
+            self.leave_to_parent()
             self.send_late()
             self.pause_if_full()
         return 0
