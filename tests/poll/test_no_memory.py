@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import selectors
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +17,7 @@ import pytest
 
 import hasten
 from hasten.kernel import guard
+from hasten.poll import choice
 
 from ..worlds import opened
 from .conftest import Loop
@@ -149,3 +154,97 @@ def test_a_selector_that_does_not_let_go(monkeypatch: pytest.MonkeyPatch) -> Non
             run(loop, lambda made=made: made.lost)
             theirs.close()
     assert [type(each) for each in told] == [MemoryError]
+
+
+# ---- epoll's own --------------------------------------------------------------------------------
+
+
+epoll_only = pytest.mark.skipif("epoll" not in choice.NAMES, reason="Linux only")
+
+
+async def idles() -> None:
+    """The loop has nothing to do."""
+    loop: Any = asyncio.get_running_loop()
+    await asyncio.sleep(0.01)
+    before = loop._polls
+    await asyncio.sleep(0.03)
+    assert loop._polls - before < 20
+
+
+@epoll_only
+def test_a_descriptor_that_could_not_be_added_is_not_reported_for_ever() -> None:
+    async def main(n: int) -> None:
+        loop, called = asyncio.get_running_loop(), asyncio.Event()
+        ours, theirs = socket.socketpair()
+        known = fcntl.fcntl(ours, fcntl.F_DUPFD, 300)
+        loop.add_reader(known, int)  # there is no room yet for the next one, whose number is no small int
+        loop.remove_reader(known)
+        number = fcntl.fcntl(ours, fcntl.F_DUPFD, 600)
+        theirs.send(b"!")
+        try:
+            try:
+                _testcapi.set_nomemory(n, n + 1)
+                loop.add_reader(number, called.set)
+            finally:
+                _testcapi.remove_mem_hooks()
+        except MemoryError:
+            await idles()
+            loop.add_reader(number, called.set)
+        await called.wait()
+        loop.remove_reader(number)
+        for fd in (number, known, ours.detach(), theirs.detach()):
+            os.close(fd)
+
+    for n in range(25):
+        with opened(hasten.new_event_loop("epoll")) as loop:
+            loop.run_until_complete(main(n))
+
+
+NO_NEW_EPOLL = """
+import asyncio, resource, socket, _testcapi
+import hasten
+
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+ours, theirs = socket.socketpair()
+kept = ours.dup()
+
+async def begin():
+    called, number = asyncio.Event(), ours.fileno()
+    loop.add_reader(number, called.set)
+    ours.close()
+    theirs.send(b"unread")
+    await called.wait()
+    loop.remove_reader(number)
+
+async def main(n):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        _testcapi.set_nomemory(n, n + 1)
+        for _ in range(40):
+            await asyncio.sleep(0)
+    except MemoryError:
+        pass
+    finally:
+        _testcapi.remove_mem_hooks()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+loop = hasten.new_event_loop("epoll")
+loop.run_until_complete(begin())
+loop._poller.every = 0.0  # it polls in each tick
+for n in range(100):
+    loop.run_until_complete(main(n))
+loop.run_until_complete(asyncio.sleep(0.01))
+before = loop._polls
+loop.run_until_complete(asyncio.sleep(0.03))
+print("idle" if loop._polls - before < 20 else loop._polls - before)
+loop.close()
+"""
+
+
+@epoll_only
+def test_where_a_new_epoll_cannot_be_made_the_loop_goes_on() -> None:
+    """A descriptor was closed behind the poller's back; there is no other one, nor memory for an error that says so."""
+    # by itself, where no other thread takes memory
+    command = [sys.executable, "-c", NO_NEW_EPOLL]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "idle\n", "")

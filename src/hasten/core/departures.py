@@ -137,11 +137,11 @@ class Departures(Guarded):
     def rescue(self) -> int:
         """Send what can be sent, in the guard's thread. All else, errors too, comes as soon as the callback is over."""
         self.done()
-        self.make_late()  # first: to keep an error needs memory, and without it this would be cut short
         i = 0
         while i < self.queue.count():
             cython.cast(Watch, self.queue.at(i)).rescue()
             i += 1
+        self.make_late()
         return 0
 
     def abandon(self) -> int:

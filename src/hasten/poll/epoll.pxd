@@ -14,5 +14,7 @@ cdef class EpollPoller(Poller):
     cdef int change(self, Watch watch, int events) except -1
     @cython.locals(queue=Epoll, watch=Watch)
     cdef int count_strays(self) except -1
+    @cython.locals(fd=int, room=Py_ssize_t)
+    cdef int make_room(self, Watch watch) except -1
     @cython.locals(before=Watch)
     cdef bint take_place(self, int fd) except -1

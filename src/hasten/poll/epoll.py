@@ -55,13 +55,23 @@ class EpollPoller(Poller):
             self.queue.change(fd, events, watch.generation)
         else:
             self.queue.add(fd, events, watch.generation)
-        if fd >= len(self.table):  # only now: any number may be given as an fd, but not every one is open
-            self.table.extend([None] * (fd + 64 - len(self.table) + 1))
+        self.make_room(watch)  # only now: any number may be given as an fd, but not every one is open
         watch.events = events
         watch.fired = 0
         self.table[fd] = watch
         self.watching += 1
         self.stirred = True
+        return 0
+
+    def make_room(self, watch: Watch) -> int:
+        """Have a place in the table for what the kernel watches already; without memory, have it do so no more."""
+        fd, room = watch.fd, len(self.table)
+        try:
+            if fd >= room:
+                self.table.extend([None] * (fd + 64 - room + 1))
+        except BaseException:  # nobody would know whose it is, and it would be reported for ever
+            self.queue.remove(fd)
+            raise
         return 0
 
     def take_place(self, fd: int) -> bool:
