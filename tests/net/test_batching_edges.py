@@ -384,6 +384,7 @@ async def main():
         code = 1
         try:
             if which == "write":
+                datagrams.sendto(b"the child's.")
                 transport.write(b"the child's.")
             if which == "goes on":
                 return await hasten.sleep(1)  # its parent's loop is refused as soon as the batch is over
@@ -411,7 +412,7 @@ async def main():
     got = []
     while got[-1:] != [b"last"]:
         got.append(peer.recv(100))
-    print(got)
+    print(sorted(got[:-1]))
     datagrams.close()
     transport.close()
 
@@ -531,7 +532,8 @@ def test_the_guard_comes_in_the_child_of_a_fork_that_python_does_not_know_of() -
 @pytest.mark.parametrize("which", ["runs", "ends", "closes", "write", "goes on"])
 def test_the_child_of_a_fork_by_c_code_does_not_send_what_was_put_off(which: str) -> None:
     texts = sorted([b"", b"first", b"second"] + ([b"the child's"] if which == "write" else []))
-    expected = f"0\n{texts}\n[b'first.', b'second.', b'last']\n"
+    letters = [text + b"." for text in texts if text]
+    expected = f"0\n{texts}\n{letters}\n"
     assert output_of(PUT_OFF_BEFORE_A_FORK_BY_C.replace("WHICH", which)) == expected
 
 

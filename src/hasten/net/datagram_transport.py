@@ -245,6 +245,8 @@ class DatagramTransport(FlowControl):
 
     def accept(self, letter: Any, n: int) -> int:
         """Put a datagram of `n` bytes into the queue, and send it now if it is not to be sent later."""
+        if self.leaving:
+            self.leave_to_parent()
         queue = self.queue
         queue.put(letter, n)
         if self._conn_lost:  # it was closed, but its socket is there until connection_lost(): as in asyncio
