@@ -75,6 +75,7 @@ class Child:
         if self.pid == 0:
             code = 1
             try:
+                self.go.close()  # or it would not see that its parent is gone
                 asyncio._set_running_loop(None)
                 first()
                 ready.send(b"ready")
