@@ -21,7 +21,7 @@ if state == "telling":
 seen = []
 def report(stall):
     print(os.getpid(), stall, file=sys.__stderr__, flush=True)
-    if stall.seconds > 0.4:  # not one of a machine with much to do
+    if stall.seconds > 0.25:  # not one of a machine with much to do
         seen.append(stall)
 hasten.watch(0.05, report=report)
 libc = ctypes.CDLL(None)

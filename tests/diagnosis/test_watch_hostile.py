@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import hasten
+from hasten.diagnosis import processes
 from hasten.diagnosis import watch as watching
 from hasten.diagnosis.stall import Stall
 from hasten.kernel import stalls
@@ -643,3 +644,46 @@ print("good")
 """
     done = child(code, **({} if compiled else {"HASTEN_NO_EXTENSIONS": "1"}))
     assert (done.returncode, done.stdout, done.stderr) == (0, "good\n", "")
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="Linux only")
+def test_a_thread_that_sleeps_waits_for_no_processor() -> None:
+    ready, go = threading.Event(), threading.Event()
+    natives: list[int] = []
+
+    def sleep() -> None:
+        natives.append(threading.get_native_id())
+        ready.set()
+        go.wait()
+
+    thread = threading.Thread(target=sleep)
+    thread.start()
+    ready.wait()
+    while not processes.asleep(natives[0]):  # it may still be on its way into the wait
+        time.sleep(0.001)
+    queue = watching.Waits(natives[0])
+    begun = time.monotonic()
+    while queue.asleep == 0.0:
+        queue.look()
+    assert 0.0 < queue.asleep <= time.monotonic() - begun
+    own = watching.Waits(threading.get_native_id())
+    for _ in range(3):
+        own.look()  # who looks does not sleep
+    assert own.asleep == 0.0
+    nobody = watching.Waits(None)
+    nobody.look()
+    assert (nobody.waited, nobody.asleep) == (-1.0, 0.0)
+    go.set()
+    thread.join()
+
+
+def test_a_thread_of_python_looks_where_no_memory_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        block()
+        await hasten.sleep(0.001)
+
+    seen: list[Stall] = []
+    monkeypatch.setattr(watching, "_how", "Python thread: a test wants it")
+    with hasten.watch(report=seen.append):
+        hasten.run(main())
+    assert [stall.place.function for stall in seen if stall.place] == ["block"]

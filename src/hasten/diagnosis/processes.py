@@ -150,3 +150,9 @@ def schedule(native: int) -> tuple[float, float] | None:
             return int(computed) / 1e9, int(waited) / 1e9
     except (OSError, ValueError):
         return None
+
+
+def asleep(native: int) -> bool:
+    """Return whether a thread here sleeps, or waits for a disk; False if nobody tells."""
+    # /proc/PID/task/TID/stat: the state stands behind the name, which is in brackets (proc_pid_stat(5)).
+    return read(f"/proc/self/task/{native}/stat").rpartition(")")[2].split()[:1] in (["S"], ["D"])

@@ -13,6 +13,7 @@ import math
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,7 +30,7 @@ from hasten.diagnosis import processes
 from hasten.diagnosis.stall import Place, Stall, innermost_first
 from hasten.diagnosis.standing import is_users
 from hasten.diagnosis.watcher import Watcher, waiting
-from hasten.kernel import stalls, step
+from hasten.kernel import stalls
 
 THRESHOLD = 0.1
 LEAST = 0.001
@@ -183,8 +184,9 @@ class Watch(Observer):
     def _understood(self, loop: Any, since: float, now: float, seen: Any) -> Stall | None:
         """Make a Stall of what was sampled; None: it was too short."""
         _, excused, computed, of, _, _, samples, *queued = seen
-        if queued and queued[0] >= 0.0:  # by a thread of Python's: what it had been at the first sample
-            excused += max(_queued(threading.get_native_id()) - queued[0], 0.0)
+        if queued and queued[0].waited >= 0.0:  # by a thread of Python's: what it had been at the first sample
+            waited = _queued(threading.get_native_id()) - queued[0].waited
+            excused += max(min(waited, now - since - queued[0].asleep), 0.0)
         seconds = now - since - excused
         if seconds < self.threshold:
             return None
@@ -263,7 +265,7 @@ class Watch(Observer):
             try:
                 for loop, watcher in self._watched():
                     since = watcher.awake
-                    if since and step.monotonic() - since >= self.threshold / 2:
+                    if since and time.monotonic() - since >= self.threshold / 2:
                         self._look_at(loop, watcher, since)
                     del loop, watcher  # nothing is kept while this thread sleeps
             except Exception:  # no memory, or somebody's own code: it is looked at again in a moment
@@ -279,7 +281,8 @@ class Watch(Observer):
         if found is not None and found[0] == since:
             samples, queued = list(found[6]), found[7]
         else:
-            samples, queued = [], -1.0 if watcher.native is None else _queued(watcher.native)
+            samples, queued = [], Waits(watcher.native)
+        queued.look()
         try:
             task = current_task(loop)
             address, (name, made) = id(task) if task is not None else 0, _named(task)
@@ -295,6 +298,31 @@ class Watch(Observer):
                 samples.append((1, True, 0, address, frames, name, made))
         most = max(samples, key=lambda each: each[0])[4]  # the last one may be of what came after the call
         watcher.sampled = (since, 0.0, _computes(most), 1.0, 0, 0, samples, queued)
+
+
+class Waits:
+    """For how long a thread that stands still has waited for a processor, and for how long it was asleep for sure.
+
+    Linux (6.18) counts some sleeps as waits for a processor, where more threads run than there are processors. A thread
+    that is asleep, and has computed nothing since it was last looked at, was asleep all the while.
+    """
+
+    def __init__(self, native: int | None) -> None:
+        self._native = native
+        self.waited = -1.0 if native is None else _queued(native)  # ever, by now; below 0: nobody tells
+        self.asleep = 0.0  # since then
+        self._computed = self._at = -1.0
+
+    def look(self) -> None:
+        """See what it does now."""
+        if self._native is None:
+            return
+        now, sleeps = time.monotonic(), processes.asleep(self._native)
+        found = processes.schedule(self._native)
+        computed = -1.0 if found is None else found[0]
+        if sleeps and computed >= 0.0 and computed == self._computed:
+            self.asleep += now - self._at
+        self._computed, self._at = computed, time.monotonic()
 
 
 def _named(task: Any) -> tuple[str | None, str | None]:
