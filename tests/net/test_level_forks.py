@@ -262,6 +262,8 @@ WHICH = [
     "it_is_closed_while_paused",
     "the_child_takes_it_over",
 ]
+# The child begins a loop of its own in the midst of a task.
+FROM_A_TASK = ("the_child_runs_a_loop_of_its_own", "the_child_takes_it_over")
 CASES = [
     (which, name)
     for which in WHICH
@@ -273,6 +275,8 @@ CASES = [
 @pytest.mark.parametrize("how", ["os", "C"])
 @pytest.mark.parametrize(("which", "name"), CASES)
 def test_forks_while_it_is_registered(which: str, name: str, how: str) -> None:
+    if name == "asyncio" and how == "C" and which in FROM_A_TASK and sys.version_info >= (3, 14):
+        pytest.skip("from 3.14 on asyncio keeps the current task by thread: for the child it is still its parent's")
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, which, how, name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "good\n", "")
