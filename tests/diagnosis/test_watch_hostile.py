@@ -658,23 +658,25 @@ def test_a_thread_that_sleeps_waits_for_no_processor() -> None:
 
     thread = threading.Thread(target=sleep)
     thread.start()
-    ready.wait()
-    while not processes.asleep(natives[0]):  # it may still be on its way into the wait
-        time.sleep(0.001)
-    queue = watching.Waits(natives[0])
-    begun = time.monotonic()
-    while queue.asleep == 0.0:
-        queue.look()
-    assert 0.0 < queue.asleep <= time.monotonic() - begun
-    own = watching.Waits(threading.get_native_id())
-    for _ in range(3):
-        own.look()  # who looks does not sleep
-    assert own.asleep == 0.0
-    nobody = watching.Waits(None)
-    nobody.look()
-    assert (nobody.waited, nobody.asleep) == (-1.0, 0.0)
-    go.set()
-    thread.join()
+    try:
+        ready.wait()
+        while not processes.asleep(natives[0]):  # it may still be on its way into the wait
+            time.sleep(0.001)
+        queue = watching.Waits(natives[0])
+        begun = time.monotonic()
+        while queue.asleep == 0.0:
+            queue.look()
+        assert 0.0 < queue.asleep <= time.monotonic() - begun
+        own = watching.Waits(threading.get_native_id())
+        for _ in range(3):
+            own.look()  # who looks does not sleep
+        assert own.asleep == 0.0
+        nobody = watching.Waits(None)
+        nobody.look()
+        assert (nobody.waited, nobody.asleep) == (-1.0, 0.0)
+    finally:  # or the interpreter would wait for it
+        go.set()
+        thread.join()
 
 
 def test_a_thread_of_python_looks_where_no_memory_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
