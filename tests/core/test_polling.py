@@ -21,6 +21,7 @@ import pytest
 import hasten
 from hasten.core.scheduler import Scheduler
 from hasten.poll.contract import Poller
+from tests.net.injecting import needs_strace
 
 POLLERS = ("epoll", "selectors") if sys.platform == "linux" else ("selectors",)
 
@@ -218,6 +219,50 @@ def test_other_threads_have_their_turn_beside_a_busy_task(loop) -> None:
         loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         sys.setswitchinterval(before)
+
+
+CALLS = 300
+IN_AN_EXECUTOR = f"""
+import os, sys
+import hasten
+
+async def busy(done):
+    while not done.is_set():
+        await hasten.sleep(0)
+
+async def main():
+    loop, done = hasten.get_running_loop(), hasten.Event()
+    beside = hasten.create_task(busy(done)) if "busy" in sys.argv else hasten.sleep(0)
+    for _ in range({CALLS}):
+        await loop.run_in_executor(None, int)
+    done.set()
+    await beside
+
+if "one core" in sys.argv:
+    os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
+hasten.run(main())
+"""
+
+
+def yields(folder: Path, *how: str) -> int:
+    """Count how often threads of a program that makes calls in an executor give their core away to wait for another."""
+    counted = folder / "counted"
+    traced = ["strace", "-f", "-o", str(counted), "-e", "trace=sched_yield"]
+    subprocess.run([*traced, sys.executable, "-c", IN_AN_EXECUTOR, *how], check=True, timeout=120)
+    return counted.read_text().count("sched_yield(")
+
+
+@needs_strace
+def test_a_loop_that_goes_to_sleep_does_not_wait_for_another_thread_before(tmp_path) -> None:
+    """The poller gives the interpreter's lock away while it sleeps. Given away once more before, until the other thread
+    has it, it made each call in an executor cost three times as much."""
+    assert yields(tmp_path) < CALLS  # there were six for each call, and more
+
+
+@needs_strace
+def test_a_busy_loop_on_one_core_sees_that_the_other_thread_has_had_its_turn(tmp_path) -> None:
+    """There the lock is free again when the loop looks: it went on waiting for a fifth of a millisecond."""
+    assert yields(tmp_path, "busy", "one core") < 1.3 * CALLS  # there were nearly two for each call
 
 
 C_ONLY = """

@@ -51,6 +51,7 @@ cdef class Scheduler(Batches):
     cdef int tell_of_poll(self, double timeout) except -1
     @cython.locals(h=TimerHandle, timers=Timers)
     cdef int settle(self) except -1
+    cdef int share(self) except -1
     @cython.locals(poller=Poller, now=double, real=double, probe=Probe)
     cdef int reap(self) except -1
     @cython.locals(poller=Poller, queue=Ready, watch=Watch, end=size_t)

@@ -384,6 +384,7 @@ class Scheduler(Batches):
         if not poller.is_due() and not self._stopping:
             return self.expire(self.now()) if self._timers.count() else 0
         self.settle()
+        self.share()
         if self.probe is not None:
             self.tell_of_poll(0.0)
         poller.wait(0.0)
@@ -412,6 +413,7 @@ class Scheduler(Batches):
         finally:
             poller.sleeping = timers.dozing = False
             queue.rouse()
+        self.share()  # not before: a poller that sleeps gives the lock away itself, and once is enough
         self.reap()
         if self.idle > 0 and queue.count():
             self.idle = 0
@@ -430,14 +432,11 @@ class Scheduler(Batches):
         return 0
 
     def settle(self) -> int:
-        """Do what may run any Python between two batches: destructors, signal handlers, other threads."""
+        """Do what may run any Python between two batches: destructors, signal handlers."""
         self._step.leave()  # who looks on from a signal handler or another thread finds no current task
         self._step.forget_contexts()
         interpreter.check_signals()
         self._stopping = self._stopping or (self._until is not None and self._until.status != state.PENDING)
-        if clock.reached(self.share_due):
-            interpreter.share_lock()
-            self.share_due = self._poller.later(self._poller.now())
         timers = self._timers
         while timers.count():
             h = cython.cast(TimerHandle, timers.at(0))
@@ -446,6 +445,13 @@ class Scheduler(Batches):
             timers.cancelled -= 1
             timers.pop()
             h = None  # type: ignore[assignment] # dropped before the heap is looked at again: that may run anything
+        return 0
+
+    def share(self) -> int:
+        """Let a thread that waits for the interpreter's lock have it, if it is time."""
+        if clock.reached(self.share_due):
+            interpreter.share_lock()
+            self.share_due = self._poller.later(self._poller.now())
         return 0
 
     def patience(self, now: float) -> float:

@@ -70,20 +70,28 @@ static inline void hasten_came(int somebody) {
 }
 #endif
 
+/* Has another thread the lock, or had it since? Where both threads share a core, it is often free again at the first look. */
+static inline int hasten_lock_was_taken(struct _gil_runtime_state *lock, unsigned long switches) {
+    return __atomic_load_n((int *)&lock->locked, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&lock->switch_number, __ATOMIC_RELAXED) != switches;
+}
+
 /* Lets another thread have the lock if one waits for it. */
 static void hasten_share_lock(void) {
     PyThreadState *ts = PyThreadState_Get();
     struct _gil_runtime_state *lock = hasten_lock(ts);
+    unsigned long switches;
     double patience;
     int came;
 #ifdef Py_GIL_DISABLED
     if (!lock->enabled) return;
 #endif
     if (!hasten_lock_is_wanted(ts, lock) || !hasten_is_worth_it()) return;
+    switches = lock->switch_number;
     PyEval_SaveThread();
     /* a sleeping core takes some 50 us to wake up */
     patience = hasten_monotonic() + 200e-6;
-    while (!(came = __atomic_load_n((int *)&lock->locked, __ATOMIC_RELAXED)) && hasten_monotonic() < patience) sched_yield();
+    while (!(came = hasten_lock_was_taken(lock, switches)) && hasten_monotonic() < patience) sched_yield();
     PyEval_RestoreThread(ts);
     hasten_came(came);
 }
