@@ -182,13 +182,15 @@ def test_callbacks_of_nested_turns(loop: hasten.Loop) -> None:
 
 
 def test_the_caller_of_the_loop_is_in_its_own_context_afterwards(loop: hasten.Loop) -> None:
+    tokens = []
     for value in (1, 2):
         loop.call_soon(int)
         turn(loop)
         assert var.get() == (None if value == 1 else 1)
-        var.set(value)  # in the context of this test, not in one that callbacks have run in
+        tokens.append(var.set(value))  # in the context of this test, not in one that callbacks have run in
     assert var.get() == 2
-    var.set(None)
+    for token in reversed(tokens):
+        var.reset(token)  # not set to None: other tests look whether it is in their context
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
