@@ -66,7 +66,8 @@ def _idle(page: str) -> str:
             colour = name if name in ("asyncio", "hasten") else "uvloop"
             bars.append(Bar(name, figure(cell) or 0.0, colour, f"{cell} bytes"))
         groups.append(Group(f"{row[0]}, CPython {row[1]}", bars))
-    return draw(groups, what="Memory of a connection: the shorter, the better", scale=3505.0)
+    longest = max(bar.value for group in groups for bar in group.bars)
+    return draw(groups, what="Memory of a connection: the shorter, the better", scale=longest)
 
 
 def pictures(page: str) -> dict[str, str]:
@@ -77,8 +78,8 @@ def pictures(page: str) -> dict[str, str]:
         what = f"Operations per second, uvloop's = 1; CPython {version}: the longer, the better"
         made[f"tasks-{version}.svg"] = _times(page, "workload", column, tasks, what)
         what = f"Requests per second, uvloop's = 1; CPython {version}: the longer, the better"
-        before = "CPython 3.13.0 (" if version == "3.13" else "CPython 3.14.10:\n"
-        made[f"network-{version}.svg"] = _times(page.partition(net)[2], "workload", 2, before, what, scale=2.2)
+        before = "CPython 3.13.0:\n" if version == "3.13" else "CPython 3.14.10:\n"
+        made[f"network-{version}.svg"] = _times(page.partition(net)[2], "workload", 2, before, what, scale=3.2)
     made["idle-connection.svg"] = _idle(page)
     return made
 
