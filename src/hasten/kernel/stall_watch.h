@@ -107,6 +107,7 @@ static void hasten_add_sample(hasten_watched *w, int ok, double now, double cpu,
     hasten_sample *found = &hasten_found;
     if (x->since == 0.0) {
         x->since = w->seen;
+        x->stood = w->stood;
         x->queued = w->queued;
         x->queued_at = queued;
         x->cpu = cpu;
@@ -114,7 +115,6 @@ static void hasten_add_sample(hasten_watched *w, int ok, double now, double cpu,
         x->asleep = 0.0;
     }
     x->asleep += asleep;
-    x->stood = w->stood;
     __atomic_store_n(&w->word.sampled, 1, __ATOMIC_RELAXED);
     if (!ok) {
         x->missed++;
@@ -151,6 +151,7 @@ static int hasten_describe_hang(hasten_watched *w, double age, char *text, size_
 static void hasten_forget_stall(hasten_watched *w) {
     w->stall.since = 0.0;
     w->stall.kinds = w->stall.samples = w->stall.moving = w->stall.missed = 0;
+    __atomic_store_n(&w->word.sampled, 0, __ATOMIC_RELAXED);
 }
 
 /* Looks at one loop, under the mutex, which it lets go of for what takes long: `w` is held. `stood`: for so long the whole
@@ -167,14 +168,15 @@ static double hasten_look(hasten_watched *w, double now, double stood) {
         w->stood = 0.0;
         w->queued = w->cpu = -1.0;
         w->told = 0;
-        if (!w->word.sampled) hasten_forget_stall(w);
+        if (since != 0.0) hasten_forget_stall(w);   /* what was not taken while it slept is of no use to anybody */
     }
     if (stood > 0.0 && since < now - stood) {
         w->stood += stood;
         w->next += stood;
     }
+    if (stood > 0.0 && w->stall.since < now - stood) w->stall.stood += stood;  /* also of one that is about to be taken */
     if (since == 0.0) return soon;
-    int samples = now >= w->next && !(w->word.sampled && w->stall.since != since);  /* what was not taken yet stays */
+    int samples = now >= w->next;
     int first = w->queued < 0.0 && now - since > w->threshold / 32;     /* most batches are over by then */
     int fresh = w->stall.since == 0.0;
     if (samples || first) {
@@ -286,6 +288,7 @@ static void *hasten_watching(void *argument) {
             pthread_mutex_lock(&hasten_watch.mutex);
             stood -= hasten_queued_since(before, waited, stood);
             if (stood < (before < 0.0 || waited <= 0.0 ? 0.2 : 0.02)) stood = 0.0;
+            if (hasten_watch.number != number) break;   /* told to end meanwhile: another one may have set when it is due */
         }
         hasten_watch.due = 1e300;
         double due = hasten_look_around(number, now, stood);
@@ -374,10 +377,16 @@ static void hasten_watch_detach(hasten_watched *w) {
  * meanwhile. `excused`: for how many seconds it stood still, or its thread waited for a processor, and nobody is to blame;
  * `computed` seconds of CPU time within the last `of`. */
 static void hasten_stall_take(hasten_watched *w, hasten_stall *to, double *excused, double *computed, double *of) {
+    struct timespec moment = {0, 1000000};
     pthread_mutex_lock(&hasten_watch.mutex);
+    /* Where the whole process stood still, the thread that says so may go on a moment later than this one. */
+    for (int i = 0; i < 20 && hasten_watch.exists && hasten_seconds(CLOCK_MONOTONIC) - hasten_watch.due > 0.02; i++) {
+        pthread_mutex_unlock(&hasten_watch.mutex);
+        nanosleep(&moment, NULL);
+        pthread_mutex_lock(&hasten_watch.mutex);
+    }
     memcpy(to, &w->stall, sizeof *to);
     hasten_forget_stall(w);
-    w->word.sampled = 0;
     pthread_mutex_unlock(&hasten_watch.mutex);
     *excused = *computed = *of = 0.0;
     if (to->since == 0.0) return;
