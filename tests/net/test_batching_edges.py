@@ -493,6 +493,98 @@ for first in range(8):
 print("all")
 """
 
+NO_MEMORY_FOR_AN_ERROR = """
+import _testcapi
+
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the guard says of it
+nobody = socket.socket(type=socket.SOCK_DGRAM)
+nobody.bind(("127.0.0.1", 0))
+address = nobody.getsockname()
+nobody.close()
+ends = [socket.socketpair() for _ in range(2)]
+near, far = ends[0][1], ends[1][1]
+far.setblocking(False)
+near.settimeout(0.2)
+
+async def main(first, last):
+    loop = hasten.get_running_loop()
+    one, other = [
+        (await loop.connect_accepted_socket(hasten.Protocol, sock.dup()))[0] for sock, _ in ends
+    ]
+    refused, _ = await loop.create_datagram_endpoint(hasten.DatagramProtocol, remote_addr=address)
+    refused.get_extra_info("socket").dup().send(b"x")  # the next one meets that
+    got, seen, receive = bytearray(1), [], near.recv_into
+    def block():
+        _testcapi.set_nomemory(first, last)
+        try:
+            receive(got)
+        except (MemoryError, TimeoutError):
+            pass
+        _testcapi.remove_mem_hooks()
+    def look():
+        try:
+            seen.append(far.recv(1))
+        except BlockingIOError:
+            seen.append(None)
+    for each in one, refused, other:
+        loop.call_soon(each.sendto if each is refused else each.write, b"x")
+    loop.call_soon(block)
+    loop.call_soon(look)
+    await hasten.sleep(0)
+    await hasten.sleep(0.001)
+    look()
+    if got == b"x" and seen[0] is None:
+        print(first, last, seen)
+    for each in one, refused, other:
+        each.close()
+    if got != b"x":
+        near.recv(1)
+
+for first in range(10):
+    for last in range(first + 1, first + 4):
+        hasten.run(main(first, last))
+print("all")
+"""
+
+NO_MEMORY_IN_A_CHILD = """
+import asyncio, ctypes
+import _testcapi
+
+peer = socket.socket(type=socket.SOCK_DGRAM)
+peer.bind(("127.0.0.1", 0))
+
+async def main(first):
+    loop = hasten.get_running_loop()
+    transport, _ = await loop.connect_accepted_socket(hasten.Protocol, one.dup())
+    datagrams, _ = await loop.create_datagram_endpoint(hasten.DatagramProtocol, remote_addr=peer.getsockname())
+    await hasten.sleep(0)
+    datagrams.sendto(b"x")
+    transport.write(b"x")
+    close = transport.close
+    if (pid := ctypes.CDLL(None).fork()) == 0:
+        _testcapi.set_nomemory(first, first + 1)
+        try:
+            close()
+        except MemoryError:
+            pass
+        _testcapi.remove_mem_hooks()
+        try:
+            asyncio._set_running_loop(None)
+            transport.abort()
+            close()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    transport.close()
+    datagrams.close()
+
+for first in range(8):
+    hasten.run(main(first))
+    if (got := other.recv(10)) != b"x":
+        print(first, got)
+print("all")
+"""
+
 
 def output_of(program: str, before: str = "") -> str:
     done = subprocess.run(
@@ -553,3 +645,16 @@ def test_a_daemon_thread_s_bytes_leave_when_the_interpreter_ends() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("_testcapi") is None, reason="this Python has no _testcapi")
 def test_a_guard_without_memory_sends_nothing_twice() -> None:
     assert output_of(NO_MEMORY) == "all\n"
+
+
+@compiled_only
+@pytest.mark.skipif(importlib.util.find_spec("_testcapi") is None, reason="this Python has no _testcapi")
+def test_an_error_that_the_guard_has_no_memory_for_interrupts_the_batch() -> None:
+    assert output_of(NO_MEMORY_FOR_AN_ERROR) == "all\n"
+
+
+@compiled_only
+@needs_fork
+@pytest.mark.skipif(importlib.util.find_spec("_testcapi") is None, reason="this Python has no _testcapi")
+def test_the_child_of_a_fork_by_c_code_sends_nothing_also_without_memory() -> None:
+    assert output_of(NO_MEMORY_IN_A_CHILD) == "all\n"

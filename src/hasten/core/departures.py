@@ -137,19 +137,19 @@ class Departures(Guarded):
     def rescue(self) -> int:
         """Send what can be sent, in the guard's thread. All else, errors too, comes as soon as the callback is over."""
         self.done()
+        self.make_late()  # first: there may be no memory for an error
         i = 0
         while i < self.queue.count():
             cython.cast(Watch, self.queue.at(i)).rescue()
             i += 1
-        self.make_late()
         return 0
 
     def abandon(self) -> int:
         """Drop what was put off, in a forked child: the parent sends it. Nothing here runs Python."""
         self.done()
-        self.disown()
         i = 0
         while i < self.queue.count():
             cython.cast(Watch, self.queue.at(i)).abandon()
             i += 1
+        self.disown()  # last: where there is no memory for that, it is done again
         return 0
