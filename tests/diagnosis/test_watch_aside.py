@@ -37,12 +37,15 @@ hasten.run(main())
 @pytest.mark.slow  # stands still for a second
 @pytest.mark.parametrize("then", ["0", "0.03"])
 def test_a_callback_that_ends_soon_after_the_process_stood_still(then: str) -> None:
-    process = subprocess.Popen([sys.executable, "-c", STANDS, then], stderr=subprocess.PIPE, text=True)
-    while b") T " not in Path(f"/proc/{process.pid}/stat").read_bytes():
-        time.sleep(0.001)
-    time.sleep(1.2)
-    process.send_signal(signal.SIGCONT)
-    _, errors = process.communicate(timeout=60)
+    with subprocess.Popen([sys.executable, "-c", STANDS, then], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while b") T " not in Path(f"/proc/{process.pid}/stat").read_bytes():
+                time.sleep(0.001)
+            time.sleep(1.2)
+            process.send_signal(signal.SIGCONT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert "blocked" not in errors
 

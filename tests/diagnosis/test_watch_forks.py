@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
+
+from tests import families
 
 FORKS = """
 import ctypes, os, sys, threading, time, warnings
@@ -61,7 +62,7 @@ print(len(seen))
 @pytest.mark.parametrize("how", ["os", "C"])
 @pytest.mark.parametrize("state", ["no thread yet", "nothing to watch", "napping", "looking", "telling"])
 def test_forks_in_each_state_of_the_watch(state: str, how: str) -> None:
-    done = subprocess.run([sys.executable, "-c", FORKS, state, how], capture_output=True, text=True, timeout=100)
+    done = families.run([sys.executable, "-c", FORKS, state, how], timeout=100)
     lines = done.stdout.split()
     assert lines[0] == "0", done.stdout + done.stderr
     # the child has its own, and the parent's is told, if the child took long enough

@@ -8,12 +8,12 @@ for one thing: there a child that closes what it has inherited makes its parent 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
 import pytest
 
 from hasten.poll import choice
+from tests import families
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -278,5 +278,5 @@ def test_forks_while_it_is_registered(which: str, name: str, how: str) -> None:
     if name == "asyncio" and how == "C" and which in FROM_A_TASK and sys.version_info >= (3, 14):
         pytest.skip("from 3.14 on asyncio keeps the current task by thread: for the child it is still its parent's")
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, which, how, name]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = families.run(command, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "good\n", "")
