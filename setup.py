@@ -75,7 +75,10 @@ def flags() -> tuple[list[str], list[str]]:
     # -O1 and some of what -O2 adds compile in 60 % of the time, and cost 1 to 3 % of the instructions of a task's step.
     optimized = ["-O2", "-g0", "-fno-strict-aliasing", "-fwrapv", "-fno-semantic-interposition", "-fvisibility=hidden"]
     # A function that begins in the middle of a cache line, or not, made up to 20 % in some workloads, by chance.
-    return [*forced, *optimized, "-falign-functions=64"], []
+    optimized.append("-falign-functions=64")
+    if sys.platform == "linux":
+        optimized.append("-fno-plt")  # what is called in the interpreter is called without a detour
+    return [*forced, *optimized], []
 
 
 # Where a compiled `except` begins, Cython keeps what is being handled, to put it back where the `except` ends. It keeps

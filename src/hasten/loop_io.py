@@ -5,20 +5,15 @@ They are functions of `net` and `process`, which take the loop as their first ar
 
 from __future__ import annotations
 
-import asyncio
 import importlib
-import subprocess
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from hasten.net import sock_calls, sock_connect
 
 if TYPE_CHECKING:
     from hasten.net import connecting, datagrams, pipe_ends, servers, tls
     from hasten.net import sendfile as files
-    from hasten.process.contract import ProcessLoop
-
-_P = TypeVar("_P", bound=asyncio.BaseProtocol)
+    from hasten.process import spawning
 
 
 class Late:
@@ -58,6 +53,8 @@ class IoMethods:
         sock_sendfile = files.sock_sendfile
         _sendfile_native = files.native
         _sock_sendfile_native = files.sock_native
+        subprocess_exec = spawning.subprocess_exec
+        subprocess_shell = spawning.subprocess_shell
     else:
         create_connection = Late("hasten.net.connecting")
         create_unix_connection = Late("hasten.net.connecting")
@@ -72,6 +69,8 @@ class IoMethods:
         sock_sendfile = Late("hasten.net.sendfile")
         _sendfile_native = Late("hasten.net.sendfile", "native")
         _sock_sendfile_native = Late("hasten.net.sendfile", "sock_native")
+        subprocess_exec = Late("hasten.process.spawning")
+        subprocess_shell = Late("hasten.process.spawning")
 
     sock_recv = sock_calls.sock_recv
     sock_recv_into = sock_calls.sock_recv_into
@@ -82,57 +81,7 @@ class IoMethods:
     sock_accept = sock_calls.sock_accept
     sock_connect = sock_connect.sock_connect
 
-    # ---- processes ------------------------------------------------------------------------
-
-    async def subprocess_exec(  # type: ignore[override]
-        self: ProcessLoop,
-        protocol_factory: Callable[[], _P],
-        program: Any,
-        *args: Any,
-        stdin: Any = subprocess.PIPE,
-        stdout: Any = subprocess.PIPE,
-        stderr: Any = subprocess.PIPE,
-        universal_newlines: bool = False,
-        shell: bool = False,
-        bufsize: int = 0,
-        encoding: None = None,
-        errors: None = None,
-        text: Literal[False] | None = None,
-        **kwargs: Any,
-    ) -> tuple[asyncio.SubprocessTransport, _P]:
-        """Run a program with arguments; return (transport, protocol). Further keywords are subprocess.Popen's."""
-        from hasten.process import spawning
-
-        spawning.check(universal_newlines, shell, bufsize, encoding, errors, text, shell_wanted=False)
-        return await spawning.subprocess_exec(
-            self, protocol_factory, (program, *args), False, stdin=stdin, stdout=stdout, stderr=stderr, **kwargs
-        )
-
-    async def subprocess_shell(  # type: ignore[override]
-        self: ProcessLoop,
-        protocol_factory: Callable[[], _P],
-        cmd: str | bytes,
-        *,
-        stdin: Any = subprocess.PIPE,
-        stdout: Any = subprocess.PIPE,
-        stderr: Any = subprocess.PIPE,
-        universal_newlines: bool = False,
-        shell: bool = True,
-        bufsize: int = 0,
-        encoding: None = None,
-        errors: None = None,
-        text: Literal[False] | None = None,
-        **kwargs: Any,
-    ) -> tuple[asyncio.SubprocessTransport, _P]:
-        """Run a command by the shell; return (transport, protocol). Further keywords are subprocess.Popen's."""
-        from hasten.process import spawning
-
-        spawning.check(universal_newlines, shell, bufsize, encoding, errors, text, shell_wanted=True)
-        return await spawning.subprocess_exec(
-            self, protocol_factory, cmd, True, stdin=stdin, stdout=stdout, stderr=stderr, **kwargs
-        )
-
-    def _connects_pipes_plainly(self) -> bool:
+    def _connects_pipes_plainly(self: Any) -> bool:
         """True unless a program has put methods of its own in the place of those that connect pipes."""
         return (
             getattr(self.connect_read_pipe, "__func__", None) is IoMethods.connect_read_pipe

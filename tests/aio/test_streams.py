@@ -238,3 +238,83 @@ def test_a_server_on_uvloop_calls_its_handler() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+@pytest.mark.parametrize("limit", [1, 5, 2**16])
+def test_read_to_the_end(world, settle, limit):
+    """More than the limit too, since all that has come is taken out of the buffer."""
+
+    async def main():
+        reader = world.ns.StreamReader(limit=limit)
+        task = asyncio.get_running_loop().create_task(reader.read())
+        for piece in (b"one", b"two", b"three" * 100):
+            await settle()
+            reader.feed_data(piece)
+        await settle()
+        assert not task.done()
+        with pytest.raises(RuntimeError, match="read.. called while another coroutine is already waiting"):
+            await reader.read(1)
+        assert await reader.read(0) == b""
+        reader.feed_eof()
+        assert await task == b"onetwo" + b"three" * 100
+        assert await reader.read() == await reader.read(5) == b""
+
+    world.run(main())
+
+
+def test_read_at_most(world, settle):
+    async def main():
+        reader = world.ns.StreamReader()
+        task = asyncio.get_running_loop().create_task(reader.read(3))
+        await settle()
+        reader.feed_data(b"hello")
+        assert await task == b"hel"
+        assert await reader.read(n=100) == b"lo"
+        reader.feed_eof()
+        assert await reader.read(100) == b""
+
+    world.run(main())
+
+
+@pytest.mark.parametrize("n", [-1, 10])
+def test_read_until_an_error(world, settle, n):
+    """What came before it is lost, as in asyncio, where all was asked for."""
+
+    async def main():
+        reader = world.ns.StreamReader()
+        task = asyncio.get_running_loop().create_task(reader.read(n))
+        await settle()
+        if n < 0:
+            reader.feed_data(b"some")
+            await settle()
+        reader.set_exception(ZeroDivisionError("broken"))
+        with pytest.raises(ZeroDivisionError, match="broken"):
+            await task
+        with pytest.raises(ZeroDivisionError):
+            await reader.read(0)
+
+    world.run(main())
+
+
+def test_read_resumes_a_paused_transport(world, settle):
+    log = []
+
+    class Transport(asyncio.ReadTransport):
+        def pause_reading(self):
+            log.append("paused")
+
+        def resume_reading(self):
+            log.append("resumed")
+
+    async def main():
+        reader = world.ns.StreamReader(limit=2)
+        reader.set_transport(Transport())
+        reader.feed_data(b"x" * 10)
+        assert log == ["paused"]
+        task = asyncio.get_running_loop().create_task(reader.read())
+        await settle()
+        assert log == ["paused", "resumed"]
+        reader.feed_eof()
+        assert await task == b"x" * 10
+
+    world.run(main())

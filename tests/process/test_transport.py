@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from hasten.kernel import blocking
+
 Loop = asyncio.AbstractEventLoop
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="asyncio's Proactor loop runs processes there")
 
@@ -370,3 +372,51 @@ def test_close_kills_whatever_fails(
         assert transport.get_returncode() == -signal.SIGKILL
 
     run_on(loop, main())
+
+
+@pytest.mark.ours("the other one hears nothing any more")
+@pytest.mark.parametrize("closed", ["the child's", "the other"])
+def test_another_transport_on_a_pipe_to_a_child(
+    either_loop: Loop, run: Callable[..., Any], recorder: Any, closed: str
+) -> None:
+    """Who closes the file object ends the other transport of it, which would wait for ever."""
+
+    class Other(asyncio.Protocol):
+        def __init__(self) -> None:
+            self.lost = either_loop.create_future()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.lost.set_result(exc)
+
+    async def main() -> None:
+        transport, protocol = await either_loop.subprocess_exec(recorder, "cat", stdout=PIPE, stderr=None)
+        file = transport.get_extra_info("subprocess").stdout
+        other, second = await either_loop.connect_read_pipe(Other, file)
+        ours: Any = transport.get_pipe_transport(1)
+        (ours if closed == "the child's" else other).close()
+        error = await second.lost
+        while ("lost", 1) not in protocol.told:
+            await asyncio.sleep(0)
+        assert isinstance(error, OSError) == (closed == "the child's")
+        transport.close()
+        await protocol.over
+        assert file.closed
+
+    run(main())
+
+
+@pytest.mark.ours("looks into hasten")
+def test_pipes_of_children_are_forgotten(either_loop: Loop, run: Callable[..., Any], recorder: Any) -> None:
+    """A pipe that comes later may have the same inode number."""
+
+    async def main() -> None:
+        transport, protocol = await either_loop.subprocess_exec(recorder, "cat")
+        assert len(blocking.private_files) == 3
+        popen = transport.get_extra_info("subprocess")
+        assert not any(os.get_blocking(file.fileno()) for file in (popen.stdin, popen.stdout, popen.stderr))
+        transport.close()
+        await protocol.over
+
+    run(main())
+    assert not blocking.private_files
+    assert not blocking.in_use

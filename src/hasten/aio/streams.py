@@ -74,6 +74,30 @@ else:
                 outcomes.fail_unless_done(self._waiter, exc)
                 self._waiter = None
 
+        async def read(self, n: int = -1) -> bytes:
+            """Return what has come, `n` bytes at most, and wait for it if nothing has; empty at the end of the stream.
+
+            If `n` is negative: all until the end.
+            """
+            blocks: list[bytes] = []
+            while self._exception is None:
+                if n == 0:
+                    return b""
+                if not self._buffer and not self._eof:
+                    await self._wait_for_data("read")
+                if n > 0:
+                    data = bytes(memoryview(self._buffer)[:n])
+                    del self._buffer[:n]
+                    self._maybe_resume_transport()
+                    return data
+                if not self._buffer and self._eof:
+                    return b"".join(blocks)
+                # not left to grow in the buffer: beyond the limit nothing more would be read from the transport
+                blocks.append(bytes(self._buffer))
+                self._buffer.clear()
+                self._maybe_resume_transport()
+            raise self._exception
+
         async def readuntil(self, separator: bytes | tuple[bytes, ...] = b"\n") -> bytes:  # type: ignore[override]
             """Return all up to and including the separator, or the first to be complete of a tuple of them.
 

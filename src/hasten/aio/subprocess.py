@@ -72,16 +72,17 @@ class Process(_std.Process):
         has ended.
         """
         work: list[Coroutine[Any, Any, Any]] = []
+        stdout, stderr = self.stdout, self.stderr
         if self.stdin is not None:
             work.append(self._feed(self.stdin, input))
-        streams = [(1, self.stdout), (2, self.stderr)]
-        work += [self._read(fd, stream) for fd, stream in streams if stream is not None]
+        if stdout is not None:
+            work.append(self._read(1, stdout))
+        if stderr is not None:
+            work.append(self._read(2, stderr))
         results = [await work[0]] if len(work) == 1 else list(await gather(*work))
-        if self.stdin is not None:
-            results.pop(0)
         await self.wait()
-        stdout, stderr = (None if stream is None else results.pop(0) for _, stream in streams)
-        return stdout, stderr
+        errors = None if stderr is None else results.pop()
+        return None if stdout is None else results.pop(), errors
 
     async def _feed(self, stdin: asyncio.StreamWriter, data: _Input | None) -> None:
         """Write what the process is to read, and close. That it does not read all of it is no error."""

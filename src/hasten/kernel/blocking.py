@@ -30,7 +30,9 @@ class Mode:
         return (found.st_dev, found.st_ino) == self.file
 
 
-_in_use: dict[tuple[int, int], list[Mode]] = {}
+in_use: dict[tuple[int, int], list[Mode]] = {}
+# Of open files that a transport has to itself, as the pipes to a child: nobody needs them to block, now or later.
+private_files: set[tuple[int, int]] = set()
 
 
 def leave(fd: int, file: tuple[int, int], made: int) -> Mode:
@@ -41,9 +43,9 @@ def leave(fd: int, file: tuple[int, int], made: int) -> Mode:
         made: the id() of the file object that it is of, which stays until give_back().
     """
     mode = Mode(fd, file, made)
-    users = _in_use.get(file)
+    users = in_use.get(file)
     if users is None:  # not by setdefault(), which breaks the dict in CPython 3.13.0 where there is no memory
-        users = _in_use[file] = []
+        users = in_use[file] = []
     users.append(mode)
     try:
         mode.owed = os.get_blocking(fd)
@@ -59,7 +61,7 @@ def leave(fd: int, file: tuple[int, int], made: int) -> Mode:
 def is_alone(mode: Mode) -> bool:
     """True unless another transport uses the same file object."""
     users = 0
-    for each in _in_use.get(mode.file, ()):  # no generator: CPython 3.13.0 crashes where there is no memory for one
+    for each in in_use.get(mode.file, ()):  # no generator: CPython 3.13.0 crashes where there is no memory for one
         users += each.made == mode.made
     return users <= 1
 
@@ -72,13 +74,13 @@ def give_back(mode: Mode, *, ours: bool = True, closing: bool = False) -> None:
         closing: the file object is about to be closed, so others who use it need nothing any more, and cannot give back
             what they owe.
     """
-    others = _in_use.get(mode.file, [])
+    others = in_use.get(mode.file, [])
     if mode in others:
         others.remove(mode)
     if not others:
-        _in_use.pop(mode.file, None)
+        in_use.pop(mode.file, None)
         if others:  # a transport of another thread has come to it meanwhile
-            _in_use[mode.file] = others
+            in_use[mode.file] = others
     if closing:
         for other in others:
             if other.made == mode.made and other.owed:

@@ -6,6 +6,7 @@ cdef class PipeChannel(Channel):
     cdef readonly unsigned int kind     # of file: st_mode, as fstat() gives it
     cdef readonly unsigned long long links      # how many names it has
     cdef public bint shared             # others have the same open file, and may have made it blocking since
+    cdef public bint private            # nobody else has it: it is made nonblocking, and stays so
     cdef object identity                # device and inode
     cdef object mode                    # of kernel/blocking: it was made nonblocking; None: not yet, or no longer
     cdef int second                     # one more descriptor of the same, for a poller that knows the first; -1: none

@@ -40,6 +40,7 @@ class PipeChannel(Channel):
         self.kind = 0
         self.links = 0
         self.shared = False  # others have the same open file, and may have made it blocking since
+        self.private = False  # nobody else has it: it is made nonblocking, and stays so
         self.identity = (0, 0)
         self.mode: blocking.Mode | None = None
         self.second = -1
@@ -70,6 +71,10 @@ class PipeChannel(Channel):
 
     def leave_blocking(self) -> int:
         """Make it nonblocking, until close(). Raises OSError."""
+        if self.private:
+            os.set_blocking(self.fd, False)
+            blocking.private_files.add(self.identity)
+            return 0
         self.mode = blocking.leave(self.fd, self.identity, id(self.made))
         return 0
 
@@ -77,13 +82,17 @@ class PipeChannel(Channel):
         """Be closed, and let the file be as it was."""
         mode, self.mode = self.mode, None
         self.fd = -1
+        if self.private:
+            blocking.private_files.discard(self.identity)
         if mode is not None:
             blocking.give_back(mode)
         return 0
 
     def is_alone(self) -> bool:
         """True unless another transport uses the same file object."""
-        return self.mode is None or blocking.is_alone(self.mode)
+        if self.private:
+            return self.identity not in blocking.in_use
+        return self.mode is None or (self.identity not in blocking.private_files and blocking.is_alone(self.mode))
 
     def another(self) -> int:
         """Return one more descriptor of the same open file. Raises OSError."""
@@ -125,6 +134,8 @@ class PipeChannel(Channel):
             os.close(second)
         if fd < 0:
             return 0
+        if self.private:
+            blocking.private_files.discard(self.identity)
         try:
             if mode is not None:
                 # now, as close() may write what `made` has still buffered

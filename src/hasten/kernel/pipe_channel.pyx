@@ -19,6 +19,7 @@ cdef extern from *:
     #include <errno.h>
     #include <fcntl.h>
     #include <poll.h>
+    #include <sys/ioctl.h>
     #include <sys/stat.h>
     #include <unistd.h>
     #include "syscalls.h"
@@ -84,6 +85,10 @@ cdef extern from *:
         return 0;
     #endif
     }
+    static int hasten_unblock(int fd) {
+        int on = 1;
+        return ioctl(fd, FIONBIO, &on);
+    }
     static int hasten_dup(int fd) {
     #ifdef F_DUPFD_CLOEXEC
         return fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -105,9 +110,12 @@ cdef extern from *:
     int hasten_fstat(int fd, unsigned int *kind, unsigned long long *links, unsigned long long *device,
                      unsigned long long *inode) noexcept
     int hasten_keeps_apart(int fd) noexcept
+    int hasten_unblock(int fd) noexcept
     int hasten_dup(int fd) noexcept
     int c_close "close"(int fd) noexcept
 
+cdef dict _in_use = blocking.in_use
+cdef set _private = blocking.private_files
 cdef tuple _files = (io.FileIO, socket.SocketType)      # with subclasses
 cdef object _text = io.TextIOWrapper
 cdef tuple _buffered = (io.BufferedReader, io.BufferedWriter, io.BufferedRandom)
@@ -160,6 +168,11 @@ cdef class PipeChannel(Channel):
 
     cdef int leave_blocking(self) except -1:
         """Make it nonblocking, until close(). Raises OSError."""
+        if self.private:
+            if hasten_unblock(self.fd):
+                PyErr_SetFromErrno(OSError)
+            _private.add(self.identity)
+            return 0
         self.mode = blocking.leave(self.fd, self.identity, id(self.made))
         return 0
 
@@ -167,13 +180,17 @@ cdef class PipeChannel(Channel):
         """Be closed, and let the file be as it was."""
         mode, self.mode = self.mode, None
         self.fd = -1
+        if self.private:
+            _private.discard(self.identity)
         if mode is not None:
             give_back(mode, True, False)
         return 0
 
     cdef bint is_alone(self) except -1:
         """True unless another transport uses the same file object."""
-        return self.mode is None or blocking.is_alone(self.mode)
+        if self.private:
+            return self.identity not in _in_use
+        return self.mode is None or (self.identity not in _private and blocking.is_alone(self.mode))
 
     cdef int another(self) except -1:
         """Return one more descriptor of the same open file. Raises OSError."""
@@ -210,6 +227,8 @@ cdef class PipeChannel(Channel):
         if fd < 0:
             return 0
         made = self.made
+        if self.private:
+            _private.discard(self.identity)
         try:
             if mode is not None:
                 # now, as close() may write what `made` has still buffered

@@ -18,6 +18,8 @@ def chosen() -> Any:
         return None
     policy: Any = asyncio.get_event_loop_policy()
     default: Any = asyncio.DefaultEventLoopPolicy
+    if type(policy) is default and getattr(policy, "_watcher", None) is None:
+        return None  # as nearly always: nobody has asked it for one, or set one
     get = getattr(type(policy), "get_child_watcher", None)
     if get is None or get is asyncio.AbstractEventLoopPolicy.get_child_watcher:
         return None

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hasten.process import child_watchers
 from hasten.process.transport import SubprocessTransport
@@ -24,7 +24,7 @@ logger = logging.getLogger("asyncio")
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
 
-def check(
+def _check(
     universal_newlines: Any, shell: Any, bufsize: Any, encoding: Any, errors: Any, text: Any, *, shell_wanted: bool
 ) -> None:
     """Raise ValueError for arguments of Popen's that a loop's pipes do not have: they are of bytes."""
@@ -42,6 +42,52 @@ def check(
 
 
 async def subprocess_exec(
+    loop: ProcessLoop,
+    protocol_factory: Callable[[], _P],
+    program: Any,
+    *args: Any,
+    stdin: Any = subprocess.PIPE,
+    stdout: Any = subprocess.PIPE,
+    stderr: Any = subprocess.PIPE,
+    universal_newlines: bool = False,
+    shell: bool = False,
+    bufsize: int = 0,
+    encoding: None = None,
+    errors: None = None,
+    text: Literal[False] | None = None,
+    **kwargs: Any,
+) -> tuple[SubprocessTransport, _P]:
+    """Run a program with arguments; return (transport, protocol). Further keywords are subprocess.Popen's."""
+    if shell or bufsize or text or universal_newlines or encoding is not None or errors is not None:
+        _check(universal_newlines, shell, bufsize, encoding, errors, text, shell_wanted=False)
+    return await _run(
+        loop, protocol_factory, (program, *args), False, stdin=stdin, stdout=stdout, stderr=stderr, **kwargs
+    )
+
+
+async def subprocess_shell(
+    loop: ProcessLoop,
+    protocol_factory: Callable[[], _P],
+    cmd: str | bytes,
+    *,
+    stdin: Any = subprocess.PIPE,
+    stdout: Any = subprocess.PIPE,
+    stderr: Any = subprocess.PIPE,
+    universal_newlines: bool = False,
+    shell: bool = True,
+    bufsize: int = 0,
+    encoding: None = None,
+    errors: None = None,
+    text: Literal[False] | None = None,
+    **kwargs: Any,
+) -> tuple[SubprocessTransport, _P]:
+    """Run a command by the shell; return (transport, protocol). Further keywords are subprocess.Popen's."""
+    if not shell or bufsize or text or universal_newlines or encoding is not None or errors is not None:
+        _check(universal_newlines, shell, bufsize, encoding, errors, text, shell_wanted=True)
+    return await _run(loop, protocol_factory, cmd, True, stdin=stdin, stdout=stdout, stderr=stderr, **kwargs)
+
+
+async def _run(
     loop: ProcessLoop,
     factory: Callable[[], _P],
     args: Any,
@@ -78,12 +124,14 @@ async def subprocess_exec(
     watcher = child_watchers.chosen()
     transport = None
     try:
-        with contextlib.nullcontext() if watcher is None else watcher as entered:
-            watch = _watch
-            if watcher is not None:
-                watch = partial(_watch_by, _active(child_watchers.to_ask(watcher, entered)))
-            transport = _start(loop, protocol, args, options, extra, watch)
+        if watcher is None:
+            transport = _start(loop, protocol, args, options, extra, _watch)
             await transport._connect_pipes()
+        else:
+            with watcher as entered:
+                watch = partial(_watch_by, _active(child_watchers.to_ask(watcher, entered)))
+                transport = _start(loop, protocol, args, options, extra, watch)
+                await transport._connect_pipes()
         if what:
             logger.info("%s: %r", what, transport)
     except BaseException as exc:

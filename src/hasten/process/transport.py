@@ -31,6 +31,10 @@ class SubprocessTransport(asyncio.SubprocessTransport):
     """
 
     _closed = True  # until all is set
+    _returncode: int | None = None
+    _finished = False
+    _child: watching.Child | None = None  # None: an asyncio child watcher of the program's waits for it
+    _extra: dict[str, Any]
 
     def __init__(self, loop: Any, protocol: Any, popen: subprocess.Popen[bytes], extra: dict[str, Any] | None) -> None:
         super().__init__(extra)
@@ -38,16 +42,12 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         self._protocol = protocol
         self._proc: subprocess.Popen[bytes] | None = popen
         self._pid = popen.pid
-        self._returncode: int | None = None
-        self._finished = False
         self._exit_told: list[Any] = []  # what was scheduled to tell of the child's end, and of the transport's
         self._ending: list[Any] = []
         self._exit_waiters: set[Any] = set()
         self._pending: list[tuple[Any, ...]] | None = []
         # by the child's number of it; None: not connected yet
         self._pipes: dict[int, Pipe | None] = {}
-        self._child: watching.Child | None = None  # None: an asyncio child watcher of the program's waits for it
-        self._extra: dict[str, Any]
         self._extra["subprocess"] = popen
         self._closed = False
 
@@ -141,6 +141,8 @@ class SubprocessTransport(asyncio.SubprocessTransport):
             return
         self._closed = True
         over = self._loop is None or self._loop.is_closed()
+        if self._finished and not over:
+            return  # the child has ended, and all pipes are closed
         try:
             for pipe in self._pipes.values():
                 if pipe is not None and pipe.pipe is not None and not over:
@@ -192,9 +194,11 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         """
         loop, popen = self._loop, self._proc
         assert popen is not None
-        files = [(fd, file) for fd, file in enumerate((popen.stdin, popen.stdout, popen.stderr)) if file is not None]
-        for fd, _ in files:
-            self._pipes[fd] = None
+        files = []
+        for fd, file in enumerate((popen.stdin, popen.stdout, popen.stderr)):
+            if file is not None:
+                files.append((fd, file))
+                self._pipes[fd] = None
         if loop.get_debug() or not loop._connects_pipes_plainly():
             return self._connect_by_loop(files)
         connected: Awaitable[None] = loop.create_future()
@@ -210,8 +214,8 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         """Begin a pipe's transport; return a future that is done when it has begun."""
         begun = self._loop.create_future()
         pipe = self._pipes[fd] = ReadingPipe(self, fd) if fd else Pipe(self, fd)
-        os.set_blocking(file.fileno(), False)  # it is ours alone, and nobody needs it blocking again
         channel = pipe_channel.hold(file)
+        channel.private = True  # the child has the other end
         if fd:
             pipe.pipe = pipes.open_reading(self._loop, channel, pipe, begun)
         else:
@@ -319,9 +323,11 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         """Schedule connection_lost() if the child has ended and all pipes are closed."""
         if self._finished or self._returncode is None:
             return
-        if all(pipe is not None and pipe.disconnected for pipe in self._pipes.values()):
-            self._call_once(self._ending, self._call_connection_lost, None)
-            self._finished = True
+        for pipe in self._pipes.values():
+            if pipe is None or not pipe.disconnected:
+                return
+        self._call_once(self._ending, self._call_connection_lost, None)
+        self._finished = True
 
     def _call_connection_lost(self, exc: BaseException | None) -> None:
         try:

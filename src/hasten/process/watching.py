@@ -33,6 +33,7 @@ AGAIN = 0.01
 # Seconds that a loop which closes waits, in all, for children that were killed before. They need a millisecond.
 LAST = 0.25
 _STATUS_UNKNOWN = 255  # the return code that asyncio gives when somebody else has reaped the child
+_AT_ONCE = (getattr(os, "WNOHANG", 0),)  # not on Windows, where there is no waitpid() for it either
 _threads = count(1)
 
 
@@ -101,9 +102,16 @@ class Child:
         try:
             if not locked[0]:
                 return None
-            if popen.returncode is None:
-                popen.returncode = self._status()
             code: int | None = popen.returncode
+            if code is None:
+                statuses = self.statuses
+                if not statuses:
+                    statuses.extend(map(os.waitpid, (popen.pid,), _AT_ONCE))
+                found, status = statuses[0]
+                if found:
+                    code = popen.returncode = os.waitstatus_to_exitcode(status)
+                else:
+                    statuses.clear()
             return code
         finally:
             ours = locked[0]
@@ -111,21 +119,11 @@ class Child:
             if ours:
                 lock.release()
 
-    def _status(self) -> int | None:
-        statuses = self.statuses
-        if not statuses:
-            statuses.extend(map(os.waitpid, (self.popen.pid,), (os.WNOHANG,)))
-        found, status = statuses[0]
-        if found == 0:
-            statuses.clear()
-            return None
-        return os.waitstatus_to_exitcode(status)
-
     def close(self, loop: Any) -> None:
         """Give the pidfd back. What cuts this short may have it called again."""
-        fd = self.pidfd
-        if fd < 0:
+        if not self.pidfds:
             return
+        fd = self.pidfds[0]
         try:
             loop._remove_reader(fd)
         # refused by the system: closed, it is gone for the poller nevertheless; or its number is still a transport's
