@@ -36,19 +36,24 @@ class _Protocol(SubprocessStreamProtocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         self._pipe_fds.clear()
-        for fd, name in ((1, "stdout"), (2, "stderr")):
-            pipe = transport.get_pipe_transport(fd)
-            if pipe is not None:
-                reader = streams.StreamReader(limit=self._limit, loop=self._loop)
-                reader.set_transport(pipe)
-                setattr(self, name, reader)
-                self._pipe_fds.append(fd)
+        pipe = transport.get_pipe_transport(1)
+        if pipe is not None:
+            self.stdout = self._reader_of(pipe, 1)
+        pipe = transport.get_pipe_transport(2)
+        if pipe is not None:
+            self.stderr = self._reader_of(pipe, 2)
         pipe = transport.get_pipe_transport(0)
         if pipe is not None:
             # held first: dropped when it is interrupted, it would close the pipe
             writer: Any = self.stdin or asyncio.StreamWriter.__new__(asyncio.StreamWriter)
             self.stdin = writer
             writer.__init__(pipe, self, None, self._loop)
+
+    def _reader_of(self, pipe: Any, fd: int) -> streams.StreamReader:
+        reader = streams.StreamReader(limit=self._limit, loop=self._loop)
+        reader.set_transport(pipe)
+        self._pipe_fds.append(fd)
+        return reader
 
     @to_the_end
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("asyncio")
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
+_AIX = sys.platform.startswith("aix")
 
 
 def _check(
@@ -161,7 +162,9 @@ def _start(
     watch: Callable[[ProcessLoop, SubprocessTransport], None],
 ) -> SubprocessTransport:
     """Start the child, and have its end told. If that fails, it is killed and reaped."""
-    popen = _popen(args, options)
+    # The stdin of a child is a pipe, as other programs expect it, but on AIX.
+    start = _popen_with_sockets if _AIX and options["stdin"] == subprocess.PIPE else subprocess.Popen
+    popen = start(args, bufsize=0, **options)
     transport = None
     try:
         transport = SubprocessTransport(loop, protocol, popen, extra)
@@ -179,16 +182,11 @@ def _start(
     return transport
 
 
-def _popen(args: Any, options: dict[str, Any]) -> subprocess.Popen[bytes]:
-    """Start a child. Its stdin is a pipe, as other programs expect it, but on AIX.
-
-    There the writing end of a pipe does not tell that the reader is gone, and it is a pair of sockets.
-    """
-    if not (sys.platform.startswith("aix") and options["stdin"] == subprocess.PIPE):
-        return subprocess.Popen(args, bufsize=0, **options)
+def _popen_with_sockets(args: Any, **options: Any) -> subprocess.Popen[bytes]:
+    """Start a child whose stdin is a socket: on AIX the writing end of a pipe does not tell that the reader is gone."""
     theirs, ours = socket.socketpair()
     with theirs, ours:
-        popen = subprocess.Popen(args, bufsize=0, **{**options, "stdin": theirs})
+        popen = subprocess.Popen(args, **{**options, "stdin": theirs})
         popen.stdin = os.fdopen(ours.detach(), "wb", buffering=0)
         return popen
 

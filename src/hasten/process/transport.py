@@ -194,11 +194,9 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         """
         loop, popen = self._loop, self._proc
         assert popen is not None
-        files = []
-        for fd, file in enumerate((popen.stdin, popen.stdout, popen.stderr)):
-            if file is not None:
-                files.append((fd, file))
-                self._pipes[fd] = None
+        given = (0, popen.stdin), (1, popen.stdout), (2, popen.stderr)
+        files = [(fd, file) for fd, file in given if file is not None]
+        self._pipes = dict.fromkeys([fd for fd, _ in files])
         if loop.get_debug() or not loop._connects_pipes_plainly():
             return self._connect_by_loop(files)
         connected: Awaitable[None] = loop.create_future()
