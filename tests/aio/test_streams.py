@@ -276,6 +276,18 @@ def test_read_at_most(world, settle):
     world.run(main())
 
 
+@pytest.mark.parametrize("n", [None, "5"])
+def test_read_of_what_is_no_number_does_not_wait(world, settle, n):
+    async def main():
+        task = asyncio.get_running_loop().create_task(world.ns.StreamReader().read(n))
+        await settle()
+        assert task.done()
+        with pytest.raises(TypeError):
+            await task
+
+    world.run(main())
+
+
 @pytest.mark.parametrize("n", [-1, 10])
 def test_read_until_an_error(world, settle, n):
     """What came before it is lost, as in asyncio, where all was asked for."""

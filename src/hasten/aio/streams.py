@@ -80,12 +80,13 @@ else:
             If `n` is negative: all until the end.
             """
             blocks: list[bytes] = []
+            some = n >= 0  # what is no number fails here: it does not wait for data first
             while self._exception is None:
                 if n == 0:
                     return b""
                 if not self._buffer and not self._eof:
                     await self._wait_for_data("read")
-                if n > 0:
+                if some:
                     data = bytes(memoryview(self._buffer)[:n])
                     del self._buffer[:n]
                     self._maybe_resume_transport()
