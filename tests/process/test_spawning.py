@@ -51,6 +51,7 @@ def test_a_shell_command(run: Callable[..., Any]) -> None:
         {"encoding": "utf-8"},
         {"errors": "strict"},
         {"bufsize": 1},
+        {"bufsize": None},
     ],
     ids=lambda options: next(iter(options)),
 )

@@ -59,7 +59,7 @@ async def subprocess_exec(
     **kwargs: Any,
 ) -> tuple[SubprocessTransport, _P]:
     """Run a program with arguments; return (transport, protocol). Further keywords are subprocess.Popen's."""
-    if shell or bufsize or text or universal_newlines or encoding is not None or errors is not None:
+    if shell or bufsize != 0 or text or universal_newlines or encoding is not None or errors is not None:
         _check(universal_newlines, shell, bufsize, encoding, errors, text, shell_wanted=False)
     return await _run(
         loop, protocol_factory, (program, *args), False, stdin=stdin, stdout=stdout, stderr=stderr, **kwargs
@@ -83,7 +83,7 @@ async def subprocess_shell(
     **kwargs: Any,
 ) -> tuple[SubprocessTransport, _P]:
     """Run a command by the shell; return (transport, protocol). Further keywords are subprocess.Popen's."""
-    if not shell or bufsize or text or universal_newlines or encoding is not None or errors is not None:
+    if not shell or bufsize != 0 or text or universal_newlines or encoding is not None or errors is not None:
         _check(universal_newlines, shell, bufsize, encoding, errors, text, shell_wanted=True)
     return await _run(loop, protocol_factory, cmd, True, stdin=stdin, stdout=stdout, stderr=stderr, **kwargs)
 
