@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from hasten.kernel import blocking
 from tests.net.injecting import needs_strace, run_failing
 from tests.net.pipes import Reader, Writer, drained, reading, run_child, writing
 from tests.worlds import until
@@ -245,6 +246,39 @@ def test_a_protocol_that_cannot_be_asked_leaves_the_pipe_alone(run: Any, pipe: E
         assert os.get_blocking(pipe[0].fileno())
 
     run(main())
+
+
+@pytest.mark.ours("looks into hasten")
+@pytest.mark.parametrize("interrupted", ["append", "set_blocking"])
+def test_interrupted_while_it_is_made_nonblocking(monkeypatch: Any, interrupted: str) -> None:
+    """By Ctrl-C, which comes when a call has done its work. The file blocks as before, and is not noted as in use."""
+
+    class Users(list[Any]):
+        def append(self, mode: Any) -> None:
+            super().append(mode)
+            raise KeyboardInterrupt
+
+    def set_blocking(fd: int, wanted: bool) -> None:
+        monkeypatch.undo()
+        os.set_blocking(fd, wanted)
+        raise KeyboardInterrupt
+
+    read, write = os.pipe()
+    try:
+        found = os.fstat(read)
+        file = found.st_dev, found.st_ino
+        if interrupted == "append":
+            blocking.in_use[file] = Users()
+        else:
+            monkeypatch.setattr(os, "set_blocking", set_blocking)
+        with pytest.raises(KeyboardInterrupt):
+            blocking.leave(read, file, 1)
+        assert os.get_blocking(read)
+        assert file not in blocking.in_use
+    finally:
+        blocking.in_use.pop(file, None)
+        os.close(read)
+        os.close(write)
 
 
 # ---- close() and abort() inside callbacks --------------------------------------------------------

@@ -46,13 +46,12 @@ def leave(fd: int, file: tuple[int, int], made: int) -> Mode:
     users = in_use.get(file)
     if users is None:  # not by setdefault(), which breaks the dict in CPython 3.13.0 where there is no memory
         users = in_use[file] = []
-    users.append(mode)
-    try:
+    try:  # a signal handler may raise after each call, also of one that has done its work
+        users.append(mode)
         mode.owed = os.get_blocking(fd)
         if mode.owed:
             os.set_blocking(fd, False)
     except BaseException:
-        mode.owed = False
         give_back(mode)
         raise
     return mode
