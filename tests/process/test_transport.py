@@ -374,6 +374,27 @@ def test_close_kills_whatever_fails(
     run_on(loop, main())
 
 
+def test_who_waits_for_the_end_is_woken_later_where_there_is_no_memory(
+    loop: Any, run_on: Callable[..., Any], recorder: Any, reports: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        transport, protocol = await loop.subprocess_exec(recorder, "cat")
+
+        def without_memory(self: Any) -> None:
+            monkeypatch.undo()
+            raise MemoryError
+
+        monkeypatch.setattr(type(transport), "_wake_waiters", without_memory)
+        waiting = loop.create_task(transport._wait())
+        await asyncio.sleep(0)
+        transport.close()
+        assert await asyncio.wait_for(waiting, 5) == -signal.SIGKILL
+        assert protocol.told[-1] == "over"
+        assert [type(each["exception"]) for each in reports] == [MemoryError]
+
+    run_on(loop, main())
+
+
 @pytest.mark.ours("the other one hears nothing any more")
 @pytest.mark.parametrize("closed", ["the child's", "the other"])
 def test_another_transport_on_a_pipe_to_a_child(

@@ -295,7 +295,8 @@ class SubprocessTransport(asyncio.SubprocessTransport):
 
     def _process_exited(self, returncode: int) -> None:
         """Note the child's end: called in the loop, by what watches the child."""
-        if self._protocol is None:
+        if self._protocol is None:  # all is told; but who waits may not have been woken, for lack of memory
+            self._wake_waiters()
             return
         if self._returncode is None:
             if self._loop.get_debug():
