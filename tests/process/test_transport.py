@@ -395,6 +395,33 @@ def test_who_waits_for_the_end_is_woken_later_where_there_is_no_memory(
     run_on(loop, main())
 
 
+def test_pipes_are_closed_where_there_is_no_memory_to_connect_them(
+    loop: Any, run_on: Callable[..., Any], recorder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_memory() -> None:
+        raise MemoryError
+
+    started: list[Any] = []
+    popen = subprocess.Popen
+
+    def kept(*args: Any, **kwargs: Any) -> Any:
+        started.append(popen(*args, **kwargs))
+        return started[0]
+
+    async def main() -> None:
+        with pytest.raises(MemoryError):
+            await loop.subprocess_exec(recorder, "cat")
+
+    monkeypatch.setattr(subprocess, "Popen", kept)
+    monkeypatch.setattr(loop, "_connects_pipes_plainly", without_memory)
+    run_on(loop, main())
+    child = started[0]
+    assert child.returncode == -signal.SIGKILL
+    assert child.stdin.closed
+    assert child.stdout.closed
+    assert child.stderr.closed
+
+
 @pytest.mark.ours("the other one hears nothing any more")
 @pytest.mark.parametrize("closed", ["the child's", "the other"])
 def test_another_transport_on_a_pipe_to_a_child(

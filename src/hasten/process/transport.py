@@ -143,20 +143,21 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         over = self._loop is None or self._loop.is_closed()
         if self._finished and not over:
             return  # the child has ended, and all pipes are closed
+        popen = self._proc
+        if popen is None:
+            return
         try:
-            for pipe in self._pipes.values():
+            for fd, file in enumerate((popen.stdin, popen.stdout, popen.stderr)):
+                pipe = self._pipes.get(fd)
                 if pipe is not None and pipe.pipe is not None and not over:
                     pipe.pipe.close()
+                elif file is not None:  # no loop will close it; or it could not be connected, for whatever reason
+                    file.close()
         finally:
-            if self._proc is not None:
-                self._end(self._proc, over)
+            self._end(popen, over)
 
     def _end(self, popen: subprocess.Popen[bytes], over: bool) -> None:
-        """Kill the child if it runs; `over`: no loop will reap it, nor close its pipes."""
-        if over:
-            for file in (popen.stdin, popen.stdout, popen.stderr):
-                if file is not None:
-                    file.close()
+        """Kill the child if it runs; `over`: no loop will reap it."""
         if self._returncode is not None or self._has_ended(popen):
             return
         if self._loop.get_debug():
@@ -200,12 +201,8 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         if loop.get_debug() or not loop._connects_pipes_plainly():
             return self._connect_by_loop(files)
         connected: Awaitable[None] = loop.create_future()
-        try:
-            begun = [self._open(fd, file) for fd, file in files]
-            loop.call_soon(self._introduce_soon, connected, begun)  # they begin before
-        except BaseException:
-            self._give_up(files)
-            raise
+        begun = [self._open(fd, file) for fd, file in files]
+        loop.call_soon(self._introduce_soon, connected, begun)  # they begin before
         return connected
 
     def _open(self, fd: int, file: Any) -> Any:
@@ -243,22 +240,11 @@ class SubprocessTransport(asyncio.SubprocessTransport):
     async def _connect_by_loop(self, files: list[tuple[int, Any]]) -> None:
         """Have the loop connect the pipes, by methods that a program may have replaced."""
         loop = self._loop
-        try:
-            for fd, file in files:
-                connect = loop.connect_read_pipe if fd else loop.connect_write_pipe
-                _, self._pipes[fd] = await connect(partial(ReadingPipe if fd else Pipe, self, fd), file)
-        except BaseException:
-            self._give_up(files)
-            raise
+        for fd, file in files:
+            connect = loop.connect_read_pipe if fd else loop.connect_write_pipe
+            _, self._pipes[fd] = await connect(partial(ReadingPipe if fd else Pipe, self, fd), file)
         self._introduce()
         await sleeping.sleep(0)  # who gets the transport finds it as connection_made() has left it
-
-    def _give_up(self, files: list[tuple[int, Any]]) -> None:
-        """Close the pipes that have no transport, which would."""
-        for fd, file in files:
-            pipe = self._pipes[fd]
-            if pipe is None or pipe.pipe is None:
-                file.close()
 
     def _introduce(self) -> None:
         """Have connection_made() called, and then what was to be called since."""
