@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from hasten.kernel import blocking
+from hasten.kernel import blocking, pipe_channel
+from hasten.net import pipes
 from tests.net.injecting import needs_strace, run_failing
 from tests.net.pipes import Reader, Writer, drained, reading, run_child, writing
 from tests.worlds import until
@@ -558,3 +559,35 @@ def test_collected_with_all_that_refers_to_them(loop: Any, collect: Any) -> None
     loop.run_until_complete(main())
     collect()
     assert not [each() for each in made if each() is not None]
+
+
+@pytest.mark.ours("looks into hasten")
+def test_without_memory_a_pipe_to_a_child_does_not_stay_noted(run: Any, pipe: Ends) -> None:
+    """A set whose table cannot grow raises MemoryError, and has the new element all the same."""
+    testcapi = pytest.importorskip("_testcapi")
+
+    async def main() -> None:
+        loop, protocol = asyncio.get_running_loop(), Reader()
+        for n in range(100):
+            channel = pipe_channel.hold(pipe[0])
+            channel.private = True
+            blocking.private_files.clear()
+            blocking.private_files.update((0, other) for other in range(4))  # with a fifth its table grows
+            testcapi.set_nomemory(n, n + 1)
+            try:
+                transport = pipes.open_reading(loop, channel, protocol, None)
+            except MemoryError:
+                testcapi.remove_mem_hooks()
+                assert len(blocking.private_files) == 4
+            else:
+                testcapi.remove_mem_hooks()
+                break
+        assert len(blocking.private_files) == 5
+        transport.close()
+        await protocol.lost.wait()
+        assert len(blocking.private_files) == 4
+
+    try:
+        run(main())
+    finally:
+        blocking.private_files.clear()

@@ -329,8 +329,8 @@ def open_reading(loop: Any, channel: PipeChannel, protocol: asyncio.BaseProtocol
     transport = ReadPipeTransport.__new__(ReadPipeTransport)
     if channel is None:  # C would follow it
         raise ValueError("a transport needs an open pipe")
-    channel.leave_blocking()
     try:
+        channel.leave_blocking()
         transport.bind_protocol(protocol)
         transport.setup(loop, channel, None, None)
     except BaseException:
@@ -359,8 +359,8 @@ def open_writing(
     transport = WritePipeTransport.__new__(WritePipeTransport)
     if channel is None:
         raise ValueError("a transport needs an open pipe")
-    channel.leave_blocking()
     try:
+        channel.leave_blocking()
         transport.setup(loop, channel, None, None)
     except BaseException:
         channel.leave_alone()
