@@ -244,11 +244,11 @@ hasten.run(main())
 """
 
 
-def yields(folder: Path, *how: str) -> int:
-    """Count how often threads of a program that makes calls in an executor give their core away to wait for another."""
+def yields(folder: Path, *how: str, program: str = IN_AN_EXECUTOR) -> int:
+    """Count how often threads of a program give their core away to wait for another."""
     counted = folder / "counted"
     traced = ["strace", "-f", "-o", str(counted), "-e", "trace=sched_yield"]
-    subprocess.run([*traced, sys.executable, "-c", IN_AN_EXECUTOR, *how], check=True, timeout=120)
+    subprocess.run([*traced, sys.executable, "-c", program, *how], check=True, timeout=120)
     return counted.read_text().count("sched_yield(")
 
 
@@ -263,6 +263,43 @@ def test_a_loop_that_goes_to_sleep_does_not_wait_for_another_thread_before(tmp_p
 def test_a_busy_loop_on_one_core_sees_that_the_other_thread_has_had_its_turn(tmp_path) -> None:
     """There the lock is free again when the loop looks: it went on waiting for a fifth of a millisecond."""
     assert yields(tmp_path, "busy", "one core") < 1.3 * CALLS  # there were nearly two for each call
+
+
+BESIDE_THREADS = f"""
+import asyncio, socket, sys, threading
+import hasten
+
+def compute():
+    while not over:
+        pass
+
+async def main():
+    loop = hasten.get_running_loop()
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    peer = threading.Thread(target=lambda: [far.sendall(far.recv(1)) for _ in range({CALLS})])
+    for thread in (peer, *others):
+        thread.start()
+    for _ in range({CALLS}):
+        await loop.sock_sendall(near, b"x")
+        await loop.sock_recv(near, 1)
+    over.append(True)
+    for thread in (peer, *others):
+        thread.join()
+    near.close()
+    far.close()
+
+sys.setswitchinterval(1e-4)
+over = []
+others = [threading.Thread(target=compute) for _ in range(3)]
+hasten.run(main())
+"""
+
+
+@needs_strace
+def test_a_loop_that_has_waited_for_the_lock_does_not_give_it_away_before_it_has_looked(tmp_path) -> None:
+    """Beside threads that compute, an answer took three times as long: who gets the lock keeps it for a while."""
+    assert yields(tmp_path, program=BESIDE_THREADS) < CALLS / 10
 
 
 C_ONLY = """

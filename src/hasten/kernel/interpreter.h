@@ -76,23 +76,32 @@ static inline int hasten_lock_was_taken(struct _gil_runtime_state *lock, unsigne
            __atomic_load_n(&lock->switch_number, __ATOMIC_RELAXED) != switches;
 }
 
-/* Lets another thread have the lock if one waits for it. */
+/* How often the lock had changed hands when this thread was here last. */
+static __thread unsigned long hasten_seen;
+
+/* Lets another thread have the lock if one waits for it, and none has had it since this was called last. Else a loop that
+ * has slept, and waited for the lock when it woke up, would at once wait once more: beside threads that compute, that is
+ * sys.getswitchinterval() for each of them, before it has even looked at what it was woken for. */
 static void hasten_share_lock(void) {
     PyThreadState *ts = PyThreadState_Get();
     struct _gil_runtime_state *lock = hasten_lock(ts);
-    unsigned long switches;
+    unsigned long switches = lock->switch_number;
     double patience;
     int came;
 #ifdef Py_GIL_DISABLED
     if (!lock->enabled) return;
 #endif
+    if (switches != hasten_seen) {
+        hasten_seen = switches;
+        return;
+    }
     if (!hasten_lock_is_wanted(ts, lock) || !hasten_is_worth_it()) return;
-    switches = lock->switch_number;
     PyEval_SaveThread();
     /* a sleeping core takes some 50 us to wake up */
     patience = hasten_monotonic() + 200e-6;
     while (!(came = hasten_lock_was_taken(lock, switches)) && hasten_monotonic() < patience) sched_yield();
     PyEval_RestoreThread(ts);
+    hasten_seen = lock->switch_number;
     hasten_came(came);
 }
 #else

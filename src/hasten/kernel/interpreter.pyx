@@ -14,6 +14,9 @@ cdef int check_signals() except -1:
 
 
 cdef int share_lock() except -1:
-    """Let another thread have the interpreter's lock if one waits for it. That thread may change anything."""
+    """Let another thread have the interpreter's lock if one waits for it, and none has had it since the last call.
+
+    That thread may change anything.
+    """
     hasten_share_lock()
     return 0
