@@ -410,7 +410,7 @@ def test_pipes_are_closed_where_there_is_no_memory_to_connect_them(
 
     async def main() -> None:
         with pytest.raises(MemoryError):
-            await loop.subprocess_exec(recorder, "cat")
+            await loop.subprocess_exec(recorder, "sleep", "600")  # it does not end by itself when its pipes do
 
     monkeypatch.setattr(subprocess, "Popen", kept)
     monkeypatch.setattr(loop, "_connects_pipes_plainly", without_memory)
