@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import pwd
+import stat
 import subprocess
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from hasten.process import spawning
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="asyncio's Proactor loop runs processes there")
 
@@ -222,6 +225,25 @@ def test_standard_input_is_a_pipe(run: Callable[..., Any]) -> None:
         return (await process.communicate(b"reopened"))[0]
 
     assert run(main()) == b"reopened"
+
+
+def test_standard_input_is_a_socket_on_aix(
+    loop: Any, run_on: Callable[..., Any], recorder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spawning, "_AIX", True)
+
+    async def main() -> Any:
+        transport, protocol = await loop.subprocess_exec(recorder, "cat", stderr=None)
+        popen = transport.get_extra_info("subprocess")
+        assert stat.S_ISSOCK(os.fstat(popen.stdin.fileno()).st_mode)
+        assert stat.S_ISFIFO(os.fstat(popen.stdout.fileno()).st_mode)
+        stdin = transport.get_pipe_transport(0)
+        stdin.write(b"through a socket")
+        stdin.close()
+        await protocol.over
+        return protocol
+
+    assert run_on(loop, main()).data[1] == b"through a socket"
 
 
 def test_debug_mode_tells_the_log(

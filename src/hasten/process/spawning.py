@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("asyncio")
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
+_DECODE = "decode what is read from the pipes"
 _AIX = sys.platform.startswith("aix")
 
 
@@ -29,12 +30,14 @@ def _check(
     universal_newlines: Any, shell: Any, bufsize: Any, encoding: Any, errors: Any, text: Any, *, shell_wanted: bool
 ) -> None:
     """Raise ValueError for arguments of Popen's that a loop's pipes do not have: they are of bytes."""
-    for name, value in (("universal_newlines", universal_newlines), ("text", text)):
-        if value:
-            raise ValueError(f"{name} must be False, not {value!r}: decode what is read from the pipes")
-    for name, value in (("encoding", encoding), ("errors", errors)):
-        if value is not None:
-            raise ValueError(f"{name} must be None, not {value!r}: decode what is read from the pipes")
+    if text:
+        raise ValueError(f"text must be False, not {text!r}: {_DECODE}")
+    if universal_newlines:
+        raise ValueError(f"universal_newlines must be False, not {universal_newlines!r}: {_DECODE}")
+    if encoding is not None:
+        raise ValueError(f"encoding must be None, not {encoding!r}: {_DECODE}")
+    if errors is not None:
+        raise ValueError(f"errors must be None, not {errors!r}: {_DECODE}")
     if bool(shell) is not shell_wanted:
         other = "subprocess_exec() runs programs" if shell_wanted else "subprocess_shell() runs shell commands"
         raise ValueError(f"shell must be {shell_wanted}, not {shell!r}: {other}")
@@ -59,8 +62,7 @@ async def subprocess_exec(
     **kwargs: Any,
 ) -> tuple[SubprocessTransport, _P]:
     """Run a program with arguments; return (transport, protocol). Further keywords are subprocess.Popen's."""
-    if shell or bufsize != 0 or text or universal_newlines or encoding is not None or errors is not None:
-        _check(universal_newlines, shell, bufsize, encoding, errors, text, shell_wanted=False)
+    _check(universal_newlines, shell, bufsize, encoding, errors, text, shell_wanted=False)
     return await _run(
         loop, protocol_factory, (program, *args), False, stdin=stdin, stdout=stdout, stderr=stderr, **kwargs
     )
@@ -83,8 +85,7 @@ async def subprocess_shell(
     **kwargs: Any,
 ) -> tuple[SubprocessTransport, _P]:
     """Run a command by the shell; return (transport, protocol). Further keywords are subprocess.Popen's."""
-    if not shell or bufsize != 0 or text or universal_newlines or encoding is not None or errors is not None:
-        _check(universal_newlines, shell, bufsize, encoding, errors, text, shell_wanted=True)
+    _check(universal_newlines, shell, bufsize, encoding, errors, text, shell_wanted=True)
     return await _run(loop, protocol_factory, cmd, True, stdin=stdin, stdout=stdout, stderr=stderr, **kwargs)
 
 
